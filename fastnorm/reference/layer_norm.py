@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Layer normalization: `standardize` with parameters that run along the normalized axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+
+from fastnorm.reference.moments import Moments, resolve_axes
+from fastnorm.reference.standardize import (
+    Gradients,
+    as_float64,
+    collapse,
+    expand_optional,
+    standardize,
+    standardize_backward,
+)
+
+
+def layer_norm(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    axis: int | Sequence[int] = -1,
+    eps: float = 1e-5,
+    out: NDArray[Any] | None = None,
+    return_stats: bool = False,
+) -> NDArray[Any] | tuple[NDArray[Any], Moments]:
+    r"""Normalize each sample over its feature axes.
+
+    Parameters
+    ----------
+    x : array_like
+        Values of any real type and shape; converted to float64.
+    weight, bias : array_like, optional
+        Elementwise factor and summand, of the shape of the axes `axis` of `x` in ascending order.
+    axis : int or sequence of int, default -1
+        The feature axes.
+    eps : float, default 1e-5
+        Added to the variance, in squared units of `x`.
+    out : ndarray, optional
+        Array of x's shape that receives the result, cast to its dtype. It may be `x`.
+    return_stats : bool, default False
+        Return the statistics too.
+
+    Returns
+    -------
+    y : ndarray
+        float64 of x's shape, whatever the type of `x`; or `out`.
+    stats : Moments
+        Only with `return_stats`: mean and variance in the shape of the kept axes.
+
+    Raises
+    ------
+    numpy.exceptions.AxisError
+        If an axis is out of range.
+    ValueError
+        If an axis is repeated, or a parameter has the wrong number of entries.
+
+    Notes
+    -----
+    With mean :math:`\mu` and biased variance :math:`v` over the feature axes,
+
+    .. math:: y = w\,\frac{x - \mu}{\sqrt{v + \epsilon}} + b .
+
+    A single feature is allowed: y is the bias then.
+
+    References
+    ----------
+    J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016, arXiv:1607.06450.
+    """
+    values = as_float64(x)
+    axes = resolve_axes(axis, values.ndim)
+    return standardize(
+        values,
+        expand_optional(weight, values.shape, axes),
+        expand_optional(bias, values.shape, axes),
+        axis=axes,
+        eps=eps,
+        out=out,
+        return_stats=return_stats,
+    )
+
+
+def layer_norm_backward(
+    dy: ArrayLike,
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    axis: int | Sequence[int] = -1,
+    eps: float = 1e-5,
+    stats: Moments | None = None,
+    out: NDArray[Any] | None = None,
+) -> Gradients:
+    r"""Gradient of `layer_norm`.
+
+    Parameters
+    ----------
+    dy : array_like
+        Gradient of the loss with respect to y, of x's shape.
+    x, weight, bias, axis, eps
+        As given to `layer_norm`. Of `bias` only the shape matters.
+    stats : Moments, optional
+        What ``return_stats=True`` gave; recomputed from `x` if None.
+    out : ndarray, optional
+        Array of x's shape that receives the gradient with respect to x, cast to its dtype. It may
+        be `dy` or `x`.
+
+    Returns
+    -------
+    Gradients
+        Fields `x`, `weight`, `bias`, the latter two None where the argument was None.
+
+    Raises
+    ------
+    numpy.exceptions.AxisError
+        If an axis is out of range.
+    ValueError
+        If an axis is repeated, or a parameter has the wrong number of entries.
+
+    Notes
+    -----
+    With :math:`g = w\,dy`, :math:`r = 1/\sqrt{v + \epsilon}` and means over the feature axes,
+
+    .. math:: dx = r \left( g - \overline{g} - \hat x\,\overline{g \hat x} \right), \qquad
+              dw = \sum dy\,\hat x, \qquad db = \sum dy ,
+
+    the sums running over the samples.
+
+    References
+    ----------
+    J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016, arXiv:1607.06450.
+    """
+    values = as_float64(x)
+    axes = resolve_axes(axis, values.ndim)
+    gradients = standardize_backward(
+        dy,
+        values,
+        expand_optional(weight, values.shape, axes),
+        expand_optional(bias, values.shape, axes),
+        axis=axes,
+        eps=eps,
+        stats=stats,
+        out=out,
+    )
+    return collapse(gradients, weight, bias)
