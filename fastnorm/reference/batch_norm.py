@@ -105,7 +105,7 @@ def batch_norm(
     summand = expand_optional(bias, values.shape, channel)
     y = deliver(scale_and_shift(values, factor, summand, stats.mean, stats.var, eps, axes), out)
 
-    if training and stats.count > 0:
+    if training and values.size > 0:
         unbiased = stats.var * (stats.count / (stats.count - 1))
         _update(running_mean, stats.mean, momentum)
         _update(running_var, unbiased, momentum)
