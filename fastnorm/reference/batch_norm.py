@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
@@ -22,6 +22,36 @@ from fastnorm.reference.standardize import (
 )
 
 
+@overload
+def batch_norm(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    running_mean: NDArray[Any] | None = None,
+    running_var: NDArray[Any] | None = None,
+    *,
+    training: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    out: NDArray[Any] | None = None,
+    return_stats: Literal[False] = False,
+) -> NDArray[Any]: ...
+@overload
+def batch_norm(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    running_mean: NDArray[Any] | None = None,
+    running_var: NDArray[Any] | None = None,
+    *,
+    training: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    out: NDArray[Any] | None = None,
+    return_stats: Literal[True],
+) -> tuple[NDArray[Any], Moments]: ...
 def batch_norm(
     x: ArrayLike,
     weight: ArrayLike | None = None,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +21,30 @@ from fastnorm.reference.standardize import (
 )
 
 
+@overload
+def group_norm(
+    x: ArrayLike,
+    num_groups: int,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    out: NDArray[Any] | None = None,
+    return_stats: Literal[False] = False,
+) -> NDArray[Any]: ...
+@overload
+def group_norm(
+    x: ArrayLike,
+    num_groups: int,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    out: NDArray[Any] | None = None,
+    return_stats: Literal[True],
+) -> tuple[NDArray[Any], Moments]: ...
 def group_norm(
     x: ArrayLike,
     num_groups: int,

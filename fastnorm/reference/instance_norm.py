@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,28 @@ from fastnorm.reference.standardize import (
 )
 
 
+@overload
+def instance_norm(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    out: NDArray[Any] | None = None,
+    return_stats: Literal[False] = False,
+) -> NDArray[Any]: ...
+@overload
+def instance_norm(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    out: NDArray[Any] | None = None,
+    return_stats: Literal[True],
+) -> tuple[NDArray[Any], Moments]: ...
 def instance_norm(
     x: ArrayLike,
     weight: ArrayLike | None = None,
@@ -75,15 +97,16 @@ def instance_norm(
     """
     values = as_float64(x)
     channel, axes = _resolve(values, channel_axis)
-    return standardize(
+    y, stats = standardize(
         values,
         expand_optional(weight, values.shape, channel),
         expand_optional(bias, values.shape, channel),
         axis=axes,
         eps=eps,
         out=out,
-        return_stats=return_stats,
+        return_stats=True,
     )
+    return (y, stats) if return_stats else y
 
 
 def instance_norm_backward(

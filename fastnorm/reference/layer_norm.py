@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -19,6 +19,28 @@ from fastnorm.reference.standardize import (
 )
 
 
+@overload
+def layer_norm(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    axis: int | Sequence[int] = -1,
+    eps: float = 1e-5,
+    out: NDArray[Any] | None = None,
+    return_stats: Literal[False] = False,
+) -> NDArray[Any]: ...
+@overload
+def layer_norm(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    axis: int | Sequence[int] = -1,
+    eps: float = 1e-5,
+    out: NDArray[Any] | None = None,
+    return_stats: Literal[True],
+) -> tuple[NDArray[Any], Moments]: ...
 def layer_norm(
     x: ArrayLike,
     weight: ArrayLike | None = None,
@@ -74,15 +96,16 @@ def layer_norm(
     """
     values = as_float64(x)
     axes = resolve_axes(axis, values.ndim)
-    return standardize(
+    y, stats = standardize(
         values,
         expand_optional(weight, values.shape, axes),
         expand_optional(bias, values.shape, axes),
         axis=axes,
         eps=eps,
         out=out,
-        return_stats=return_stats,
+        return_stats=True,
     )
+    return (y, stats) if return_stats else y
 
 
 def layer_norm_backward(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -34,6 +34,26 @@ class RMSNormGradients(NamedTuple):
     weight: Float64Array | None
 
 
+@overload
+def rms_norm(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    axis: int | Sequence[int] = -1,
+    eps: float = 1e-6,
+    out: NDArray[Any] | None = None,
+    return_stats: Literal[False] = False,
+) -> NDArray[Any]: ...
+@overload
+def rms_norm(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    axis: int | Sequence[int] = -1,
+    eps: float = 1e-6,
+    out: NDArray[Any] | None = None,
+    return_stats: Literal[True],
+) -> tuple[NDArray[Any], RawMoments]: ...
 def rms_norm(
     x: ArrayLike,
     weight: ArrayLike | None = None,

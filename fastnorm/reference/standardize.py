@@ -9,7 +9,7 @@ A family chooses the axes of its statistics groups and those of its parameters. 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,6 +40,28 @@ class Gradients(NamedTuple):
     bias: Float64Array | None
 
 
+@overload
+def standardize(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    axis: int | Sequence[int],
+    eps: float = 1e-5,
+    out: NDArray[Any] | None = None,
+    return_stats: Literal[False] = False,
+) -> NDArray[Any]: ...
+@overload
+def standardize(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    axis: int | Sequence[int],
+    eps: float = 1e-5,
+    out: NDArray[Any] | None = None,
+    return_stats: Literal[True],
+) -> tuple[NDArray[Any], Moments]: ...
 def standardize(
     x: ArrayLike,
     weight: ArrayLike | None = None,
