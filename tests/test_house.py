@@ -119,22 +119,19 @@ def headers_of(room: str) -> set[str]:
 @pytest.mark.parametrize("path", API, ids=name_of)
 def test_the_api_names_neither_reference_nor_compare(path):
     named = python_imports(path.read_text("utf-8"))
-    above = {
-        name
-        for name in named
-        if re.match(r"(fastnorm\.(reference|compare|__main__)|tests|benches)\b", name)
-    }
-    assert not above
+    if path.stem == "__init__":
+        # It hands out the reference when somebody asks for it; test_import.py sees that it waits.
+        named -= {"fastnorm.reference"}
+    above = r"(fastnorm\.(reference|compare|__main__)|tests|benches)\b"
+    assert not {name for name in named if re.match(above, name)}
 
 
-@pytest.mark.parametrize("name", ["_args", "_layer", "config"])
+@pytest.mark.parametrize("name", sorted(p.stem for p in API if re.match(r"_[a-z]|config", p.stem)))
 def test_what_families_share_names_no_family(name):
     """The checks, the layer base and the settings serve every family and know none."""
     families = {p.stem for p in API if not p.stem.startswith("_")} - {"config"}
     named = python_imports((ROOT / "fastnorm" / f"{name}.py").read_text("utf-8"))
-    assert not {
-        module for module in named if module.split(".")[1:2] and module.split(".")[1] in families
-    }
+    assert not named & {f"fastnorm.{family}" for family in families}
 
 
 @pytest.mark.parametrize("path", in_tree("fastnorm/reference"), ids=name_of)
