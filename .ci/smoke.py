@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Use an installed fastnorm, forward and backward, on one thread and on all.
 
-``python smoke.py [--without-openmp]``, outside the checkout. Needs NumPy alone. With the option, the
-build must say that it has no OpenMP, and run on one thread.
+``python smoke.py [--without-openmp]``, outside the checkout. Needs NumPy alone. With the option,
+the build must say that it has no OpenMP, and run on one thread.
 """
 
 from __future__ import annotations
