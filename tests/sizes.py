@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sizes at which a vectorized or blocked loop takes another path; every test module uses these."""
+
+LANES = 16  # values of float32 in one logical vector, on every ISA tier
+IN_FLIGHT = 64  # values a rows reduction takes per step: four vectors
+ROW_BLOCK = 1024  # values summed before a merge along a row (src/include/fn_common.h)
+COL_BLOCK = 32  # rows summed before a merge down a column
+
+
+def around(n: int) -> tuple[int, int, int]:
+    """One less, exactly, one more."""
+    return n - 1, n, n + 1
+
+
+# Lengths of a contiguous reduced run.
+ROW_SIZES = (
+    *(2, 3, *around(LANES // 2), *around(LANES), *around(IN_FLIGHT)),
+    *(*around(ROW_BLOCK), 2 * ROW_BLOCK + IN_FLIGHT + LANES + 1),
+)
+
+# (rows reduced, contiguous columns kept).
+COLUMN_SIZES = (
+    *((rows, 3) for rows in (2, *around(COL_BLOCK), *around(ROW_BLOCK))),
+    *((5, columns) for columns in (1, 2, *around(LANES), *around(IN_FLIGHT), *around(ROW_BLOCK))),
+    (2 * COL_BLOCK + 3, IN_FLIGHT + LANES + 1),
+)
+
+# (N, C, H, W): maps of 49 values (ResNet's last stage), of one, of a full block, and odd ones.
+MAP_SIZES = (
+    (2, 3, 1, 2),
+    (4, 1, 3, 5),
+    (3, LANES, 1, 1),
+    (2, IN_FLIGHT + 2, 7, 7),
+    (33, 4, 1, 3),
+    (2, 4, 32, 32),
+    (3, 6, 28, 28),
+    (1, 2, 37, 61),
+)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Error bounds, each a formula in the unit roundoff and the size of the terms that were rounded.
+
+The oracle is `fastnorm.reference`: NumPy in float64 on the very same values. Where the data are
+float64 too, the oracle rounds like the code under test, and the bounds cover both.
+"""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+
+from sizes import COL_BLOCK
+
+# Roundings in the compute type between a value and a result: the longest chain of additions before
+# a float64 merge, doubled since a difference of sums carries both, plus the centring, the square,
+# the reciprocal root, the products and the storing.
+ROUNDINGS = 2 * COL_BLOCK + 8
+
+UNIT64 = np.finfo(np.float64).eps / 2
+
+
+def unit(dtype) -> float:
+    """Largest relative error of one rounding to `dtype`."""
+    return float(ml_dtypes.finfo(dtype).eps) / 2
+
+
+def compute_unit(dtype) -> float:
+    """Unit roundoff of the arithmetic for data of `dtype`: of float64 for float64, else float32."""
+    return unit(np.float64 if np.dtype(dtype) == np.float64 else np.float32)
+
+
+def stored(values64, dtype):
+    """Error of storing `values64` as `dtype`: one unit in the last place, or a subnormal."""
+    return 2 * unit(dtype) * np.abs(values64) + float(ml_dtypes.finfo(dtype).smallest_subnormal)
+
+
+def centring(x, rstd):
+    """Error of the normalized values due to a mean held in float64 (or as two float32)."""
+    return ROUNDINGS * UNIT64 * largest(x) * rstd
+
+
+def mean_bound(x, var):
+    """Error of a mean: the float32 (float64) sums of differences, and float64 itself."""
+    return ROUNDINGS * (compute_unit(x.dtype) * np.sqrt(var) + UNIT64 * largest(x))
+
+
+def var_bound(x, var):
+    """Error of a variance, or of a mean square."""
+    return ROUNDINGS * compute_unit(x.dtype) * var + (ROUNDINGS * UNIT64 * largest(x)) ** 2
+
+
+def forward_bound(x, y64, normalized, weight, bias, rstd):
+    """Error of y = weight * normalized + bias; all arguments broadcast against x, y64 exact."""
+    relative = ROUNDINGS * compute_unit(x.dtype)
+    terms = np.abs(weight) * (1 + np.abs(normalized)) + np.abs(bias)
+    return stored(y64, x.dtype) + relative * terms + centring(x, rstd) * np.abs(weight)
+
+
+def gradient_bound(x, dx64, normalized, dy, weight, rstd):
+    """Error of dx = rstd * (g - mean(g) - normalized * mean(g * normalized)), g = dy * weight.
+
+    Relative to the largest terms, not to dx: in a group of two the terms cancel to nearly 0.
+    """
+    relative = ROUNDINGS * compute_unit(x.dtype) + centring(x, rstd)
+    terms = largest(dy) * largest(weight) * (2 + 2 * largest(normalized) ** 2)
+    return stored(dx64, x.dtype) + relative * rstd * terms
+
+
+def parameter_bound(x, gradient64, dtype, terms, rstd=0.0):
+    """Error of a parameter's gradient: a sum whose absolute terms add up to `terms`."""
+    relative = ROUNDINGS * compute_unit(x.dtype) + largest(centring(x, rstd))
+    return stored(gradient64, dtype) + relative * terms
+
+
+def largest(values) -> float:
+    """Largest absolute value; 0 for an empty array."""
+    return float(np.max(np.abs(np.asarray(values, dtype=np.float64)), initial=0.0))
+
+
+def assert_within(actual, expected, bound, what: str) -> None:
+    """Fail unless ``|actual - expected| <= bound`` everywhere; a NaN anywhere fails."""
+    assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, not {expected.shape}"
+    if not actual.size:
+        return
+    error = np.abs(np.asarray(actual, dtype=np.float64) - expected)
+    excess = np.where(np.isnan(error), np.inf, error) - bound
+    if np.max(excess) > 0:
+        at = np.unravel_index(np.argmax(excess), excess.shape)
+        raise AssertionError(
+            f"{what}{list(map(int, at))} is {actual[at]}, should be {expected[at]}: error "
+            f"{error[at]:.3g}, bound {np.broadcast_to(bound, excess.shape)[at]:.3g}; "
+            f"{np.count_nonzero(excess > 0)} of {actual.size} entries are out of bounds"
+        )
+
+
+def ulps_apart(actual, expected64):
+    """Distance, in steps between neighbours of actual's type, from the rounded `expected64`."""
+    bits = np.dtype(f"i{actual.dtype.itemsize}")
+
+    def ordered(values):
+        # Sign and magnitude -> two's complement, so that neighbours differ by 1 and -0 is 0.
+        raw = np.ascontiguousarray(values).view(bits).astype(np.int64)
+        return np.where(raw < 0, -(raw - np.iinfo(bits).min), raw)
+
+    return np.abs(ordered(actual) - ordered(np.asarray(expected64).astype(actual.dtype)))
