@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The same bits: forward, statistics and every gradient, whatever computes them and wherever.
+
+For any number of threads, on every ISA tier, into a new or a given `out`, from a dense array or
+from any view of the same memory order.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastnorm
+from cases import (
+    DTYPES,
+    OPS,
+    Arguments,
+    Case,
+    assert_same_bits,
+    backward,
+    catalogue,
+    digest,
+    draw,
+    everything,
+    forward,
+    same_bits,
+)
+from layouts import (
+    c_order,
+    channels_last,
+    dense,
+    lay_out,
+    memory_around,
+    views_of_same_order,
+)
+from strategies import cases
+
+THREADS = (2, 3, 4, 8)
+
+# Large enough to be shared among threads, small enough that the whole catalogue takes seconds.
+SHARED = catalogue(limit=2**20)
+SMALL = catalogue(limit=2**15)
+
+
+def by_name(catalogue_cases):
+    """Parametrize over cases under their names in the catalogue."""
+    return pytest.mark.parametrize("case", catalogue_cases.values(), ids=catalogue_cases.keys())
+
+
+@by_name(SHARED)
+def test_threads(case, rng):
+    arguments = draw(case, rng, mean=10.0)
+    with fastnorm.num_threads(1):
+        alone = everything(case, arguments)
+    for threads in THREADS:
+        with fastnorm.num_threads(threads):
+            assert_same_bits(everything(case, arguments), alone, f"{threads} threads")
+
+
+# Few groups of many values: the threads share the reduction itself.
+FEW_GROUPS = (
+    Case("moments", (1_000_003,), {"axis": None}),
+    Case("moments", (500_001, 2), {"axis": 0}),
+    Case("layer_norm", (1, 700_001), {"axis": -1}),
+    Case("layer_norm", (300_007, 3), {"axis": 0}),
+    Case("rms_norm", (2, 400_009), {"axis": -1}),
+    Case("batch_norm", (4, 3, 271, 269), {"channel_axis": 1}),
+    Case("batch_norm", (4, 271, 269, 3), {"channel_axis": -1}),
+    Case("instance_norm", (1, 2, 601, 603), {"channel_axis": 1}),
+    Case("group_norm", (1, 4, 331, 333), {"num_groups": 1, "channel_axis": 1}),
+)
+
+
+@pytest.mark.parametrize("case", FEW_GROUPS, ids=str)
+def test_threads_sharing_one_group(case, dtype, rng):
+    arguments = draw(case, rng, dtype, mean=10.0)
+    with fastnorm.num_threads(1):
+        alone = everything(case, arguments)
+    for threads in THREADS:
+        with fastnorm.num_threads(threads):
+            assert_same_bits(everything(case, arguments), alone, f"{threads} threads")
+
+
+@given(case=cases(max_size=30_000), kind=st.sampled_from(DTYPES), seed=st.integers(0, 2**32))
+def test_threads_on_random_shapes(case, kind, seed):
+    arguments = draw(case, np.random.default_rng(seed), kind)
+    with fastnorm.num_threads(1):
+        alone = everything(case, arguments)
+    for threads in THREADS:
+        with fastnorm.num_threads(threads):
+            assert_same_bits(everything(case, arguments), alone, f"{threads} threads")
+
+
+def orders(ndim: int) -> dict[tuple[int, ...], str]:
+    """Memory orders to start from, with their names; each promises the same bits to its views."""
+    last, first = c_order(ndim), c_order(ndim)[::-1]
+    return {channels_last(ndim): "channels-last", first: "F", last: "C"}
+
+
+def check_views(case: Case, arguments: Arguments) -> None:
+    """Every view of x and dy, in every memory order, against the dense array of that order."""
+    for order, order_name in orders(len(case.shape)).items():
+        x, dy = (lay_out(array, dense(order)) for array in (arguments.x, arguments.dy))
+        expected = everything(case, replace(arguments, x=x, dy=dy))
+        layouts = views_of_same_order(order)
+        others = [*layouts.values()][1:] + [*layouts.values()][:1]
+        for (name, layout), other in zip(layouts.items(), others, strict=True):
+            x, dy = lay_out(arguments.x, layout), lay_out(arguments.dy, other)
+            before = x.tobytes(), dy.tobytes()
+            actual = everything(case, replace(arguments, x=x, dy=dy))
+            assert_same_bits(actual, expected, f"{order_name} order, {name}")
+            assert before == (x.tobytes(), dy.tobytes()), "an input was written to"
+
+
+@by_name(SMALL)
+def test_views(case, rng):
+    check_views(case, draw(case, rng, mean=10.0))
+
+
+@given(case=cases(max_size=2000), kind=st.sampled_from(DTYPES), seed=st.integers(0, 2**32))
+def test_views_of_random_shapes(case, kind, seed):
+    check_views(case, draw(case, np.random.default_rng(seed), kind))
+
+
+@by_name(SMALL)
+def test_views_of_parameters(case, rng):
+    """Weights and biases may be strided, unaligned and read-only too."""
+    arguments = draw(case, rng)
+    expected = everything(case, arguments)
+    for name, layout in views_of_same_order(c_order(len(case.parameter_shape))).items():
+        views = {
+            key: value if key.startswith("running") else lay_out(value, layout)
+            for key, value in arguments.parameters.items()
+        }
+        actual = everything(case, replace(arguments, parameters=views))
+        assert_same_bits(actual, expected, name)
+
+
+# `out` has no place in `moments`.
+NORMALIZERS = {name: case for name, case in SMALL.items() if case.op in OPS}
+
+
+def without_running_update(case: Case, arguments: Arguments) -> Arguments:
+    """Arguments that give the same y twice: running statistics only where they are read."""
+    reading = not case.config.get("training", True)
+    kept = {k: v for k, v in arguments.parameters.items() if reading or "running" not in k}
+    return replace(arguments, parameters=kept)
+
+
+def check_outs(case: Case, arguments: Arguments) -> None:
+    """A given `out` of any strides, and in place, against a new one."""
+    arguments = without_running_update(case, arguments)
+    new, stats = forward(fastnorm, case, arguments)
+    dx = backward(fastnorm, case, arguments, stats=stats).x
+    order = c_order(len(case.shape))
+    for name, layout in {"dense": dense(order), **views_of_same_order(order)}.items():
+        layout = replace(layout, writeable=True)
+        for function, expected, options in (
+            (forward, new, {}),
+            (backward, dx, {"stats": stats}),
+        ):
+            out = lay_out(np.zeros_like(new), layout, fill=0)
+            given = function(fastnorm, case, arguments, out=out, **options)[0]
+            assert given is out
+            assert same_bits(np.array(out), np.array(expected)), f"{function.__name__} into {name}"
+            out[...] = 0
+            assert not memory_around(out).any(), f"{function.__name__} wrote beside {name}"
+
+        x = lay_out(arguments.x, layout)
+        forward(fastnorm, case, replace(arguments, x=x), out=x)
+        assert same_bits(np.array(x), np.array(new)), f"in place, {name}"
+        for target in ("x", "dy"):
+            there = lay_out(getattr(arguments, target), layout)
+            backward(fastnorm, case, replace(arguments, **{target: there}), stats=stats, out=there)
+            assert same_bits(np.array(there), np.array(dx)), f"backward into {target}, {name}"
+
+
+@by_name(NORMALIZERS)
+def test_out(case, rng):
+    check_outs(case, draw(case, rng, mean=10.0))
+
+
+@given(case=cases(max_size=2000, ops=OPS), kind=st.sampled_from(DTYPES), seed=st.integers(0, 2**32))
+def test_out_of_random_shapes(case, kind, seed):
+    check_outs(case, draw(case, np.random.default_rng(seed), kind))
+
+
+@pytest.mark.parametrize("offset", [-3, -1, 1, 7])
+@by_name(NORMALIZERS)
+def test_out_overlapping_the_input(case, offset, rng):
+    """An `out` that partly overlaps x, dy or the weight gives what a separate one would."""
+    arguments = without_running_update(case, draw(case, rng))
+    new, stats = forward(fastnorm, case, arguments)
+    dx = backward(fastnorm, case, arguments, stats=stats).x
+
+    def overlapping(values):
+        buffer = np.empty(values.size + 10, values.dtype)
+        inside = buffer[3 : 3 + values.size].reshape(values.shape)
+        inside[...] = values
+        return inside, buffer[3 + offset :][: values.size].reshape(values.shape)
+
+    x, out = overlapping(arguments.x)
+    forward(fastnorm, case, replace(arguments, x=x), out=out)
+    assert same_bits(out, new)
+    for target in ("x", "dy"):
+        there, out = overlapping(getattr(arguments, target))
+        backward(fastnorm, case, replace(arguments, **{target: there}), stats=stats, out=out)
+        assert same_bits(out, dx), target
+
+
+def test_out_that_holds_a_parameter(rng):
+    """`out` may be the memory that weight or bias lie in."""
+    for name in ("weight", "bias"):
+        buffer = rng.standard_normal((6, 40), dtype=np.float32)
+        x = rng.standard_normal((6, 40), dtype=np.float32)
+        expected = fastnorm.layer_norm(x, **{name: buffer[2].copy()})
+        fastnorm.layer_norm(x, **{name: buffer[2]}, out=buffer)
+        assert same_bits(buffer, expected)
+
+
+@given(
+    case=cases(max_size=3000, ops=("moments", "standardize", "layer_norm", "rms_norm")),
+    seed=st.integers(0, 2**32),
+    data=st.data(),
+)
+def test_the_order_of_the_axes_argument(case, seed, data):
+    """axis=(0, 2), (2, 0) and (-1, 0) are one call."""
+    axes = case.config["axis"]
+    if not isinstance(axes, tuple):
+        axes = tuple(range(len(case.shape))) if axes is None else (axes,)
+    arguments = draw(case, np.random.default_rng(seed))
+    shuffled = tuple(
+        axis - len(case.shape) if data.draw(st.booleans()) and axis >= 0 else axis
+        for axis in data.draw(st.permutations(axes))
+    )
+    same = replace(case, config={**case.config, "axis": shuffled})
+    assert_same_bits(everything(same, arguments), everything(case, arguments), shuffled)
+
+
+# Printed by a child process on one tier each; the test compares what they print.
+PRINT_DIGESTS = """
+import json
+from test_same_bits import tier_digests
+print(json.dumps(tier_digests()))
+"""
+
+
+def tier_digests() -> dict[str, str]:
+    """Digests of a fixed set of calls: the catalogue, odd shapes, special values, every type."""
+    digests = {}
+    shapes = {**catalogue(limit=2**14), **{str(case): case for case in odd_cases()}}
+    for name, case in shapes.items():
+        for kind in DTYPES:
+            rng = np.random.default_rng(math.prod(case.shape))
+            arguments = draw(case, rng, kind, mean=3.0)
+            digests[f"{name} {kind}"] = digest(everything(case, arguments))
+            wide = draw(case, rng, kind, parameter_dtype=np.float32)
+            digests[f"{name} {kind}, float32 parameters"] = digest(everything(case, wide))
+    for kind in DTYPES:
+        for name, x in special_values(kind).items():
+            case = Case("layer_norm", x.shape, {"axis": -1})
+            arguments = Arguments(x, np.ones_like(x), {"weight": None, "bias": None})
+            digests[f"{name} {kind}"] = digest(everything(case, arguments))
+    return digests
+
+
+def odd_cases():
+    """Shapes one off a vector, a block, a tile, in both layouts."""
+    for n in (1, 7, 15, 17, 63, 65, 1023, 1025, 2065):
+        yield Case("layer_norm", (3, n), {"axis": -1})
+        yield Case("layer_norm", (n, 3), {"axis": 0})
+        yield Case("rms_norm", (5, n), {"axis": 0})
+        yield Case("batch_norm", (3, n, 5), {"channel_axis": 1})
+        yield Case("batch_norm", (3, 5, n), {"channel_axis": -1})
+        yield Case("instance_norm", (2, n, 3), {"channel_axis": 1})
+
+
+def special_values(kind) -> dict[str, np.ndarray]:
+    """Rows with NaN, Inf, subnormals, the largest values, constants."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((9, 77)).astype(kind)
+    largest = np.float64(np.finfo(np.float16).max if kind == np.float16 else 1e38)
+    tiny = rows * np.asarray(6e-8 if kind == np.float16 else 1e-39, kind)
+    huge = (np.sign(rows.astype(float)) * largest).astype(kind)
+    spoilt = rows.copy()
+    spoilt[1, 3], spoilt[3, 70], spoilt[5, 0] = np.nan, np.inf, -np.inf
+    return {"tiny": tiny, "huge": huge, "NaN and Inf": spoilt, "constant": np.full_like(rows, 0.1)}
+
+
+def test_isa_tiers(run_python):
+    tiers = fastnorm._core.config()["isa_available"]
+    digests = {
+        tier: json.loads(run_python(PRINT_DIGESTS, FASTNORM_ISA=tier).stdout) for tier in tiers
+    }
+    first, *others = digests.values()
+    assert len(first) > 100
+    for other in others:
+        assert {name for name in first if first[name] != other[name]} == set()
