@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The arrays of one case, and the calls on them.
+
+`fastnorm`, `fastnorm.reference` and `numpy_twin` are modules with the same names and arguments, so
+a call is found by ``getattr(module, op)``: what is timed and what is checked cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import importlib
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+from numpy.typing import NDArray
+
+from fastnorm.compare import numpy_twin
+from fastnorm.compare.catalogue import Case, Direction
+
+Array = NDArray[Any]
+Call = Callable[[], Any]
+
+DTYPES = ("float32", "float16", "bfloat16", "float64")
+
+# Arrays as large as x that a call has to move: x; x and y; x, dy and dx. Parameters and statistics
+# are left out, they are small; re-reading is the implementation's own business.
+_STREAMS = {"moments": 1, "forward": 2, "backward": 3}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A case with its arrays.
+
+    Attributes
+    ----------
+    case : Case
+        The operation and its options.
+    x, dy : ndarray
+        The input and the upstream gradient, of the same shape, type and memory order.
+    parameters : dict of str to ndarray
+        The array arguments beside x under their names: weight, bias, running_mean, running_var.
+        They are of the compute type: float32 for 16-bit x, as in mixed-precision inference.
+    """
+
+    case: Case
+    x: Array
+    dy: Array
+    parameters: dict[str, Array] = field(default_factory=dict)
+
+    def traffic(self, direction: Direction) -> int:
+        """Bytes that a call in `direction` has to read and write at least once."""
+        return self.x.nbytes * _STREAMS["moments" if self.case.op == "moments" else direction]
+
+    def buffer(self) -> Array:
+        """Return an output buffer like x, with every page touched."""
+        out = np.empty_like(self.x)
+        out.fill(0)
+        return out
+
+    def call(
+        self, module: ModuleType, direction: Direction, stats: Any = None, **options: Any
+    ) -> Call:
+        """Return the call of `module`'s implementation, without arguments.
+
+        Parameters
+        ----------
+        module : module
+            `fastnorm`, `fastnorm.reference` or `numpy_twin`.
+        direction : {"forward", "backward"}
+            Which of the two functions.
+        stats : object, optional
+            For the backward function: the statistics of its own forward one, see `statistics`.
+        **options
+            Further keyword arguments, such as out.
+        """
+        arguments = {**self.parameters, **self.case.options, **options}
+        if direction == "forward":
+            return partial(getattr(module, self.case.op), self.x, **arguments)
+        backward = getattr(module, f"{self.case.op}_backward")
+        return partial(backward, self.dy, self.x, **arguments, stats=stats)
+
+    def statistics(self, module: ModuleType) -> Any:
+        """Return what the forward function of `module` keeps for its backward function."""
+        if module is numpy_twin:
+            return self.call(module, "forward")()[1]
+        return self.call(module, "forward", return_stats=True)()[1]
+
+    def timed_call(self, module: ModuleType, direction: Direction) -> Call:
+        """Return the call as it is timed: into a touched `out`, a gradient with its statistics."""
+        if self.case.op == "moments":
+            return self.call(module, direction)
+        if direction == "forward":
+            return self.call(module, direction, out=self.buffer())
+        return self.call(module, direction, stats=self.statistics(module), out=self.buffer())
+
+    def in_float64(self) -> Problem:
+        """Return the same values in float64, in arrays of their own, for the reference."""
+        return Problem(
+            self.case,
+            self.x.astype(np.float64),
+            self.dy.astype(np.float64),
+            {name: values.astype(np.float64) for name, values in self.parameters.items()},
+        )
+
+    def outputs(self, module: ModuleType, direction: Direction) -> dict[str, Array]:
+        """Call `module`'s implementation and return its results by name.
+
+        ``mean, var`` for moments, ``y`` for the other forward functions; ``dx`` and, where there
+        are such parameters, ``dweight, dbias`` for the backward ones.
+        """
+        if self.case.op == "moments":
+            mean, var, *_ = self.call(module, direction)()
+            return {"mean": mean, "var": var}
+        if direction == "forward":
+            result = self.call(module, direction)()
+            return {"y": result[0] if module is numpy_twin else result}
+        gradients = self.call(module, direction, stats=self.statistics(module))()._asdict()
+        return {f"d{name}": value for name, value in gradients.items() if value is not None}
+
+
+def as_dtype(name: str) -> np.dtype[Any]:
+    """Return one of `DTYPES`; bfloat16, which NumPy does not know, is that of ml_dtypes.
+
+    Raises
+    ------
+    ImportError
+        If bfloat16 is asked for and ml_dtypes is not installed.
+    """
+    if name == "bfloat16":
+        importlib.import_module("ml_dtypes")  # teaches NumPy the name
+    return np.dtype(name)
+
+
+def build(case: Case, dtype: np.dtype[Any], x: Array | None = None) -> Problem:
+    """Return the problem of `case` in `dtype`: `x` if given, standard-normal data otherwise.
+
+    The data depend on the case's name alone. Weights are drawn from N(1, 0.1), biases and running
+    means from N(0, 0.1), running variances from [0.5, 1.5): a layer in the middle of training.
+
+    Raises
+    ------
+    numpy.exceptions.AxisError
+        If an axis in the case's options is out of range.
+    ValueError
+        If an axis is repeated.
+    """
+    rng = np.random.default_rng(zlib.crc32(case.name.encode()))
+    if x is None:
+        x = _normal(rng, case.shape, dtype)
+    dy = np.empty_like(x)
+    dy[...] = _normal(rng, case.shape, dtype)
+
+    parameters = {}
+    shape = _parameter_shape(case)
+    if shape is not None:
+        compute = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+        parameters["weight"] = 1 + 0.1 * _normal(rng, shape, compute)
+        if case.op != "rms_norm":
+            parameters["bias"] = 0.1 * _normal(rng, shape, compute)
+        if case.op == "batch_norm":
+            parameters["running_mean"] = 0.1 * _normal(rng, shape, compute)
+            parameters["running_var"] = 0.5 + rng.random(shape).astype(compute)
+    return Problem(case, x, dy, parameters)
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    if dtype == np.float64:
+        return rng.standard_normal(shape)
+    return rng.standard_normal(shape, dtype=np.float32).astype(dtype, copy=False)
+
+
+def _parameter_shape(case: Case) -> tuple[int, ...] | None:
+    """Shape of weight and bias; None if the case has none."""
+    ndim = len(case.shape)
+    if case.op in ("moments", "standardize"):
+        return case.affine
+    if case.op in ("layer_norm", "rms_norm"):
+        axes = sorted(normalize_axis_tuple(case.options["axis"], ndim, argname="axis"))
+        return tuple(case.shape[axis] for axis in axes)
+    channel_axis = case.options.get("channel_axis", 1)
+    return (case.shape[normalize_axis_index(channel_axis, ndim, "channel_axis")],)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The NumPy twin computes what the reference computes: else its speed would mean nothing."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import fastnorm.reference
+from fastnorm.compare import numpy_twin
+from fastnorm.compare.catalogue import Case
+from fastnorm.compare.problem import build
+
+CASES = [
+    Case("rows", "moments", (6, 40), "", {"axis": -1}),
+    Case("all", "moments", (6, 40), "", {"axis": None}),
+    Case("planes", "standardize", (3, 4, 5, 6), "", {"axis": (2, 3)}, affine=(4, 1, 1)),
+    Case("broadcast", "standardize", (3, 20, 6), "", {"axis": 1}, affine=(6,)),
+    Case("bare", "standardize", (3, 20, 6), "", {"axis": 1}),
+    Case("rows", "layer_norm", (6, 40), "", {"axis": -1}),
+    Case("channels", "layer_norm", (2, 30, 4), "", {"axis": 1}),
+    Case("image", "layer_norm", (2, 3, 4, 5), "", {"axis": (3, 1, 2)}),
+    Case("rows", "rms_norm", (6, 40), "", {"axis": -1}),
+    Case("two", "rms_norm", (6, 5, 8), "", {"axis": (1, 2)}),
+    Case("first", "batch_norm", (4, 3, 5, 6), ""),
+    Case("last", "batch_norm", (4, 5, 6, 3), "", {"channel_axis": -1}),
+    Case("eval", "batch_norm", (4, 3, 5, 6), "", {"training": False}),
+    Case("first", "instance_norm", (2, 3, 5, 6), ""),
+    Case("last", "instance_norm", (2, 5, 6, 3), "", {"channel_axis": -1}),
+    Case("first", "group_norm", (2, 6, 5, 4), "", {"num_groups": 3}),
+    Case("last", "group_norm", (2, 5, 4, 6), "", {"num_groups": 2, "channel_axis": -1}),
+]
+# Relative to the largest entry: small groups, some roundings of the compute type.
+TOLERANCE = {"float64": 1e-13, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}
+
+
+@pytest.mark.parametrize(
+    ("case", "direction"),
+    [
+        pytest.param(case, direction, id=f"{case.op}-{case.name}-{direction}")
+        for case in CASES
+        for direction in case.directions
+    ],
+)
+def test_twin_agrees_with_the_reference(case, direction, dtype):
+    problem = build(case, dtype)
+    results = problem.outputs(numpy_twin, direction)
+    for name, want in problem.in_float64().outputs(fastnorm.reference, direction).items():
+        got = results[name]
+        assert got.shape == want.shape
+        limit = TOLERANCE[dtype.name] * np.max(np.abs(want))
+        assert np.max(np.abs(got.astype(np.float64) - want)) <= limit
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.op}-{case.name}")
+def test_out_receives_the_result(case):
+    for direction in case.directions:
+        if case.op == "moments":
+            continue
+        problem = build(case, np.dtype(ml_dtypes.bfloat16))
+        out = problem.buffer()
+        stats = problem.statistics(numpy_twin) if direction == "backward" else None
+        words = {"out": out} | ({} if stats is None else {"stats": stats})
+        problem.call(numpy_twin, direction, **words)()
+        name = "y" if direction == "forward" else "dx"
+        assert np.array_equal(out, problem.outputs(numpy_twin, direction)[name])
+
+
+def test_running_statistics_move_like_those_of_the_reference():
+    case = Case("running", "batch_norm", (8, 3, 5), "")
+    problem = build(case, np.dtype(np.float64))
+    wide = problem.in_float64()
+    problem.call(numpy_twin, "forward")()
+    wide.call(fastnorm.reference, "forward")()
+    for name in ("running_mean", "running_var"):
+        np.testing.assert_allclose(problem.parameters[name], wide.parameters[name], rtol=1e-13)
