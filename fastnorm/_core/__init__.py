@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The compiled core: what the family modules, config.py and the tests may use of it."""
+
+from fastnorm._core import dispatch, threads
+from fastnorm._core.entry import FIXED, GIVEN, RAW, backward, forward
+from fastnorm._core.threads import (
+    get_num_threads,
+    max_threads,
+    set_local_num_threads,
+    set_num_threads,
+)
+
+__all__ = [
+    "FIXED",
+    "GIVEN",
+    "RAW",
+    "backward",
+    "config",
+    "forward",
+    "get_num_threads",
+    "max_threads",
+    "set_local_num_threads",
+    "set_num_threads",
+]
+
+
+def config() -> dict[str, object]:
+    """What was built and what was chosen, as plain values."""
+    return {
+        "isa": dispatch.isa(),
+        "isa_built": dispatch.built(),
+        "isa_available": dispatch.available(),
+        "primitives": dispatch.PRIMITIVES,
+        "openmp": threads.openmp_version(),
+        "threads": get_num_threads(),
+        **dispatch.caches(),
+    }

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the drivers share: a call, its cut into pieces, its numerics (the headers in src/drivers)."""
+
+from fastnorm._core.dispatch cimport fn_kernels
+from fastnorm._core.plan cimport fn_dim, fn_plan
+
+cdef extern from "fn_call.h" nogil:
+    ctypedef struct fn_call:
+        const fn_plan *plan
+        const fn_kernels *kernels
+        char *at[7]
+        char *var
+        char *dbias
+        size_t dparam_size
+        double eps
+        bint raw
+        bint given
+        bint fixed
+        bint stream
+        bint single
+        int threads
+
+    int FN_GATHER
+    ctypedef char fn_run_buffer[8192]
+    ctypedef char fn_block_buffer[65536]
+    ctypedef double fn_row_buffer[32]
+
+    ctypedef struct fn_cut:
+        size_t count
+        size_t per_seg
+        size_t length
+        size_t segs
+
+    ctypedef struct fn_span:
+        size_t seg0
+        size_t seg1
+        size_t j0
+        size_t j1
+
+    fn_cut fn_cut_rows(size_t segs, size_t n)
+    fn_span fn_piece(const fn_cut *cut, size_t segs, size_t n, size_t piece)
+    double fn_real_at(const char *p, bint single)
+
+cdef extern from "fn_numerics.h" nogil:
+    ctypedef struct fn_moment:
+        double count
+        double mean
+        double m2
+
+    double fn_lane_sum(const double *lanes)
+    fn_moment fn_from_sums(double n, double shift, double s1, double s2)
+    bint fn_out_of_range(double n, double shift, double s1, double s2, bint single)
+    bint fn_poor_shift(fn_moment m, double s1)
+    void fn_merge(fn_moment *a, fn_moment b)
+    double fn_rstd(double var, double eps)
+
+cdef extern from "fn_strided.h" nogil:
+    void fn_gather(void *buffer, const void *array, const fn_dim *dims, int ndims, int op,
+                   size_t start, size_t n, size_t item)
+    void fn_scatter(const void *buffer, void *array, const fn_dim *dims, int ndims, int op,
+                    size_t start, size_t n, size_t item)
+    void fn_scatter_add(const double *buffer, char *array, const fn_dim *dims, int ndims, int op,
+                        size_t start, size_t n)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""C-level declarations of the rows gradient (src/drivers/rows_gradient.pyx)."""
+
+from fastnorm._core.call cimport fn_call, fn_cut, fn_rstd
+from fastnorm._core.plan cimport FN_S
+
+ctypedef struct sums_t:
+    double g   # sum of dy * weight, or of dy where the weight is uniform
+    double gx  # the same times xh
+
+ctypedef struct job:
+    fn_call *call
+    fn_cut cut             # runs along which parameters are of one kind, into pieces
+    size_t segs
+    size_t n
+    size_t slots           # sums of a group: one per piece, or per run where the weight changes
+    bint per_seg
+    sums_t *sums           # slots of all groups; NULL: a task has those of one group, in spare
+    sums_t *spare
+    size_t groups_per_task
+    # vector parameters whose gradients are wanted
+    size_t trail           # consecutive groups that share the parameters
+    size_t block           # rows of a block
+    size_t blocks_per_trail
+    size_t blocks
+    size_t chunks
+    double *partial        # 2 * dparam_size per chunk; NULL: straight into the result
+
+
+cdef inline double mean_of(const fn_call *c, Py_ssize_t at) noexcept nogil:
+    return 0 if c.raw else (<double *>(c.at[FN_S] + at))[0]
+
+
+cdef inline double rstd_of(const fn_call *c, Py_ssize_t at) noexcept nogil:
+    return fn_rstd((<double *>(c.var + at))[0], c.eps)
+
+
+cdef void piece_sums(const job *t, const Py_ssize_t *group, size_t piece,
+                     sums_t *out) noexcept nogil
+cdef sums_t group_means(const job *t, const Py_ssize_t *group,
+                        const sums_t *slots) noexcept nogil
+cdef sums_t whole_group(const job *t, const Py_ssize_t *group, sums_t *slots) noexcept nogil
+cdef void combine(const job *t, const Py_ssize_t *group, sums_t means, size_t seg0, size_t seg1,
+                  size_t j0, size_t j1) noexcept nogil

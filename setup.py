@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The build: Cython modules, and the C kernels once per ISA tier.
+
+Every rung of src/kernels/isa is compiled with its own flags into an object of its own and linked into
+fastnorm._core.dispatch, which holds the tables. Environment variables:
+
+FASTNORM_NO_OPENMP=1   build without OpenMP; everything then works on one thread.
+FASTNORM_DEBUG=1       assertions, debug symbols, no optimization.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from glob import glob
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).parent
+INCLUDE = ["src/include", "src/drivers", "src/dispatch", "src/kernels", numpy.get_include()]
+DEBUG = os.environ.get("FASTNORM_DEBUG", "") not in ("", "0")
+# No fused multiply-add and no value-changing liberty: the same bits on every tier.
+CFLAGS = ["-std=c11", "-fno-math-errno", "-ffp-contract=off", "-fvisibility=hidden"]
+CFLAGS += ["-O0", "-g"] if DEBUG else ["-O3", "-g0"]
+
+V3 = ["-mavx2", "-mfma", "-mf16c", "-mbmi", "-mbmi2", "-mlzcnt", "-mmovbe", "-mpopcnt"]
+V4 = [*V3, "-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl"]
+TIERS = {
+    "x86_64": {"baseline": [], "v3": V3, "v4": V4},
+    "amd64": {"baseline": [], "v3": V3, "v4": V4},
+    "aarch64": {"neon": []},
+    "arm64": {"neon": []},
+}.get(platform.machine().lower(), {"baseline": []})
+
+# module of fastnorm._core -> its source
+MODULES = {
+    "plan": "src/plan/plan.pyx",
+    "dispatch": "src/dispatch/dispatch.pyx",
+    **{Path(path).stem: path for path in sorted(glob("src/drivers/*.pyx", root_dir=ROOT))},
+}
+
+PROBE = """
+#include <omp.h>
+int main(void) {
+    int n = 0;
+    _Pragma("omp parallel reduction(+:n)") n += 1;
+    return n < 1 || omp_get_max_threads() < 1;
+}
+"""
+
+
+def openmp_flags(compiler):
+    """Flags of a compiler that builds and runs an OpenMP program; empty lists where none does."""
+    if os.environ.get("FASTNORM_NO_OPENMP", "") not in ("", "0"):
+        return [], []
+    candidates = [(["-fopenmp"], ["-fopenmp"])]
+    if sys.platform == "darwin":  # Apple's clang needs Homebrew's libomp
+        candidates.append((["-Xpreprocessor", "-fopenmp"], ["-lomp"]))
+    for cflags, ldflags in candidates:
+        with tempfile.TemporaryDirectory() as folder:
+            source, program = Path(folder, "probe.c"), Path(folder, "probe")
+            source.write_text(PROBE)
+            command = [*compiler, *cflags, str(source), "-o", str(program), *ldflags]
+            try:
+                subprocess.run(command, check=True, capture_output=True)
+                subprocess.run([program], check=True, capture_output=True, timeout=30)
+            except (OSError, subprocess.SubprocessError):
+                continue
+            return cflags, ldflags
+    print("fastnorm: no OpenMP found; building for one thread", file=sys.stderr)
+    return [], []
+
+
+class BuildTiers(build_ext):
+    """build_ext that first compiles every rung and hands its object to the dispatch module."""
+
+    def build_extensions(self):
+        omp_cflags, omp_ldflags = openmp_flags(self.compiler.compiler)
+        for extension in self.extensions:
+            extension.extra_compile_args = [*CFLAGS, *omp_cflags]
+            extension.extra_link_args = [*omp_ldflags] if DEBUG else ["-s", *omp_ldflags]
+            if extension.name.endswith(".dispatch"):
+                # No OpenMP: a parallel region would be outlined out of its ISA.
+                extension.extra_compile_args = CFLAGS
+                with ThreadPoolExecutor(os.cpu_count()) as pool:
+                    objects = list(pool.map(self.compile_tier, TIERS))
+                extension.extra_objects = [name for names in objects for name in names]
+        super().build_extensions()
+
+    def compile_tier(self, tier):
+        """Objects of one rung, in a folder of their own."""
+        return self.compiler.compile(
+            [f"src/kernels/isa/{tier}.c"],
+            output_dir=os.path.join(self.build_temp, f"isa-{tier}"),
+            include_dirs=INCLUDE,
+            extra_postargs=[*CFLAGS, *TIERS[tier]],
+        )
+
+
+def extensions():
+    """One extension per room of the core; headers and kernels are what it depends on."""
+    headers = sorted(glob("src/**/*.h", root_dir=ROOT, recursive=True))
+    kernels = [*headers, "src/kernels/kernels.inc", *sorted(glob("src/kernels/isa/*.c", root_dir=ROOT))]
+    for module, source in MODULES.items():
+        dispatch = module == "dispatch"
+        yield Extension(
+            f"fastnorm._core.{module}",
+            [source, "src/dispatch/fn_machine.c"] if dispatch else [source],
+            include_dirs=INCLUDE,
+            depends=kernels if dispatch else headers,
+            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        )
+
+
+setup(
+    ext_modules=cythonize(
+        list(extensions()),
+        include_path=["."],  # the .pxd files live in fastnorm/_core, the .pyx files in src
+        nthreads=0 if sys.platform == "darwin" else os.cpu_count(),
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "embedsignature": True,
+            "binding": True,
+            "freethreading_compatible": True,
+        },
+        build_dir="build/cython",
+    ),
+    cmdclass={"build_ext": BuildTiers},
+)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The tier is chosen here, once, at import; drivers get its table and never learn its name."""
+
+import os
+
+from fastnorm._core.dispatch cimport fn_kernels, fn_table
+
+cdef extern from "fn_machine.h" nogil:
+    const fn_table *fn_tables[]
+    int fn_supports(const char *isa)
+    size_t fn_l2_bytes()
+    size_t fn_llc_bytes()
+
+cdef const fn_table *chosen = NULL
+cdef size_t l2 = fn_l2_bytes()
+cdef size_t stream_threshold = 0
+
+PRIMITIVES = (
+    "shift_rows", "moments_rows", "moments_rows_wide", "moments_cols", "moments_cols_wide",
+    "affine", "grad_sums_rows", "grad_sums_cols", "grad_combine", "split", "fence",
+)
+
+
+def built():
+    """Names of the ISA tiers compiled into this build, best first."""
+    names = []
+    cdef int i = 0
+    while fn_tables[i] != NULL:
+        names.append(fn_tables[i].isa.decode())
+        i += 1
+    return tuple(names)
+
+
+def available():
+    """Names of the built tiers that this machine runs, best first."""
+    return tuple(name for name in built() if fn_supports(name.encode()))
+
+
+def _choose(wanted):
+    """Point the table at `wanted`, or at the best tier when it is empty."""
+    global chosen
+    names = available()
+    if wanted and wanted not in built():
+        raise ImportError(
+            f"FASTNORM_ISA={wanted!r} is not an ISA tier of this build; use one of {', '.join(built())}"
+        )
+    if wanted and wanted not in names:
+        raise ImportError(
+            f"FASTNORM_ISA={wanted!r} is not supported by this CPU; it runs {', '.join(names)}"
+        )
+    chosen = fn_tables[built().index(wanted or names[0])]
+
+
+def isa():
+    """Name of the tier in use."""
+    return chosen.isa.decode()
+
+
+def caches():
+    """Bytes of L2 and of the last-level cache, and the output size from which stores are streamed."""
+    return {"l2": l2, "llc": fn_llc_bytes(), "stream_threshold": stream_threshold}
+
+
+def _read_environment():
+    global stream_threshold
+    _choose(os.environ.get("FASTNORM_ISA", ""))
+    text = os.environ.get("FASTNORM_STREAM_THRESHOLD", "")
+    if not text:
+        # A share of the last level: it is common to all cores, and on servers to all tenants.
+        stream_threshold = min(fn_llc_bytes() // 4, 8 * l2)
+    elif text.isdecimal():
+        stream_threshold = int(text)
+    else:
+        raise ImportError(
+            f"FASTNORM_STREAM_THRESHOLD={text!r} is not a number of bytes (digits only)"
+        )
+
+
+cdef const fn_kernels *kernels(int dtype) noexcept nogil:
+    return &chosen.type[dtype]
+
+
+cdef size_t l2_bytes() noexcept nogil:
+    return l2
+
+
+cdef bint streams(size_t bytes) noexcept nogil:
+    """Whether an output of so many bytes is better stored past the cache."""
+    return bytes >= stream_threshold
+
+
+_read_environment()

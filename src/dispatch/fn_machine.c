@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "fn_machine.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+extern const fn_table fn_table_baseline, fn_table_v3, fn_table_v4;
+const fn_table *const fn_tables[] = {&fn_table_v4, &fn_table_v3, &fn_table_baseline, NULL};
+#elif defined(__aarch64__)
+extern const fn_table fn_table_neon;
+const fn_table *const fn_tables[] = {&fn_table_neon, NULL};
+#else
+extern const fn_table fn_table_baseline;
+const fn_table *const fn_tables[] = {&fn_table_baseline, NULL};
+#endif
+
+int
+fn_supports(const char *isa)
+{
+#if defined(__x86_64__)
+    /* The builtin checks the registers' operating-system support (XCR0) too. */
+    __builtin_cpu_init();
+    const int v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                   __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
+    if (!strcmp(isa, "v3")) {
+        return v3;
+    }
+    if (!strcmp(isa, "v4")) {
+        return v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    }
+#endif
+    (void)isa;
+    return 1;
+}
+
+static size_t
+cache(int name, size_t fallback)
+{
+    const long bytes = name < 0 ? 0 : sysconf(name);
+    return bytes > 0 ? (size_t)bytes : fallback;
+}
+
+size_t
+fn_l2_bytes(void)
+{
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    return cache(_SC_LEVEL2_CACHE_SIZE, 1u << 20);
+#else
+    return cache(-1, 1u << 20);
+#endif
+}
+
+size_t
+fn_llc_bytes(void)
+{
+#ifdef _SC_LEVEL3_CACHE_SIZE
+    return cache(_SC_LEVEL3_CACHE_SIZE, 8u << 20);
+#else
+    return cache(-1, 8u << 20);
+#endif
+}

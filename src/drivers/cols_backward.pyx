@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Backward, cols layout: which task computes what.
+
+over tiles    each task takes tiles of columns: both sums down all rows, then dx of the tile.
+over pieces   fewer tiles than threads: pieces of rows of every tile are summed in parallel, added up
+              in order, then dx is formed in parallel.
+
+The gradients of the parameters are added up at the end, in order, from what the tiles left.
+"""
+
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+from fastnorm._core.call cimport fn_call
+from fastnorm._core.cols_gradient cimport block_sums, combine, finish_sums, job, row_gradients
+from fastnorm._core.cols_statistics cimport (
+    centre_columns, fold_param, kept_dims, scratch_bytes, tile_at, tile_t,
+)
+from fastnorm._core.columns cimport fn_columns_add, fn_cut_cols
+from fastnorm._core.plan cimport (
+    FN_DP, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+)
+from fastnorm._core.threads cimport effective, parallel_for
+
+cdef enum:
+    TASKS_PER_THREAD = 8
+
+
+cdef inline void columns_of(const job *t, size_t tile, size_t *j, size_t *width) noexcept nogil:
+    j[0] = tile % t.grid.tiles * t.grid.width
+    width[0] = min(t.grid.width, t.call.plan.n - j[0])
+
+
+cdef void add_piece(const job *t, const Py_ssize_t *outer, size_t piece, size_t j, size_t width,
+                    tile_t *tile, double *s1, double *s2) noexcept nogil:
+    """The sums of one piece of rows, set into s1 and s2."""
+    cdef size_t row0 = piece * t.grid.rows
+    memset(s1, 0, width * sizeof(double))
+    memset(s2, 0, width * sizeof(double))
+    block_sums(t, outer, row0, min(t.grid.rows, t.call.plan.segs - row0), j, width, tile, s1, s2)
+
+
+cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
+    """Over tiles: sums, then dx, tile after tile."""
+    cdef job *t = <job *>context
+    cdef const fn_call *c = t.call
+    cdef size_t n = <size_t>task * t.per_task, stop = min(n + t.per_task, t.tiles)
+    cdef size_t j, width, piece
+    cdef tile_t tile = tile_at(t.scratch + <size_t>task * t.scratch_size, t.grid.width)
+    cdef fn_walk outer
+    while n < stop:
+        columns_of(t, n, &j, &width)
+        fn_walk_start(&outer, c.plan.dims, c.plan.nouter, n / t.grid.tiles)
+        centre_columns(c, outer.off, j, width, False, &tile)
+        memset(tile.s1, 0, width * sizeof(double))
+        memset(tile.s2, 0, width * sizeof(double))
+        for piece in range(t.grid.pieces):
+            add_piece(t, outer.off, piece, j, width, &tile, tile.piece_mean, tile.piece_m2)
+            fn_columns_add(width, tile.piece_mean, tile.s1)
+            fn_columns_add(width, tile.piece_m2, tile.s2)
+        finish_sums(t, outer.off, n, j, width, True, &tile)
+        if t.by_row:
+            row_gradients(t, outer.off, n, j, width, &tile)
+        if c.at[FN_Y] != NULL:
+            combine(t, outer.off, j, width, 0, c.plan.segs, &tile)
+        n += 1
+    if c.stream:
+        c.kernels.fence()
+
+
+cdef void pieces_task(void *context, Py_ssize_t task) noexcept nogil:
+    """Over pieces, first region: the sums of some pieces of rows."""
+    cdef job *t = <job *>context
+    cdef const fn_call *c = t.call
+    cdef size_t pieces = t.tiles * t.grid.pieces, wide = t.grid.width, j, width
+    cdef size_t n = <size_t>task * pieces / t.piece_tasks
+    cdef size_t stop = (<size_t>task + 1) * pieces / t.piece_tasks
+    cdef double *out
+    cdef tile_t tile = tile_at(t.scratch + <size_t>task * t.scratch_size, wide)
+    cdef fn_walk outer
+    while n < stop:
+        columns_of(t, n / t.grid.pieces, &j, &width)
+        fn_walk_start(&outer, c.plan.dims, c.plan.nouter, n / t.grid.pieces / t.grid.tiles)
+        centre_columns(c, outer.off, j, width, False, &tile)
+        out = t.parts + 2 * n * wide
+        add_piece(t, outer.off, n % t.grid.pieces, j, width, &tile, out, out + wide)
+        n += 1
+
+
+cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
+    """Over pieces, second region: dx of some rows of one tile; the first task of a tile also leaves
+    what the parameters need."""
+    cdef job *t = <job *>context
+    cdef const fn_call *c = t.call
+    cdef size_t n = <size_t>task / t.row_tasks, part = <size_t>task % t.row_tasks, j, width, piece
+    cdef size_t wide = t.grid.width
+    cdef const double *sums = t.parts + 2 * n * t.grid.pieces * wide
+    cdef tile_t tile = tile_at(t.scratch + <size_t>task * t.scratch_size, wide)
+    cdef fn_walk outer
+    columns_of(t, n, &j, &width)
+    fn_walk_start(&outer, c.plan.dims, c.plan.nouter, n / t.grid.tiles)
+    centre_columns(c, outer.off, j, width, False, &tile)
+    memset(tile.s1, 0, width * sizeof(double))
+    memset(tile.s2, 0, width * sizeof(double))
+    for piece in range(t.grid.pieces):
+        fn_columns_add(width, sums, tile.s1)
+        fn_columns_add(width, sums + wide, tile.s2)
+        sums += 2 * wide
+    finish_sums(t, outer.off, n, j, width, part == 0, &tile)
+    if c.at[FN_Y] != NULL:
+        combine(t, outer.off, j, width, part * c.plan.segs / t.row_tasks,
+                (part + 1) * c.plan.segs / t.row_tasks, &tile)
+    if c.stream:
+        c.kernels.fence()
+
+
+cdef inline void add_to(const fn_call *c, Py_ssize_t at, const double *sums) noexcept nogil:
+    if c.dbias != NULL:
+        (<double *>(c.dbias + at))[0] += sums[0]
+    if c.at[FN_DP] != NULL:
+        (<double *>(c.at[FN_DP] + at))[0] += sums[1]
+
+
+cdef void column_totals(const job *t) noexcept nogil:
+    """Parameters per column: add up the groups' sums, outer index after outer index."""
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef size_t g, q, groups = p.n / t.share
+    cdef int ndims = p.nrun if t.share == 1 else kept_dims(p)
+    cdef const double *sums = t.column_sums
+    cdef fn_walk outer, run
+    fn_walk_start(&outer, p.dims, p.nouter, 0)
+    for g in range(p.groups):
+        fn_walk_start(&run, p.dims + p.nouter + p.nred, ndims, 0)
+        for q in range(groups):
+            add_to(c, outer.off[FN_DP] + run.off[FN_DP], sums)
+            sums += 2
+            fn_walk_next(&run)
+        fn_walk_next(&outer)
+
+
+cdef void row_totals(const job *t) noexcept nogil:
+    """Parameters per row: add up the tiles' sums in order."""
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef size_t n, row
+    cdef const double *sums = t.row_sums
+    cdef fn_walk outer, red
+    for n in range(t.tiles):
+        fn_walk_start(&outer, p.dims, p.nouter, n / t.grid.tiles)
+        fn_walk_start(&red, p.dims + p.nouter, p.nred, 0)
+        for row in range(p.segs):
+            add_to(c, outer.off[FN_DP] + red.off[FN_DP], sums)
+            sums += 2
+            fn_walk_next(&red)
+
+
+cdef bint choose(job *t, bint wanted) noexcept nogil:
+    """Set the sizes of tasks; returns whether to go over pieces."""
+    cdef const fn_plan *p = t.call.plan
+    cdef size_t threads = <size_t>t.call.threads, rounds
+    t.per_task = t.tiles if threads == 1 else max(
+        <size_t>1, t.tiles / (threads * TASKS_PER_THREAD))
+    if threads == 1 or t.grid.pieces == 1 or (wanted and p.red_param):
+        return False
+    # Whole tiles leave threads idle when they do not fill the last round.
+    rounds = (t.tiles + threads - 1) / threads
+    t.piece_tasks = min(t.tiles * t.grid.pieces, threads * TASKS_PER_THREAD)
+    t.row_tasks = min(p.segs, (threads * TASKS_PER_THREAD + t.tiles - 1) / t.tiles)
+    return 3 * rounds * threads > 4 * t.tiles
+
+
+cdef int backward(fn_call *c) noexcept nogil:
+    """dx (unless there is none) and the parameters' gradients (where wanted); -1: no memory."""
+    cdef const fn_plan *p = c.plan
+    cdef job t
+    cdef bint wanted = c.at[FN_DP] != NULL or c.dbias != NULL, over_pieces, ready
+    cdef size_t tasks, sums = 0
+    t.call = c
+    t.grid = fn_cut_cols(p)
+    t.tiles = p.groups * t.grid.tiles
+    t.scratch_size = scratch_bytes(t.grid.width)
+    t.by_row = wanted and p.red_param
+    t.share = 1 if fold_param(p) else p.fold
+    t.parts = t.column_sums = t.row_sums = t.sums = NULL
+    c.threads = effective(2 * p.groups * p.segs * p.n)
+    if t.by_row and p.run_param:
+        c.threads = 1  # several tiles add to one gradient
+    over_pieces = choose(&t, wanted)
+    tasks = (t.tiles + t.per_task - 1) / t.per_task
+    if over_pieces:
+        tasks = max(t.piece_tasks, t.tiles * t.row_tasks)
+        t.parts = <double *>malloc(2 * t.tiles * t.grid.pieces * t.grid.width * sizeof(double))
+    if wanted and not p.red_param:
+        sums = 2 * p.groups * p.n / t.share
+    elif t.by_row and not p.run_param:
+        sums = 2 * t.tiles * p.segs
+    if sums:
+        t.sums = <double *>malloc(sums * sizeof(double))
+    t.scratch = <char *>malloc(t.scratch_size * tasks)
+    ready = t.scratch != NULL and (sums == 0 or t.sums != NULL) and (
+        not over_pieces or t.parts != NULL)
+    if ready:
+        if t.by_row:
+            t.row_sums = t.sums
+        else:
+            t.column_sums = t.sums
+        if over_pieces:
+            parallel_for(<Py_ssize_t>t.piece_tasks, pieces_task, &t, c.threads)
+            parallel_for(<Py_ssize_t>(t.tiles * t.row_tasks), combine_task, &t, c.threads)
+        else:
+            parallel_for(<Py_ssize_t>tasks, tile_task, &t, c.threads)
+        if t.column_sums != NULL:
+            column_totals(&t)
+        if t.row_sums != NULL:
+            row_totals(&t)
+    free(t.scratch)
+    free(t.sums)
+    free(t.parts)
+    return 0 if ready else -1

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Forward, cols layout: columns are kept, rows are reduced (channels last, axis=1, folded maps).
+
+over tiles    each task takes a tile of columns: all its rows' statistics, then its output, which is
+              one read of memory where the tile's rows fit L2.
+over pieces   fewer tiles than threads: pieces of rows of every tile are summed in parallel, merged in
+              order, then normalized in parallel.
+"""
+
+from libc.stdlib cimport free, malloc
+
+from fastnorm._core.call cimport (
+    FN_GATHER, fn_call, fn_gather, fn_real_at, fn_run_buffer, fn_scatter,
+)
+from fastnorm._core.cols_statistics cimport (
+    centre_columns, merge_piece, piece_moments, put_statistics, read_columns,
+    scratch_bytes, tile_at, tile_t,
+)
+from fastnorm._core.columns cimport fn_cut_cols, fn_grid
+from fastnorm._core.dispatch cimport fn_centre, fn_param
+from fastnorm._core.plan cimport (
+    FN_B, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+)
+from fastnorm._core.threads cimport effective, parallel_for
+
+cdef enum:
+    TASKS_PER_THREAD = 8
+
+ctypedef struct job:
+    fn_call *call
+    fn_grid grid
+    size_t tiles           # of all outer indices
+    size_t per_task        # tiles of a task
+    size_t row_tasks       # over pieces: tasks that share a tile's rows in the second region
+    char *scratch          # of every task
+    size_t scratch_size
+    size_t piece_tasks     # over pieces: tasks of the first region
+    double *parts          # over pieces: means and M2s of every piece of every tile
+
+
+cdef void apply(const job *t, const Py_ssize_t *outer, size_t j, size_t width, size_t row0,
+                size_t row1, tile_t *tile) noexcept nogil:
+    """Normalize rows [row0, row1) of a tile whose statistics are written."""
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef const fn_dim *red = p.dims + p.nouter
+    cdef const fn_dim *run = red + p.nred
+    cdef size_t item = c.kernels.item, real = c.kernels.real, row, at, take
+    cdef bint weighted = c.at[FN_W] != NULL, biased = c.at[FN_B] != NULL
+    cdef bint by_row = p.red_param, even = p.even and p.direct[FN_X] and p.direct[FN_Y]
+    cdef fn_run_buffer xs
+    cdef fn_run_buffer ys
+    cdef fn_run_buffer ws
+    cdef fn_run_buffer bs
+    cdef const char *x = c.at[FN_X] + outer[FN_X]
+    cdef char *y = c.at[FN_Y] + outer[FN_Y]
+    cdef const char *w
+    cdef const char *b
+    cdef fn_centre centre = fn_centre(tile.hi, tile.lo, tile.r, 0, 0, False)
+    cdef fn_param param = fn_param(NULL, NULL, 1, 0)
+    cdef fn_walk walk
+    centre_columns(c, outer, j, width, weighted and not by_row, tile)
+    if biased and not by_row:
+        read_columns(c, outer, FN_B, j, width, tile.s1)
+        c.kernels.split(width, tile.s1, tile.b, NULL)
+        param.b = tile.b
+    if even and not by_row:
+        at = <size_t>red.stride[FN_X] if p.nred else 0
+        take = <size_t>red.stride[FN_Y] if p.nred else 0
+        c.kernels.affine(y + row0 * take + j * item, <Py_ssize_t>take, x + row0 * at + j * item,
+                         <Py_ssize_t>at, row1 - row0, width, &centre, &param, c.stream)
+        return
+    fn_walk_start(&walk, red, p.nred, row0)
+    for row in range(row0, row1):
+        at = 0
+        while at < width:
+            take = width - at if even and not p.run_param else min(<size_t>FN_GATHER, width - at)
+            centre.hi = tile.hi + at * real
+            centre.lo = tile.lo + at * real
+            centre.r = tile.r + at * real
+            if not by_row:
+                param.b = tile.b + at * real if biased else NULL
+            if by_row and weighted:
+                w = c.at[FN_W] + outer[FN_W] + walk.off[FN_W]
+                if p.run_param:
+                    fn_gather(ws, w, run, p.nrun, FN_W, j + at, take, real)
+                    param.w = ws
+                else:
+                    param.w0 = fn_real_at(w, c.single)
+            if by_row and biased:
+                b = c.at[FN_B] + outer[FN_B] + walk.off[FN_B]
+                if p.run_param:
+                    fn_gather(bs, b, run, p.nrun, FN_B, j + at, take, real)
+                    param.b = bs
+                else:
+                    param.b0 = fn_real_at(b, c.single)
+            if not p.direct[FN_X]:
+                fn_gather(xs, x + walk.off[FN_X], run, p.nrun, FN_X, j + at, take, item)
+            c.kernels.affine(
+                y + walk.off[FN_Y] + (j + at) * item if p.direct[FN_Y] else ys, 0,
+                x + walk.off[FN_X] + (j + at) * item if p.direct[FN_X] else xs, 0,
+                1, take, &centre, &param, c.stream and p.direct[FN_Y])
+            if not p.direct[FN_Y]:
+                fn_scatter(ys, y + walk.off[FN_Y], run, p.nrun, FN_Y, j + at, take, item)
+            at += take
+        fn_walk_next(&walk)
+
+
+cdef inline void columns_of(const job *t, size_t tile, size_t *j, size_t *width) noexcept nogil:
+    j[0] = tile % t.grid.tiles * t.grid.width
+    width[0] = min(t.grid.width, t.call.plan.n - j[0])
+
+
+cdef inline size_t rows_of(const job *t, size_t piece) noexcept nogil:
+    return min(t.grid.rows, t.call.plan.segs - piece * t.grid.rows)
+
+
+cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
+    """Over tiles: statistics of a tile, then its output."""
+    cdef job *t = <job *>context
+    cdef const fn_call *c = t.call
+    cdef size_t n = <size_t>task * t.per_task, stop = min(n + t.per_task, t.tiles)
+    cdef size_t j, width, piece
+    cdef tile_t tile = tile_at(t.scratch + <size_t>task * t.scratch_size, t.grid.width)
+    cdef fn_walk outer
+    while n < stop:
+        columns_of(t, n, &j, &width)
+        fn_walk_start(&outer, c.plan.dims, c.plan.nouter, n / t.grid.tiles)
+        if not c.given:
+            for piece in range(t.grid.pieces):
+                piece_moments(c, c.at[FN_X] + outer.off[FN_X], piece * t.grid.rows,
+                              rows_of(t, piece), j, width, &tile)
+                merge_piece(piece * t.grid.rows, rows_of(t, piece), width, tile.piece_mean,
+                            tile.piece_m2, &tile)
+            put_statistics(c, outer.off, j, width, &tile)
+        if c.at[FN_Y] != NULL:
+            apply(t, outer.off, j, width, 0, c.plan.segs, &tile)
+        n += 1
+    if c.stream:
+        c.kernels.fence()
+
+
+cdef void pieces_task(void *context, Py_ssize_t task) noexcept nogil:
+    """Over pieces, first region: the statistics of some pieces of rows, tile by tile."""
+    cdef job *t = <job *>context
+    cdef const fn_call *c = t.call
+    cdef size_t pieces = t.tiles * t.grid.pieces, wide = t.grid.width, j, width, row
+    cdef size_t n = <size_t>task * pieces / t.piece_tasks
+    cdef size_t stop = (<size_t>task + 1) * pieces / t.piece_tasks
+    cdef tile_t tile = tile_at(t.scratch + <size_t>task * t.scratch_size, wide)
+    cdef fn_walk outer
+    while n < stop:
+        columns_of(t, n / t.grid.pieces, &j, &width)
+        row = n % t.grid.pieces
+        fn_walk_start(&outer, c.plan.dims, c.plan.nouter, n / t.grid.pieces / t.grid.tiles)
+        tile.piece_mean = t.parts + 2 * n * wide
+        tile.piece_m2 = tile.piece_mean + wide
+        piece_moments(c, c.at[FN_X] + outer.off[FN_X], row * t.grid.rows, rows_of(t, row), j,
+                      width, &tile)
+        n += 1
+
+
+cdef void merge_task(void *context, Py_ssize_t task) noexcept nogil:
+    """Over pieces, in between: the pieces of one tile, merged in order."""
+    cdef job *t = <job *>context
+    cdef const fn_call *c = t.call
+    cdef size_t wide = t.grid.width, piece, j, width
+    cdef double *part = t.parts + 2 * <size_t>task * t.grid.pieces * wide
+    cdef tile_t tile
+    cdef fn_walk outer
+    columns_of(t, <size_t>task, &j, &width)
+    fn_walk_start(&outer, c.plan.dims, c.plan.nouter, <size_t>task / t.grid.tiles)
+    tile.mean = part  # the first piece becomes the total
+    tile.m2 = part + wide
+    for piece in range(1, t.grid.pieces):
+        part += 2 * wide
+        merge_piece(piece * t.grid.rows, rows_of(t, piece), width, part, part + wide, &tile)
+    put_statistics(c, outer.off, j, width, &tile)
+
+
+cdef void apply_task(void *context, Py_ssize_t task) noexcept nogil:
+    """Over pieces, second region: the output of some rows of one tile."""
+    cdef job *t = <job *>context
+    cdef const fn_call *c = t.call
+    cdef size_t n = <size_t>task / t.row_tasks, part = <size_t>task % t.row_tasks, j, width
+    cdef tile_t tile = tile_at(t.scratch + <size_t>task * t.scratch_size, t.grid.width)
+    cdef fn_walk outer
+    columns_of(t, n, &j, &width)
+    fn_walk_start(&outer, c.plan.dims, c.plan.nouter, n / t.grid.tiles)
+    apply(t, outer.off, j, width, part * c.plan.segs / t.row_tasks,
+          (part + 1) * c.plan.segs / t.row_tasks, &tile)
+    if c.stream:
+        c.kernels.fence()
+
+
+cdef int forward(fn_call *c) noexcept nogil:
+    """Statistics (unless given) and output (unless there is none) of a cols plan; -1: no memory."""
+    cdef const fn_plan *p = c.plan
+    cdef job t
+    cdef size_t threads, rounds, tasks, pieces
+    cdef bint over_pieces = False
+    t.call = c
+    t.grid = fn_cut_cols(p)
+    t.tiles = p.groups * t.grid.tiles
+    t.scratch_size = scratch_bytes(t.grid.width)
+    c.threads = effective(p.groups * p.segs * p.n)
+    threads = <size_t>c.threads
+    pieces = t.tiles * t.grid.pieces
+    if threads > 1:
+        # Whole tiles leave threads idle when they do not fill the last round.
+        rounds = (t.tiles + threads - 1) / threads
+        over_pieces = 3 * rounds * threads > 4 * t.tiles and pieces > t.tiles
+    t.per_task = t.tiles if threads == 1 else max(
+        <size_t>1, t.tiles / (threads * TASKS_PER_THREAD))
+    tasks = (t.tiles + t.per_task - 1) / t.per_task
+    t.parts = NULL
+    if over_pieces:
+        t.piece_tasks = min(pieces, threads * TASKS_PER_THREAD)
+        t.row_tasks = min(p.segs, (threads * TASKS_PER_THREAD + t.tiles - 1) / t.tiles)
+        tasks = max(t.piece_tasks, t.tiles * t.row_tasks)
+        if not c.given:
+            t.parts = <double *>malloc(2 * pieces * t.grid.width * sizeof(double))
+    t.scratch = <char *>malloc(t.scratch_size * tasks)
+    if t.scratch == NULL or (over_pieces and not c.given and t.parts == NULL):
+        free(t.scratch)
+        free(t.parts)
+        return -1
+    if over_pieces:
+        if not c.given:
+            parallel_for(<Py_ssize_t>t.piece_tasks, pieces_task, &t, c.threads)
+            parallel_for(<Py_ssize_t>t.tiles, merge_task, &t, c.threads)
+        if c.at[FN_Y] != NULL:
+            parallel_for(<Py_ssize_t>(t.tiles * t.row_tasks), apply_task, &t, c.threads)
+    else:
+        parallel_for(<Py_ssize_t>tasks, tile_task, &t, c.threads)
+    free(t.scratch)
+    free(t.parts)
+    return 0

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The gradient of one tile of columns: its sums, their means, its share of dweight and dbias, dx.
+
+Parameters are of one of three kinds:
+
+per column  (channels last): the sums of dy serve both, the weight is applied to them afterwards.
+per row     (layer norm of axis=1): the weight multiplies dy in the column sums; dweight and dbias are
+            sums along the rows of a tile.
+both        a parameter over reduced and kept axes at once: row by row.
+"""
+
+from libc.string cimport memset
+
+from fastnorm._core.call cimport (
+    FN_GATHER, fn_block_buffer, fn_call, fn_gather, fn_lane_sum, fn_real_at, fn_run_buffer,
+    fn_scatter, fn_scatter_add,
+)
+from fastnorm._core.cols_statistics cimport read_columns, tile_t
+from fastnorm._core.dispatch cimport FN_COL_BLOCK, FN_ROW_BLOCK, fn_centre, fn_means, fn_param
+from fastnorm._core.plan cimport (
+    FN_DP, FN_DY, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+)
+
+cdef enum:
+    ROW_WEIGHTS = 512  # weights of rows gathered at a time: fit a run buffer, multiple of the block
+
+
+cdef void block_sums(const job *t, const Py_ssize_t *outer, size_t row0, size_t rows, size_t j,
+                     size_t width, tile_t *tile, double *s1, double *s2) noexcept nogil:
+    """Column sums of g and g * xh over rows [row0, row0 + rows), added to s1 and s2."""
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef const fn_dim *red = p.dims + p.nouter
+    cdef const fn_dim *run = red + p.nred
+    cdef size_t item = c.kernels.item, real = c.kernels.real, at, take, start, block, i
+    cdef fn_block_buffer xs
+    cdef fn_block_buffer dys
+    cdef fn_run_buffer ws
+    cdef const char *x = c.at[FN_X] + outer[FN_X]
+    cdef const char *dy = c.at[FN_DY] + outer[FN_DY]
+    cdef const char *w = NULL
+    cdef bint by_row = p.red_param and c.at[FN_W] != NULL, both = by_row and p.run_param
+    cdef size_t step = 1 if both else FN_COL_BLOCK
+    cdef Py_ssize_t ldx = 0, lddy = 0
+    cdef fn_centre centre = fn_centre(tile.hi, tile.lo, tile.r, 0, 0, False)
+    cdef fn_walk walk
+    if c.at[FN_W] != NULL:
+        w = c.at[FN_W] + outer[FN_W]
+    if p.even and p.direct[FN_X] and p.direct[FN_DY] and not both:
+        if p.nred:
+            ldx = red.stride[FN_X]
+            lddy = red.stride[FN_DY]
+        start = 0
+        while start < rows:
+            block = min(<size_t>ROW_WEIGHTS, rows - start) if by_row else rows
+            if by_row:
+                fn_gather(ws, w, red, p.nred, FN_W, row0 + start, block, real)
+            c.kernels.grad_sums_cols(
+                x + <Py_ssize_t>(row0 + start) * ldx + <Py_ssize_t>(j * item), ldx,
+                dy + <Py_ssize_t>(row0 + start) * lddy + <Py_ssize_t>(j * item), lddy, block, width,
+                &centre, ws if by_row else NULL, True, s1, s2)
+            start += block
+        return
+    at = 0
+    while at < width:
+        take = min(<size_t>FN_GATHER, width - at)
+        centre.hi = tile.hi + at * real
+        centre.lo = tile.lo + at * real
+        centre.r = tile.r + at * real
+        fn_walk_start(&walk, red, p.nred, row0)
+        start = 0
+        while start < rows:
+            block = min(step, rows - start)
+            if both:
+                fn_gather(ws, w + walk.off[FN_W], run, p.nrun, FN_W, j + at, take, real)
+            elif by_row:
+                fn_gather(ws, w, red, p.nred, FN_W, row0 + start, block, real)
+            for i in range(block):
+                fn_gather(xs + i * FN_GATHER * item, x + walk.off[FN_X], run, p.nrun, FN_X, j + at,
+                          take, item)
+                fn_gather(dys + i * FN_GATHER * item, dy + walk.off[FN_DY], run, p.nrun, FN_DY, j + at,
+                          take, item)
+                fn_walk_next(&walk)
+            c.kernels.grad_sums_cols(
+                xs, FN_GATHER * item, dys, FN_GATHER * item, block, take, &centre,
+                ws if by_row else NULL, not both, s1 + at, s2 + at)
+            start += block
+        at += take
+
+
+cdef void finish_sums(const job *t, const Py_ssize_t *outer, size_t n, size_t j, size_t width,
+                      bint leave, tile_t *tile) noexcept nogil:
+    """From a tile's column sums (s1, s2): what the parameters need (leave), then c0 and c1."""
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef size_t q, f, share = t.share, fold = p.fold
+    cdef double a, b, count = <double>p.count
+    cdef double *out
+    if t.column_sums != NULL and leave:
+        out = t.column_sums + 2 * ((n / t.grid.tiles * p.n + j) / share)
+        q = 0
+        while q < width:
+            a = b = 0
+            for f in range(q, q + share):
+                a += tile.s1[f]
+                b += tile.s2[f]
+            out[0] = a
+            out[1] = b
+            out += 2
+            q += share
+    if c.at[FN_W] != NULL and not p.red_param:
+        read_columns(c, outer, FN_W, j, width, tile.mean)
+        c.kernels.split(width, tile.mean, tile.w, NULL)
+        for q in range(width):
+            tile.s1[q] *= tile.mean[q]
+            tile.s2[q] *= tile.mean[q]
+    q = 0
+    while q < width:
+        a = b = 0
+        for f in range(q, q + fold):
+            a += tile.s1[f]
+            b += tile.s2[f]
+        a = 0 if c.raw else a / count
+        b /= count
+        for f in range(q, q + fold):
+            tile.s1[f] = a
+            tile.s2[f] = b
+        q += fold
+    if c.fixed:
+        memset(tile.c0, 0, width * c.kernels.real)
+        memset(tile.c1, 0, width * c.kernels.real)
+        return
+    c.kernels.split(width, tile.s1, tile.c0, NULL)
+    c.kernels.split(width, tile.s2, tile.c1, NULL)
+
+
+cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t j, size_t width,
+                        const tile_t *tile) noexcept nogil:
+    """Per row: sums of dy and dy * xh along a tile, for every row. Both: straight into the result."""
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef const fn_dim *red = p.dims + p.nouter
+    cdef const fn_dim *run = red + p.nred
+    cdef size_t item = c.kernels.item, real = c.kernels.real, row, at, take
+    cdef fn_run_buffer xs
+    cdef fn_run_buffer dys
+    cdef double s1[256]
+    cdef double s2[256]
+    cdef bint direct = p.direct[FN_X] and p.direct[FN_DY]
+    cdef const char *x
+    cdef const char *dy
+    cdef double *out = NULL
+    cdef fn_centre centre = fn_centre(NULL, NULL, NULL, 0, 0, False)
+    cdef fn_walk walk
+    if t.row_sums != NULL:
+        out = t.row_sums + 2 * n * p.segs
+    fn_walk_start(&walk, red, p.nred, 0)
+    for row in range(p.segs):
+        memset(s1, 0, sizeof(s1))
+        memset(s2, 0, sizeof(s2))
+        x = c.at[FN_X] + outer[FN_X] + walk.off[FN_X]
+        dy = c.at[FN_DY] + outer[FN_DY] + walk.off[FN_DY]
+        at = 0
+        while at < width:
+            if p.run_param:
+                take = min(<size_t>FN_GATHER, width - at)
+            else:  # gathered blocks are those the kernel makes of a direct run
+                take = width - at if direct else min(<size_t>FN_ROW_BLOCK, width - at)
+            centre.hi = tile.hi + at * real
+            centre.lo = tile.lo + at * real
+            centre.r = tile.r + at * real
+            if not p.direct[FN_X]:
+                fn_gather(xs, x, run, p.nrun, FN_X, j + at, take, item)
+            if not p.direct[FN_DY]:
+                fn_gather(dys, dy, run, p.nrun, FN_DY, j + at, take, item)
+            if p.run_param:
+                c.kernels.grad_sums_cols(
+                    x + (j + at) * item if p.direct[FN_X] else xs, 0,
+                    dy + (j + at) * item if p.direct[FN_DY] else dys, 0, 1, take, &centre, NULL,
+                    False, s1, s2)
+                if c.dbias != NULL:
+                    fn_scatter_add(s1, c.dbias + outer[FN_DP] + walk.off[FN_DP], run, p.nrun, FN_DP,
+                                   j + at, take)
+                if c.at[FN_DP] != NULL:
+                    fn_scatter_add(s2, c.at[FN_DP] + outer[FN_DP] + walk.off[FN_DP], run, p.nrun,
+                                   FN_DP, j + at, take)
+                memset(s1, 0, sizeof(s1))
+                memset(s2, 0, sizeof(s2))
+            else:
+                c.kernels.grad_sums_rows(
+                    x + (j + at) * item if p.direct[FN_X] else xs,
+                    dy + (j + at) * item if p.direct[FN_DY] else dys, take, &centre, NULL, s1, s2)
+            at += take
+        if out != NULL:
+            out[0] = fn_lane_sum(s1)
+            out[1] = fn_lane_sum(s2)
+            out += 2
+        fn_walk_next(&walk)
+
+
+cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width, size_t row0,
+                  size_t row1, const tile_t *tile) noexcept nogil:
+    """dx of rows [row0, row1) of a tile, from hi, lo, r, c0, c1 and (per column) w."""
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef const fn_dim *red = p.dims + p.nouter
+    cdef const fn_dim *run = red + p.nred
+    cdef size_t item = c.kernels.item, real = c.kernels.real, row, at, take
+    cdef bint weighted = c.at[FN_W] != NULL, by_row = weighted and p.red_param
+    cdef bint direct = p.direct[FN_X] and p.direct[FN_DY] and p.direct[FN_Y]
+    cdef fn_run_buffer xs
+    cdef fn_run_buffer dys
+    cdef fn_run_buffer dxs
+    cdef fn_run_buffer ws
+    cdef const char *x
+    cdef const char *dy
+    cdef char *dx
+    cdef const char *w
+    cdef const void *from_x
+    cdef const void *from_dy
+    cdef void *to
+    cdef Py_ssize_t ld_dx = 0, ld_x = 0, ld_dy = 0
+    cdef fn_centre centre = fn_centre(tile.hi, tile.lo, tile.r, 0, 0, False)
+    cdef fn_param param = fn_param(NULL, NULL, 1, 0)
+    cdef fn_means means = fn_means(tile.c0, tile.c1, 0, 0)
+    cdef fn_walk walk
+    cdef size_t rows = 1
+    if direct and p.even and not by_row:
+        rows = row1 - row0  # all rows in one call
+        if p.nred:
+            ld_dx = red.stride[FN_Y]
+            ld_x = red.stride[FN_X]
+            ld_dy = red.stride[FN_DY]
+    fn_walk_start(&walk, red, p.nred, row0)
+    row = row0
+    while row < row1:
+        x = c.at[FN_X] + outer[FN_X] + walk.off[FN_X]
+        dy = c.at[FN_DY] + outer[FN_DY] + walk.off[FN_DY]
+        dx = c.at[FN_Y] + outer[FN_Y] + walk.off[FN_Y]
+        at = 0
+        while at < width:
+            take = width - at
+            if not direct or (by_row and p.run_param):
+                take = min(<size_t>FN_GATHER, take)
+            centre.hi = tile.hi + at * real
+            centre.lo = tile.lo + at * real
+            centre.r = tile.r + at * real
+            means.c0 = tile.c0 + at * real
+            means.c1 = tile.c1 + at * real
+            if weighted and not by_row:
+                param.w = tile.w + at * real
+            elif by_row:
+                w = c.at[FN_W] + outer[FN_W] + walk.off[FN_W]
+                if p.run_param:
+                    fn_gather(ws, w, run, p.nrun, FN_W, j + at, take, real)
+                    param.w = ws
+                else:
+                    param.w0 = fn_real_at(w, c.single)
+            to = dx + (j + at) * item if p.direct[FN_Y] else dxs
+            from_dy = dy + (j + at) * item
+            if not p.direct[FN_DY]:
+                fn_gather(dys, dy, run, p.nrun, FN_DY, j + at, take, item)
+                from_dy = dys
+            if c.fixed:  # c0 and c1 are zeros: dx = (dy - 0 - 0) * r * w, whatever x is
+                centre.hi = means.c0
+                centre.lo = means.c1
+                c.kernels.affine(to, ld_dx, from_dy, ld_dy, rows, take, &centre, &param,
+                                 c.stream and p.direct[FN_Y])
+            else:
+                from_x = x + (j + at) * item
+                if not p.direct[FN_X]:
+                    fn_gather(xs, x, run, p.nrun, FN_X, j + at, take, item)
+                    from_x = xs
+                c.kernels.grad_combine(to, ld_dx, from_x, ld_x, from_dy, ld_dy, rows, take, &centre,
+                                       &param, &means, c.stream and p.direct[FN_Y])
+            if not p.direct[FN_Y]:
+                fn_scatter(dxs, dx, run, p.nrun, FN_Y, j + at, take, item)
+            at += take
+        fn_walk_next(&walk)
+        row += rows

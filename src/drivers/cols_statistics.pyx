@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Statistics of a tile of columns, piece of rows by piece of rows, and what is made of them.
+
+Columns are independent of each other, so the width of a tile changes no result; the pieces do, and
+follow from the shape alone.
+"""
+
+from libc.math cimport NAN, isfinite
+from libc.string cimport memset
+
+from fastnorm._core.call cimport (
+    FN_GATHER, fn_block_buffer, fn_call, fn_from_sums, fn_gather, fn_moment, fn_real_at, fn_rstd,
+)
+from fastnorm._core.columns cimport (
+    fn_columns_fill, fn_columns_from_sums, fn_columns_merge, fn_fold,
+)
+from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_moments_cols_t
+from fastnorm._core.plan cimport (
+    FN_B, FN_S, FN_W, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+)
+
+cdef enum:
+    SAMPLES = 8  # rows whose mean is the shift
+
+
+cdef size_t scratch_bytes(size_t width) noexcept nogil:
+    """14 vectors of double and one of bytes; aligned to a line."""
+    return (width * (14 * sizeof(double) + 1) + 63) / 64 * 64
+
+
+cdef tile_t tile_at(char *scratch, size_t width) noexcept nogil:
+    """Lay the vectors of a tile out in its scratch."""
+    cdef tile_t t
+    cdef double *d = <double *>scratch
+    t.s1 = d
+    t.s2 = d + width
+    t.mean = d + 2 * width
+    t.m2 = d + 3 * width
+    t.shift = d + 4 * width
+    t.piece_mean = d + 5 * width
+    t.piece_m2 = d + 6 * width
+    t.hi = <char *>(d + 7 * width)
+    t.lo = <char *>(d + 8 * width)
+    t.r = <char *>(d + 9 * width)
+    t.w = <char *>(d + 10 * width)
+    t.b = <char *>(d + 11 * width)
+    t.c0 = <char *>(d + 12 * width)
+    t.c1 = <char *>(d + 13 * width)
+    t.again = <unsigned char *>(d + 14 * width)
+    return t
+
+
+cdef void sums(const fn_call *c, const char *x, size_t row0, size_t rows, size_t j, size_t width,
+               fn_moments_cols_t kernel, const char *shift, size_t shift_item, double *s1,
+               double *s2) noexcept nogil:
+    """Sums of rows [row0, row0 + rows) of `width` columns from j on; added to s1, s2."""
+    cdef const fn_plan *p = c.plan
+    cdef const fn_dim *red = p.dims + p.nouter
+    cdef size_t item = c.kernels.item, start, block, at, take, i
+    cdef fn_block_buffer buffer
+    cdef Py_ssize_t ld
+    cdef fn_walk w
+    if p.even and p.direct[FN_X]:
+        ld = red.stride[FN_X] if p.nred else 0
+        kernel(x + <Py_ssize_t>row0 * ld + <Py_ssize_t>(j * item), ld, rows, width, shift, s1, s2)
+        return
+    at = 0
+    while at < width:
+        take = min(<size_t>FN_GATHER, width - at)
+        fn_walk_start(&w, red, p.nred, row0)
+        start = 0
+        while start < rows:
+            block = min(<size_t>FN_COL_BLOCK, rows - start)
+            for i in range(block):
+                fn_gather(buffer + i * FN_GATHER * item, x + w.off[FN_X], red + p.nred, p.nrun, FN_X,
+                          j + at, take, item)
+                fn_walk_next(&w)
+            kernel(buffer, FN_GATHER * item, block, take, shift + at * shift_item, s1 + at, s2 + at)
+            start += block
+        at += take
+
+
+cdef void shifts(const fn_call *c, const char *x, size_t row0, size_t rows, size_t j, size_t width,
+                 tile_t *t) noexcept nogil:
+    """t.shift and, in the compute type, t.hi: the mean of a few rows spread over the piece."""
+    cdef size_t samples = min(<size_t>SAMPLES, rows), q
+    memset(t.hi, 0, width * c.kernels.real)
+    fn_columns_fill(width, 0, t.shift)
+    if c.raw:
+        return
+    memset(t.s2, 0, width * sizeof(double))
+    for q in range(samples):
+        sums(c, x, row0 + q * rows / samples, 1, j, width, c.kernels.moments_cols, t.hi,
+             c.kernels.real, t.shift, t.s2)
+    for q in range(width):
+        t.shift[q] /= <double>samples
+    round_shift(c, width, t)
+
+
+cdef void round_shift(const fn_call *c, size_t width, tile_t *t) noexcept nogil:
+    """Make t.shift what the kernel subtracts: t.hi, a number of the compute type."""
+    cdef size_t q
+    c.kernels.split(width, t.shift, t.hi, NULL)
+    if c.single:
+        for q in range(width):
+            t.shift[q] = <double>(<float *>t.hi)[q]
+
+
+cdef void again(const fn_call *c, const char *x, size_t row0, size_t rows, size_t j, size_t width,
+                int which, tile_t *t) noexcept nogil:
+    """Replace the columns that were summed about a poor shift (which & 1) or out of range (& 2)."""
+    cdef double n = <double>rows
+    cdef size_t q
+    cdef fn_moment m
+    if which & 1:
+        for q in range(width):
+            t.shift[q] = t.piece_mean[q] if isfinite(t.piece_mean[q]) else 0
+        round_shift(c, width, t)
+        memset(t.s1, 0, 2 * width * sizeof(double))
+        sums(c, x, row0, rows, j, width, c.kernels.moments_cols, t.hi, c.kernels.real, t.s1, t.s2)
+        for q in range(width):
+            if t.again[q] == 1:
+                m = fn_from_sums(n, t.shift[q], t.s1[q], t.s2[q])
+                t.piece_mean[q] = m.mean
+                t.piece_m2[q] = m.m2
+                if not (isfinite(t.s1[q]) and isfinite(t.s2[q])):
+                    t.again[q] = 2
+                    which |= 2
+    if which & 2:
+        fn_columns_fill(width, 0, t.shift)
+        memset(t.s1, 0, 2 * width * sizeof(double))
+        sums(c, x, row0, rows, j, width, c.kernels.moments_cols_wide, <char *>t.shift,
+             sizeof(double), t.s1, t.s2)
+        if not c.raw:
+            for q in range(width):
+                t.shift[q] = t.s1[q] / n
+            memset(t.s1, 0, 2 * width * sizeof(double))
+            sums(c, x, row0, rows, j, width, c.kernels.moments_cols_wide, <char *>t.shift,
+                 sizeof(double), t.s1, t.s2)
+        for q in range(width):
+            if t.again[q] == 2:
+                m = fn_moment(n, 0, t.s2[q])
+                if not c.raw:
+                    m = fn_from_sums(n, t.shift[q], t.s1[q], t.s2[q])
+                    if not isfinite(t.shift[q]):
+                        m = fn_moment(n, t.shift[q], NAN)
+                t.piece_mean[q] = m.mean
+                t.piece_m2[q] = m.m2
+
+
+cdef void piece_moments(const fn_call *c, const char *x, size_t row0, size_t rows, size_t j,
+                        size_t width, tile_t *t) noexcept nogil:
+    """t.piece_mean and t.piece_m2 of rows [row0, row0 + rows)."""
+    cdef int which
+    shifts(c, x, row0, rows, j, width, t)
+    memset(t.s1, 0, 2 * width * sizeof(double))
+    sums(c, x, row0, rows, j, width, c.kernels.moments_cols, t.hi, c.kernels.real, t.s1, t.s2)
+    which = fn_columns_from_sums(width, <double>rows, t.shift, t.s1, t.s2, c.raw, c.single,
+                                 t.piece_mean, t.piece_m2, t.again)
+    if which:
+        again(c, x, row0, rows, j, width, which, t)
+
+
+cdef void merge_piece(size_t before, size_t rows, size_t width, const double *mean,
+                      const double *m2, tile_t *t) noexcept nogil:
+    """Fold one piece of `rows` rows into t.mean, t.m2, which hold `before` rows."""
+    cdef size_t q
+    if before == 0:
+        for q in range(width):
+            t.mean[q] = mean[q]
+            t.m2[q] = m2[q]
+        return
+    fn_columns_merge(width, <double>before, <double>rows, t.mean, t.m2, mean, m2)
+
+
+cdef int kept_dims(const fn_plan *p) noexcept nogil:
+    """How many axes of the run are kept; the folded ones come after them."""
+    cdef int n = 0
+    while n < p.nrun and p.dims[p.nouter + p.nred + n].kept:
+        n += 1
+    return n
+
+
+cdef void put_statistics(const fn_call *c, const Py_ssize_t *outer, size_t j, size_t width,
+                         const tile_t *t) noexcept nogil:
+    """Fold the columns of a tile and write the statistics of its groups."""
+    cdef const fn_plan *p = c.plan
+    cdef size_t q
+    cdef fn_moment m
+    cdef fn_walk w
+    fn_walk_start(&w, p.dims + p.nouter + p.nred, kept_dims(p), j / p.fold)
+    q = 0
+    while q < width:
+        m = fn_fold(p.fold, <double>p.segs, t.mean + q, t.m2 + q)
+        if not c.raw:
+            (<double *>(c.at[FN_S] + outer[FN_S] + w.off[FN_S]))[0] = m.mean
+        (<double *>(c.var + outer[FN_S] + w.off[FN_S]))[0] = m.m2 / m.count
+        fn_walk_next(&w)
+        q += p.fold
+
+
+cdef void centre_columns(const fn_call *c, const Py_ssize_t *outer, size_t j, size_t width,
+                         bint fold_weight, tile_t *t) noexcept nogil:
+    """hi, lo, r of every column from the written statistics; the weight times r where asked."""
+    cdef const fn_plan *p = c.plan
+    cdef size_t q, f
+    cdef double mean = 0, rstd
+    cdef fn_walk w
+    fn_walk_start(&w, p.dims + p.nouter + p.nred, kept_dims(p), j / p.fold)
+    q = 0
+    while q < width:
+        if not c.raw:
+            mean = (<double *>(c.at[FN_S] + outer[FN_S] + w.off[FN_S]))[0]
+        rstd = fn_rstd((<double *>(c.var + outer[FN_S] + w.off[FN_S]))[0], c.eps)
+        for f in range(q, q + p.fold):
+            t.mean[f] = mean
+            t.m2[f] = rstd
+        fn_walk_next(&w)
+        q += p.fold
+    c.kernels.split(width, t.mean, t.hi, t.lo)
+    if fold_weight:
+        read_columns(c, outer, FN_W, j, width, t.s1)
+        for q in range(width):
+            t.m2[q] *= t.s1[q]
+    c.kernels.split(width, t.m2, t.r, NULL)
+
+
+cdef void read_columns(const fn_call *c, const Py_ssize_t *outer, int op, size_t j, size_t width,
+                       double *out) noexcept nogil:
+    """A parameter's value for every column."""
+    cdef const fn_plan *p = c.plan
+    cdef size_t q, f
+    cdef size_t share = 1 if fold_param(p) else p.fold
+    cdef double value
+    cdef fn_walk w
+    fn_walk_start(&w, p.dims + p.nouter + p.nred, p.nrun if share == 1 else kept_dims(p), j / share)
+    q = 0
+    while q < width:
+        value = fn_real_at(c.at[op] + outer[op] + w.off[op], c.single)
+        for f in range(q, q + share):
+            out[f] = value
+        fn_walk_next(&w)
+        q += share
+
+
+cdef bint fold_param(const fn_plan *p) noexcept nogil:
+    """Whether parameters vary between the columns of a fold."""
+    cdef int i
+    for i in range(p.nouter + p.nred + kept_dims(p), p.nouter + p.nred + p.nrun):
+        if p.dims[i].param:
+            return True
+    return False

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Loops over the columns of one tile, in double, between two kernel calls. The compiler vectorizes
+ * them; none adds across columns but the fold, whose order is that of memory.
+ */
+#ifndef FN_COLUMNS_H
+#define FN_COLUMNS_H
+
+#include "fn_call.h"
+#include "fn_numerics.h"
+
+/* Columns: cut by the shape alone, because some sums run along a tile. */
+#define FN_TILE_VALUES 262144
+#define FN_TILE_MAX 2048
+#define FN_TILE_MIN 64
+#define FN_COL_PIECE 131072
+
+typedef struct {
+    size_t width; /* columns of a tile */
+    size_t tiles;
+    size_t rows; /* rows of a piece, which is summed about one shift */
+    size_t pieces;
+} fn_grid;
+
+static inline fn_grid
+fn_cut_cols(const fn_plan *p)
+{
+    fn_grid grid;
+    size_t unit = FN_TILE_MIN, width = FN_TILE_VALUES / p->segs;
+    if (p->fold > 1) { /* whole groups, and whole vectors where that is possible */
+        unit = p->fold;
+        while (unit % FN_LANES_MAX) {
+            unit *= 2;
+        }
+    }
+    width = width < FN_TILE_MAX ? width : FN_TILE_MAX;
+    width = (width / unit ? width / unit : 1) * unit;
+    grid.width = width < p->n ? width : p->n;
+    grid.tiles = (p->n + grid.width - 1) / grid.width;
+    size_t rows = FN_COL_PIECE / p->n / FN_COL_BLOCK * FN_COL_BLOCK;
+    rows = rows < 4 * FN_COL_BLOCK ? 4 * FN_COL_BLOCK : rows;
+    grid.rows = rows < p->segs ? rows : p->segs;
+    grid.pieces = (p->segs + grid.rows - 1) / grid.rows;
+    return grid;
+}
+
+/* Statistics of a piece's columns; returns whether some column must be summed again, and which
+ * (again[j]: 1 about a better shift, 2 in double). */
+static inline int
+fn_columns_from_sums(size_t width, double n, const double *shift, const double *s1,
+                     const double *s2, int raw, int single, double *mean, double *m2,
+                     unsigned char *again)
+{
+    int any = 0;
+    for (size_t j = 0; j < width; j++) {
+        const fn_moment m = fn_from_sums(n, shift[j], s1[j], s2[j]);
+        mean[j] = raw ? 0 : m.mean;
+        m2[j] = raw ? s2[j] : m.m2;
+        again[j] = (unsigned char)(fn_out_of_range(n, shift[j], s1[j], s2[j], single)
+                                       ? 2
+                                       : !raw && fn_poor_shift(m, s1[j]));
+        any |= again[j];
+    }
+    return any;
+}
+
+/* Fold piece b into a, column by column (fn_merge for equal counts). */
+static inline void
+fn_columns_merge(size_t width, double na, double nb, double *mean, double *m2, const double *mean_b,
+                 const double *m2_b)
+{
+    const double share = nb / (na + nb), cross = na * share;
+    for (size_t j = 0; j < width; j++) {
+        const double d = mean_b[j] - mean[j];
+        mean[j] += d * share;
+        m2[j] += m2_b[j] + d * d * cross;
+    }
+}
+
+/* Fold neighbouring columns of n values each into one statistic. */
+static inline fn_moment
+fn_fold(size_t fold, double n, const double *mean, const double *m2)
+{
+    fn_moment m = {(double)fold * n, mean[0], m2[0]};
+    if (fold > 1) {
+        double sum = 0, between = 0, within = 0;
+        for (size_t f = 0; f < fold; f++) {
+            sum += mean[f] - mean[0];
+        }
+        m.mean = mean[0] + sum / (double)fold;
+        for (size_t f = 0; f < fold; f++) {
+            const double d = mean[f] - m.mean;
+            between += d * d;
+            within += m2[f];
+        }
+        m.m2 = within + n * between;
+    }
+    return m;
+}
+
+static inline void
+fn_columns_fill(size_t n, double value, double *out)
+{
+    for (size_t j = 0; j < n; j++) {
+        out[j] = value;
+    }
+}
+
+static inline void
+fn_columns_add(size_t n, const double *from, double *to)
+{
+    for (size_t j = 0; j < n; j++) {
+        to[j] += from[j];
+    }
+}
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * From sums to statistics, in double: the arithmetic between two kernel calls.
+ */
+#ifndef FN_NUMERICS_H
+#define FN_NUMERICS_H
+
+#include "fn_common.h"
+
+#include <math.h>
+
+typedef struct {
+    double count, mean, m2;
+} fn_moment;
+
+/* The lanes of a rows sum, halves added pairwise: one order for all ISAs. */
+static inline double
+fn_lane_sum(const double *lanes)
+{
+    double t[FN_LANES_MAX];
+    for (int i = 0; i < FN_LANES_MAX; i++) {
+        t[i] = lanes[i];
+    }
+    for (int half = FN_LANES_MAX / 2; half > 0; half /= 2) {
+        for (int i = 0; i < half; i++) {
+            t[i] += t[i + half];
+        }
+    }
+    return t[0];
+}
+
+/* mean and M2 from s1 = sum(x - shift), s2 = sum((x - shift)^2). */
+static inline fn_moment
+fn_from_sums(double n, double shift, double s1, double s2)
+{
+    const double d = s1 / n, m2 = s2 - s1 * d;
+    return (fn_moment){n, shift + d, m2 > 0 || m2 != m2 ? m2 : 0};
+}
+
+/* In float32, squares above 2^128 overflow and below about 2^-126 vanish; a sum of zero is believed
+ * when the shift is so large that the square of its spacing would not have vanished. */
+static inline int
+fn_out_of_range(double n, double shift, double s1, double s2, int single)
+{
+    if (!isfinite(s1) || !isfinite(s2)) {
+        return 1;
+    }
+    return single && s2 < n * 0x1p-100 && !(s2 == 0 && fabs(shift) > 0x1p-30);
+}
+
+/* s2 = M2 + n * (shift - mean)^2 carries its relative rounding error over to M2 enlarged by s2 / M2.
+ * A shift further off than 1.5 standard deviations (factor 3.25) is called poor. */
+static inline int
+fn_poor_shift(fn_moment m, double s1)
+{
+    return s1 * (s1 / m.count) > 2.25 * m.m2;
+}
+
+/* Fold b into a: Chan, Golub, LeVeque (1979). */
+static inline void
+fn_merge(fn_moment *a, fn_moment b)
+{
+    if (a->count == 0) {
+        *a = b;
+        return;
+    }
+    const double n = a->count + b.count, d = b.mean - a->mean;
+    a->mean += d * (b.count / n);
+    a->m2 += b.m2 + d * d * (a->count * (b.count / n));
+    a->count = n;
+}
+
+/* 1 / sqrt(var + eps); 0 where that sum is 0, so that a constant group gives xh = 0. */
+static inline double
+fn_rstd(double var, double eps)
+{
+    const double v = var + eps;
+    return v == 0 ? 0 : 1 / sqrt(v);
+}
+
+#endif

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Backward, rows layout: which task computes what.
+
+over groups   each task takes whole groups: sums, then dx while the group sits in cache.
+over pieces   few large groups: the sums of all pieces in parallel, then dx of all pieces.
+vector        parameters that vary along the run and whose gradients are wanted: rows_params.pyx.
+"""
+
+from libc.stdlib cimport free, malloc
+
+from fastnorm._core.call cimport fn_call, fn_cut_rows, fn_piece, fn_span
+from fastnorm._core.plan cimport FN_DP, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start
+from fastnorm._core.rows_gradient cimport (
+    combine, group_means, job, piece_sums, sums_t, whole_group,
+)
+from fastnorm._core.rows_params cimport uniform_gradients, vector_gradients
+from fastnorm._core.threads cimport effective, parallel_for
+
+cdef enum:
+    TASKS_PER_THREAD = 8
+
+
+cdef void group_task(void *context, Py_ssize_t task) noexcept nogil:
+    """Over groups: sums of a group, then its dx, group after group."""
+    cdef job *t = <job *>context
+    cdef const fn_call *c = t.call
+    cdef size_t g = <size_t>task * t.groups_per_task
+    cdef size_t stop = min(g + t.groups_per_task, c.plan.groups)
+    cdef sums_t *slots = t.spare + <size_t>task * t.slots
+    cdef sums_t means
+    cdef fn_walk at
+    fn_walk_start(&at, c.plan.dims, c.plan.nouter, g)
+    while g < stop:
+        if t.sums != NULL:
+            slots = t.sums + g * t.slots
+        means = whole_group(t, at.off, NULL if c.fixed and t.sums == NULL else slots)
+        if c.at[FN_Y] != NULL:
+            combine(t, at.off, means, 0, t.segs, 0, t.n)
+        fn_walk_next(&at)
+        g += 1
+    if c.stream:
+        c.kernels.fence()
+
+
+cdef void sums_task(void *context, Py_ssize_t task) noexcept nogil:
+    """Over pieces, first region: the slots of one piece."""
+    cdef job *t = <job *>context
+    cdef const fn_plan *p = t.call.plan
+    cdef size_t g = <size_t>task / t.cut.count
+    cdef fn_walk at
+    fn_walk_start(&at, p.dims, p.nouter, g)
+    piece_sums(t, at.off, <size_t>task % t.cut.count, t.sums + g * t.slots)
+
+
+cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
+    """Over pieces, second region: dx of one piece."""
+    cdef job *t = <job *>context
+    cdef const fn_plan *p = t.call.plan
+    cdef size_t g = <size_t>task / t.cut.count
+    cdef fn_span span = fn_piece(&t.cut, t.segs, t.n, <size_t>task % t.cut.count)
+    cdef fn_walk at
+    fn_walk_start(&at, p.dims, p.nouter, g)
+    combine(t, at.off, group_means(t, at.off, t.sums + g * t.slots), span.seg0, span.seg1,
+            span.j0, span.j1)
+    if t.call.stream:
+        t.call.kernels.fence()
+
+
+cdef int backward(fn_call *c) noexcept nogil:
+    """dx (unless there is none) and the parameters' gradients (where wanted); -1: no memory."""
+    cdef const fn_plan *p = c.plan
+    cdef job t
+    cdef size_t tasks, threads, rounds, pieces
+    cdef bint wanted = c.at[FN_DP] != NULL or c.dbias != NULL, over_pieces = False
+    cdef int k
+    t.call = c
+    t.segs = p.segs
+    t.n = p.n
+    for k in range(p.nouter + p.nred, p.nouter + p.nred + p.split):
+        t.segs *= <size_t>p.dims[k].len
+        t.n /= <size_t>p.dims[k].len
+    t.cut = fn_cut_rows(t.segs, t.n)
+    t.per_seg = not p.run_param and (p.split > 0 or p.red_param)
+    t.slots = t.segs * t.cut.per_seg if t.per_seg else t.cut.count
+    c.threads = effective(2 * p.groups * p.segs * p.n)
+    if wanted and p.run_param:
+        return vector_gradients(&t)
+
+    threads = <size_t>c.threads
+    pieces = p.groups * t.cut.count
+    if threads > 1 and t.cut.count > 1:
+        # Whole groups leave threads idle when they do not fill the last round.
+        rounds = (p.groups + threads - 1) / threads
+        over_pieces = 3 * rounds * threads > 4 * p.groups
+    t.groups_per_task = p.groups if threads == 1 else max(
+        <size_t>1, p.groups / (threads * TASKS_PER_THREAD))
+    tasks = (p.groups + t.groups_per_task - 1) / t.groups_per_task
+    t.sums = NULL
+    t.spare = <sums_t *>malloc(
+        (p.groups if wanted or over_pieces else tasks) * t.slots * sizeof(sums_t))
+    if t.spare == NULL:
+        return -1
+    if wanted or over_pieces:
+        t.sums = t.spare
+    if over_pieces:
+        if wanted or not c.fixed:
+            parallel_for(<Py_ssize_t>pieces, sums_task, &t, c.threads)
+        if c.at[FN_Y] != NULL:
+            parallel_for(<Py_ssize_t>pieces, combine_task, &t, c.threads)
+    else:
+        parallel_for(<Py_ssize_t>tasks, group_task, &t, c.threads)
+    if wanted:
+        uniform_gradients(&t)
+    free(t.spare)
+    return 0

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The gradients of the parameters, rows layout: dweight = sum(dy * xh), dbias = sum(dy).
+
+uniform  one value per run: the sums the group needed anyway, added up in order at the end.
+vector   varying along the run (layer norm): a sum down the rows. Groups that share the parameters
+         are taken in blocks of a few rows while these sit in L2: the rows' sums, the column sums for
+         dweight and dbias, dx. Chunks of blocks, cut by the shape alone, have partial gradients of
+         their own, merged in order. Where there is one chunk only (few long rows), tasks are tiles
+         of columns instead, after a first region for the sums.
+"""
+
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
+
+from fastnorm._core.call cimport (
+    FN_GATHER, fn_block_buffer, fn_call, fn_gather, fn_row_buffer, fn_scatter_add,
+)
+from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_centre, fn_ld
+from fastnorm._core.plan cimport (
+    FN_DP, FN_DY, FN_S, FN_X, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+)
+from fastnorm._core.rows_gradient cimport (
+    combine, group_means, job, mean_of, piece_sums, rstd_of, sums_t, whole_group,
+)
+from fastnorm._core.threads cimport parallel_for
+
+cdef enum:
+    BLOCK_VALUES = 131072  # values of a block of rows: x and dy fit L2
+    CHUNKS = 64            # partial gradients at most
+    WIDE_TILE = 4096       # columns of a task where rows are few
+
+
+cdef void uniform_gradients(const job *t) noexcept nogil:
+    """dweight and dbias from the slots of all groups, in order."""
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef size_t g, slot, cuts = t.cut.per_seg
+    cdef const sums_t *s
+    cdef fn_walk group, seg
+    fn_walk_start(&group, p.dims, p.nouter, 0)
+    for g in range(p.groups):
+        fn_walk_start(&seg, p.dims + p.nouter, p.nred + p.split, 0)
+        for slot in range(t.slots):
+            s = t.sums + g * t.slots + slot
+            if c.at[FN_DP] != NULL:
+                (<double *>(c.at[FN_DP] + group.off[FN_DP] + seg.off[FN_DP]))[0] += s.gx
+            if c.dbias != NULL:
+                (<double *>(c.dbias + group.off[FN_DP] + seg.off[FN_DP]))[0] += s.g
+            if t.per_seg and (cuts == 1 or (slot + 1) % cuts == 0):
+                fn_walk_next(&seg)
+        fn_walk_next(&group)
+
+
+cdef void gather_rows(const job *t, size_t g, size_t rows, size_t seg, size_t j, size_t take,
+                      char *xs, char *dys) noexcept nogil:
+    """Columns [j, j + take) of run `seg` of `rows` groups from g on, side by side in the buffers."""
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
+    cdef size_t item = c.kernels.item, i
+    cdef fn_walk group, at
+    fn_walk_start(&at, p.dims + p.nouter, p.nred + p.split, seg)
+    fn_walk_start(&group, p.dims, p.nouter, g)
+    for i in range(rows):
+        fn_gather(xs + i * FN_GATHER * item, c.at[FN_X] + group.off[FN_X] + at.off[FN_X],
+                  p.dims + inner, ndims, FN_X, j, take, item)
+        fn_gather(dys + i * FN_GATHER * item, c.at[FN_DY] + group.off[FN_DY] + at.off[FN_DY],
+                  p.dims + inner, ndims, FN_DY, j, take, item)
+        fn_walk_next(&group)
+
+
+cdef void block_gradients(const job *t, size_t g, size_t rows, size_t seg, size_t j0, size_t j1,
+                          char *dweight, char *dbias) noexcept nogil:
+    """Add run `seg` of `rows` groups that share the parameters to columns [j0, j1) of them."""
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split, last = p.nouter - 1
+    cdef size_t item = c.kernels.item, i, j, take
+    cdef fn_row_buffer means
+    cdef fn_row_buffer rstds
+    cdef fn_row_buffer hi
+    cdef fn_row_buffer lo
+    cdef fn_row_buffer r
+    cdef double dw[256]
+    cdef double db[256]
+    cdef fn_block_buffer xs
+    cdef fn_block_buffer dys
+    cdef fn_centre centre
+    cdef fn_walk group, at
+    cdef fn_ld ldx = 0, lddy = 0
+    cdef bint direct = p.direct[FN_X] and p.direct[FN_DY]
+    fn_walk_start(&at, p.dims + p.nouter, p.nred + p.split, seg)
+    fn_walk_start(&group, p.dims, p.nouter, g)
+    dweight += group.off[FN_DP] + at.off[FN_DP]
+    dbias += group.off[FN_DP] + at.off[FN_DP]
+    if rows > 1:  # evenly spaced when they lie along one axis
+        direct = direct and g % <size_t>p.dims[last].len + rows <= <size_t>p.dims[last].len
+        ldx = p.dims[last].stride[FN_X]
+        lddy = p.dims[last].stride[FN_DY]
+    cdef const char *x = c.at[FN_X] + group.off[FN_X] + at.off[FN_X]
+    cdef const char *dy = c.at[FN_DY] + group.off[FN_DY] + at.off[FN_DY]
+    for i in range(rows):
+        means[i] = mean_of(c, group.off[FN_S])
+        rstds[i] = rstd_of(c, group.off[FN_S])
+        fn_walk_next(&group)
+    memset(&centre, 0, sizeof(centre))
+    c.kernels.split(rows, means, hi, lo)
+    c.kernels.split(rows, rstds, r, NULL)
+    centre.hi = hi
+    centre.lo = lo
+    centre.r = r
+    centre.by_row = True
+    if direct and p.direct[FN_DP]:
+        c.kernels.grad_sums_cols(x + j0 * item, ldx, dy + j0 * item, lddy, rows, j1 - j0, &centre,
+                                 NULL, False, <double *>dbias + j0, <double *>dweight + j0)
+        return
+    j = j0
+    while j < j1:
+        take = min(<size_t>FN_GATHER, j1 - j)
+        memset(dw, 0, sizeof(dw))
+        memset(db, 0, sizeof(db))
+        gather_rows(t, g, rows, seg, j, take, xs, dys)
+        c.kernels.grad_sums_cols(xs, FN_GATHER * item, dys, FN_GATHER * item, rows, take, &centre, NULL,
+                                 False, db, dw)
+        fn_scatter_add(dw, dweight, p.dims + inner, ndims, FN_DP, j, take)
+        fn_scatter_add(db, dbias, p.dims + inner, ndims, FN_DP, j, take)
+        j += take
+
+
+cdef void rows_of_block(const job *t, size_t block, size_t *first, size_t *rows) noexcept nogil:
+    """Which groups a block holds."""
+    cdef size_t trail = block / t.blocks_per_trail, start = block % t.blocks_per_trail * t.block
+    first[0] = trail * t.trail + start
+    rows[0] = min(t.block, t.trail - start)
+
+
+cdef void chunk_task(void *context, Py_ssize_t task) noexcept nogil:
+    """The blocks of one chunk, each while it sits in L2: sums, parameter gradients, dx."""
+    cdef job *t = <job *>context
+    cdef const fn_call *c = t.call
+    cdef size_t block = <size_t>task * t.blocks / t.chunks
+    cdef size_t stop = (<size_t>task + 1) * t.blocks / t.chunks
+    cdef size_t first, rows, i, seg
+    cdef char *dweight = c.at[FN_DP]
+    cdef char *dbias = c.dbias
+    cdef sums_t means[32]
+    cdef sums_t *slots = t.sums + <size_t>task * t.slots
+    cdef fn_walk at
+    if t.partial != NULL:
+        dweight = <char *>(t.partial + <size_t>task * 2 * c.dparam_size)
+        dbias = dweight + c.dparam_size * sizeof(double)
+    while block < stop:
+        rows_of_block(t, block, &first, &rows)
+        if not c.fixed:
+            fn_walk_start(&at, c.plan.dims, c.plan.nouter, first)
+            for i in range(rows):
+                means[i] = whole_group(t, at.off, slots)
+                fn_walk_next(&at)
+        for seg in range(t.segs):
+            block_gradients(t, first, rows, seg, 0, t.n, dweight, dbias)
+        if c.at[FN_Y] != NULL:
+            fn_walk_start(&at, c.plan.dims, c.plan.nouter, first)
+            for i in range(rows):
+                combine(t, at.off, means[i], 0, t.segs, 0, t.n)
+                fn_walk_next(&at)
+        block += 1
+    if c.stream:
+        c.kernels.fence()
+
+
+cdef void merge_task(void *context, Py_ssize_t task) noexcept nogil:
+    """Add up one tile of the chunks' gradients, in order."""
+    cdef job *t = <job *>context
+    cdef size_t size = t.call.dparam_size, chunk, j
+    cdef size_t start = <size_t>task * WIDE_TILE, stop = min(start + WIDE_TILE, size)
+    cdef double *dweight = <double *>t.call.at[FN_DP]
+    cdef double *dbias = <double *>t.call.dbias
+    cdef const double *part
+    for chunk in range(t.chunks):
+        part = t.partial + chunk * 2 * size
+        for j in range(start, stop):
+            dweight[j] += part[j]
+            dbias[j] += part[size + j]
+
+
+cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
+    """Few long rows: all blocks of one tile of columns; sums are known."""
+    cdef job *t = <job *>context
+    cdef const fn_call *c = t.call
+    cdef size_t j0 = <size_t>task * WIDE_TILE, j1 = min(j0 + WIDE_TILE, t.n)
+    cdef size_t block, first, rows, i, seg
+    cdef sums_t means = sums_t(0, 0)
+    cdef fn_walk at
+    for block in range(t.blocks):
+        rows_of_block(t, block, &first, &rows)
+        for seg in range(t.segs):
+            block_gradients(t, first, rows, seg, j0, j1, c.at[FN_DP], c.dbias)
+        if c.at[FN_Y] == NULL:
+            continue
+        fn_walk_start(&at, c.plan.dims, c.plan.nouter, first)
+        for i in range(rows):
+            if not c.fixed:
+                means = group_means(t, at.off, t.sums + (first + i) * t.slots)
+            combine(t, at.off, means, 0, t.segs, j0, j1)
+            fn_walk_next(&at)
+    if c.stream:
+        c.kernels.fence()
+
+
+cdef void slots_task(void *context, Py_ssize_t task) noexcept nogil:
+    """The slots of one piece, before the tiles."""
+    cdef job *t = <job *>context
+    cdef size_t g = <size_t>task / t.cut.count
+    cdef fn_walk at
+    fn_walk_start(&at, t.call.plan.dims, t.call.plan.nouter, g)
+    piece_sums(t, at.off, <size_t>task % t.cut.count, t.sums + g * t.slots)
+
+
+cdef int vector_gradients(job *t) noexcept nogil:
+    """dx, dweight and dbias of parameters that vary along the run; -1: no memory."""
+    cdef fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef int k = p.nouter
+    cdef bint tiles
+    cdef int result = -1
+    cdef double *unwanted = NULL  # both gradients are summed, whichever is wanted
+    t.trail = 1
+    while k > 0 and not p.dims[k - 1].param:
+        k -= 1
+        t.trail *= <size_t>p.dims[k].len
+    t.block = max(<size_t>4, min(<size_t>FN_COL_BLOCK, <size_t>BLOCK_VALUES / t.n))
+    t.blocks_per_trail = (t.trail + t.block - 1) / t.block
+    t.blocks = p.groups / t.trail * t.blocks_per_trail
+    t.chunks = min(min(<size_t>CHUNKS, t.blocks), max(
+        <size_t>1, p.groups * t.segs * t.n / (8 * c.dparam_size)))
+    # Which of the two is taken does not change a bit: one chunk adds up its blocks in order too.
+    tiles = t.chunks == 1 and c.threads > 1 and t.n > WIDE_TILE
+    t.partial = NULL
+    if c.at[FN_DP] == NULL or c.dbias == NULL:
+        unwanted = <double *>malloc(c.dparam_size * sizeof(double))
+        if unwanted == NULL:
+            return -1
+        if c.dbias == NULL:
+            c.dbias = <char *>unwanted
+        else:
+            c.at[FN_DP] = <char *>unwanted
+    t.sums = <sums_t *>malloc((p.groups if tiles else t.chunks) * t.slots * sizeof(sums_t))
+    if t.chunks > 1:
+        t.partial = <double *>calloc(t.chunks * 2 * c.dparam_size, sizeof(double))
+    if t.sums != NULL and (t.chunks == 1 or t.partial != NULL):
+        result = 0
+        if tiles:
+            if not c.fixed:
+                parallel_for(<Py_ssize_t>(p.groups * t.cut.count), slots_task, t, c.threads)
+            parallel_for(<Py_ssize_t>((t.n + WIDE_TILE - 1) / WIDE_TILE), tile_task, t, c.threads)
+        else:
+            parallel_for(<Py_ssize_t>t.chunks, chunk_task, t, c.threads)
+        if t.chunks > 1:
+            parallel_for(<Py_ssize_t>((c.dparam_size + WIDE_TILE - 1) / WIDE_TILE), merge_task, t,
+                         c.threads)
+    free(t.sums)
+    free(t.partial)
+    free(unwanted)
+    return result

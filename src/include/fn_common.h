@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What every C file of the core shares: inlining, token pasting, the fixed sizes of the arithmetic.
+ *
+ * The sizes below are part of the numerical contract: they decide which values are added to which,
+ * so they may depend on the type and the shape of the data and on nothing else. Changing one changes
+ * results in their last bits (never their error bound); see src/DECISIONS.md.
+ */
+#ifndef FN_COMMON_H
+#define FN_COMMON_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__) || defined(__clang__)
+#define FN_INLINE static inline __attribute__((always_inline))
+#define FN_UNROLL _Pragma("GCC unroll 4")
+#else
+#error "fastnorm's kernels are written with the vector extensions of GCC and Clang"
+#endif
+
+#define FN_CAT_(a, b) a##_##b
+#define FN_CAT(a, b) FN_CAT_(a, b)
+
+/* One logical vector is 64 bytes of the compute type on every ISA: 16 float or 8 double lanes. */
+#define FN_LANE_BYTES 64
+#define FN_LANES_MAX 16
+
+/* Logical vectors a rows reduction keeps in flight; a value's lane is its index modulo 4 vectors. */
+#define FN_ACCUMULATORS 4
+
+/* Values summed in the compute type before a lane is added to its float64 partner. */
+#define FN_ROW_BLOCK 1024 /* rows: 16 per float lane */
+#define FN_COL_BLOCK 32   /* cols: 32 per column */
+
+#endif

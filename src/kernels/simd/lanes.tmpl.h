@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What    The SIMD vocabulary of one storage type: a logical vector of 64 bytes of the compute type,
+ *         the same number of lanes on every ISA. load, load_n, store, store_n, stream, set1, add,
+ *         sub, mul, to_double. Tails live here and nowhere else.
+ * Needs   vectors.h; FN_TAG (f32 ...), FN_T storage type, FN_A compute type, FN_V native vector of
+ *         A, FN_VMASK its comparison result, and FN_WIDEN(p) / FN_NARROW(v, p) from and to memory.
+ */
+#define FN_N(name) FN_CAT(FN_CAT(name, FN_TAG), FN_ISA)
+#define FN_LV FN_N(fn_lv)
+#define FN_LANES (FN_LANE_BYTES / (int)sizeof(FN_A))
+#define FN_VLANES (FN_VBYTES / (int)sizeof(FN_A))
+
+typedef struct {
+    FN_V v[FN_NATIVE];
+} FN_LV;
+
+FN_INLINE FN_LV
+FN_N(lv_set1)(FN_A a)
+{
+    FN_LV out;
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        out.v[k] = (FN_V){0} + a;
+    }
+    return out;
+}
+
+FN_INLINE FN_LV
+FN_N(lv_load)(const FN_T *p)
+{
+    FN_LV out;
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        out.v[k] = FN_WIDEN(p + k * FN_VLANES);
+    }
+    return out;
+}
+
+/* Coefficients are stored in the compute type. */
+FN_INLINE FN_LV
+FN_N(lv_coef)(const FN_A *p)
+{
+    FN_LV out;
+    memcpy(&out, p, sizeof out);
+    return out;
+}
+
+FN_INLINE void
+FN_N(lv_store)(FN_T *p, FN_LV a)
+{
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        FN_NARROW(a.v[k], p + k * FN_VLANES);
+    }
+}
+
+/* The first n < lanes values, `fill` in the other lanes. */
+FN_INLINE FN_LV
+FN_N(lv_load_n)(const FN_T *p, size_t n, FN_LV fill)
+{
+    FN_T held[FN_LANES] = {0};
+    memcpy(held, p, n * sizeof *p);
+    FN_LV out = FN_N(lv_load)(held);
+    FN_A index[FN_VLANES];
+    for (int i = 0; i < FN_VLANES; i++) {
+        index[i] = (FN_A)i;
+    }
+    FN_V lane;
+    memcpy(&lane, index, sizeof lane);
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        FN_VMASK in = lane < (FN_A)n - (FN_A)(k * FN_VLANES);
+        out.v[k] = (FN_V)((in & (FN_VMASK)out.v[k]) | (~in & (FN_VMASK)fill.v[k]));
+    }
+    return out;
+}
+
+FN_INLINE FN_LV
+FN_N(lv_coef_n)(const FN_A *p, size_t n)
+{
+    FN_LV out = {0};
+    memcpy(&out, p, n * sizeof *p);
+    return out;
+}
+
+FN_INLINE void
+FN_N(lv_store_n)(FN_T *p, FN_LV a, size_t n)
+{
+    FN_T held[FN_LANES];
+    FN_N(lv_store)(held, a);
+    memcpy(p, held, n * sizeof *p);
+}
+
+FN_INLINE void
+FN_N(lv_stream)(FN_T *p, FN_LV a)
+{
+    _Alignas(64) FN_T held[FN_LANES];
+    FN_N(lv_store)(held, a);
+    fn_stream(p, held, sizeof held);
+}
+
+FN_INLINE FN_LV
+FN_N(lv_add)(FN_LV a, FN_LV b)
+{
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        a.v[k] = a.v[k] + b.v[k];
+    }
+    return a;
+}
+
+FN_INLINE FN_LV
+FN_N(lv_sub)(FN_LV a, FN_LV b)
+{
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        a.v[k] = a.v[k] - b.v[k];
+    }
+    return a;
+}
+
+FN_INLINE FN_LV
+FN_N(lv_mul)(FN_LV a, FN_LV b)
+{
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        a.v[k] = a.v[k] * b.v[k];
+    }
+    return a;
+}
+
+/* sums[lane] += a[lane], in double. */
+FN_INLINE void
+FN_N(lv_to_double)(double *sums, FN_LV a)
+{
+    FN_A held[FN_LANES];
+    memcpy(held, &a, sizeof held);
+    for (int i = 0; i < FN_LANES; i++) {
+        sums[i] += (double)held[i];
+    }
+}
+
+FN_INLINE void
+FN_N(lv_to_double_n)(double *sums, FN_LV a, size_t n)
+{
+    FN_A held[FN_LANES];
+    memcpy(held, &a, sizeof held);
+    for (size_t i = 0; i < n; i++) {
+        sums[i] += (double)held[i];
+    }
+}
+
+/* xh = ((x - hi) - lo) * r */
+FN_INLINE FN_LV
+FN_N(lv_centre)(FN_LV x, FN_LV hi, FN_LV lo, FN_LV r)
+{
+    return FN_N(lv_mul)(FN_N(lv_sub)(FN_N(lv_sub)(x, hi), lo), r);
+}

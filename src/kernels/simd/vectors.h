@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What    The native vectors of one ISA tier, and the three things the compiler's vector types
+ *         cannot say: streaming stores, the fence after them, float16 conversion.
+ * Needs   FN_VBYTES, the width in bytes of the tier's registers (16, 32, 64).
+ *
+ * Types wider than a register are lowered badly by GCC 12, so every type here is native-width;
+ * lanes.tmpl.h groups them into logical vectors of 64 bytes.
+ */
+#ifndef FN_VBYTES
+#error "vectors.h: define FN_VBYTES"
+#endif
+
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+typedef float fn_vf __attribute__((vector_size(FN_VBYTES)));
+typedef double fn_vd __attribute__((vector_size(FN_VBYTES)));
+typedef uint32_t fn_vu __attribute__((vector_size(FN_VBYTES)));
+typedef int32_t fn_vi __attribute__((vector_size(FN_VBYTES)));
+typedef int64_t fn_vl __attribute__((vector_size(FN_VBYTES)));
+typedef uint16_t fn_vh __attribute__((vector_size(FN_VBYTES / 2)));
+
+#define FN_NATIVE (FN_LANE_BYTES / FN_VBYTES) /* native vectors in a logical one */
+
+FN_INLINE fn_vu
+fn_select(fn_vi mask, fn_vu yes, fn_vu no)
+{
+    return ((fn_vu)mask & yes) | (~(fn_vu)mask & no);
+}
+
+/* float16 -> float32, exact. Zero and subnormals by integer conversion, so that a process that
+ * flushes subnormals gets the same bits. Signalling NaN becomes quiet, as the hardware does. */
+FN_INLINE fn_vf
+fn_widen_f16(fn_vh stored)
+{
+#if defined(__AVX512F__) && FN_VBYTES == 64
+    return (fn_vf)_mm512_cvtph_ps((__m256i)stored);
+#elif defined(__F16C__) && FN_VBYTES == 32
+    return (fn_vf)_mm256_cvtph_ps((__m128i)stored);
+#else
+    fn_vu h = __builtin_convertvector(stored, fn_vu);
+    fn_vu sign = (h & 0x8000u) << 16, em = h & 0x7fffu;
+    fn_vu normal = (em << 13) + ((127u - 15u) << 23);
+    fn_vu subnormal = (fn_vu)(__builtin_convertvector((fn_vi)em, fn_vf) * 0x1p-24f);
+    fn_vu special = (em << 13) | 0x7f800000u | ((fn_vu)(em > 0x7c00u) & 0x400000u);
+    fn_vu bits = fn_select((fn_vi)(em < 0x400u), subnormal, normal);
+    bits = fn_select((fn_vi)(em >= 0x7c00u), special, bits);
+    return (fn_vf)(bits | sign);
+#endif
+}
+
+/* float32 -> float16, to nearest even. */
+FN_INLINE fn_vh
+fn_narrow_f16(fn_vf value)
+{
+#if defined(__AVX512F__) && FN_VBYTES == 64
+    return (fn_vh)_mm512_cvtps_ph((__m512)value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif defined(__F16C__) && FN_VBYTES == 32
+    return (fn_vh)_mm256_cvtps_ph((__m256)value, _MM_FROUND_TO_NEAREST_INT);
+#else
+    fn_vu u = (fn_vu)value, sign = (u >> 16) & 0x8000u;
+    u &= 0x7fffffffu;
+    fn_vu normal = (u - ((127u - 15u) << 23) + 0xfffu + ((u >> 13) & 1u)) >> 13;
+    fn_vu subnormal = (fn_vu)((fn_vf)u + 0.5f) - 0x3f000000u; /* one ulp of 0.5 is 2^-24 */
+    fn_vu nan = 0x7e00u | ((u >> 13) & 0x3ffu);
+    fn_vu bits = fn_select((fn_vi)(u < 0x38800000u), subnormal, normal);
+    bits = fn_select((fn_vi)(u >= 0x47800000u), (fn_vu){0} + 0x7c00u, bits);
+    bits = fn_select((fn_vi)(u > 0x7f800000u), nan, bits);
+    return __builtin_convertvector(bits | sign, fn_vh);
+#endif
+}
+
+/* bfloat16 is the upper half of a float32. */
+FN_INLINE fn_vf
+fn_widen_bf16(fn_vh stored)
+{
+    return (fn_vf)(__builtin_convertvector(stored, fn_vu) << 16);
+}
+
+/* float32 -> bfloat16, to nearest even; NaN stays NaN. */
+FN_INLINE fn_vh
+fn_narrow_bf16(fn_vf value)
+{
+    fn_vu u = (fn_vu)value;
+    fn_vu rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+    fn_vu nan = (u >> 16) | 0x40u;
+    fn_vu bits = fn_select((fn_vi)((u & 0x7fffffffu) > 0x7f800000u), nan, rounded);
+    return __builtin_convertvector(bits, fn_vh);
+}
+
+/* Store `bytes` (a multiple of 16) from an aligned buffer past the cache; p is 16-byte aligned. */
+FN_INLINE void
+fn_stream(void *p, const void *from, size_t bytes)
+{
+#if defined(__AVX512F__) && FN_VBYTES == 64
+    if (bytes == 64) {
+        _mm512_stream_si512((__m512i *)p, _mm512_load_si512(from));
+        return;
+    }
+#endif
+#if defined(__AVX__) && FN_VBYTES >= 32
+    for (size_t i = 0; i < bytes; i += 32) {
+        _mm256_stream_si256((__m256i *)((char *)p + i),
+                            _mm256_load_si256((const __m256i *)((const char *)from + i)));
+    }
+#elif defined(__SSE2__)
+    for (size_t i = 0; i < bytes; i += 16) {
+        _mm_stream_si128((__m128i *)((char *)p + i),
+                         _mm_load_si128((const __m128i *)((const char *)from + i)));
+    }
+#else
+    memcpy(p, from, bytes); /* no streaming store that would pay: an ordinary one */
+#endif
+}
+
+FN_INLINE void
+fn_stream_fence(void)
+{
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
