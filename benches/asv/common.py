@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from shapes import CATALOGUE, find
-
 import fastnorm
 from fastnorm.compare import numpy_twin
+from fastnorm.compare.catalogue import CATALOGUE, find
 from fastnorm.compare.problem import Call, Problem, as_dtype, build
 
 IMPLEMENTATIONS = {"fastnorm": fastnorm, "numpy": numpy_twin}
