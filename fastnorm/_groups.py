@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How an array falls into statistics groups: axes in, shapes out, no data touched.
+
+Every normalizer here is one computation over another choice of axes; this module makes that choice
+for each family, and holds the checks of `axis`, `channel_axis` and `num_groups`. The answer depends
+on the arguments and the shape alone, so it is computed once for each and then looked up.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from fastnorm._args import divisor, integer, positive
+
+if TYPE_CHECKING:
+    from fastnorm._args import Axis, Shape
+
+
+class Groups(NamedTuple):
+    """How an array falls into statistics groups, and how its parameters lie along it."""
+
+    axes: Shape  # the reduced axes, ascending
+    kept: Shape  # of the core's statistics: x.shape, with 1 for a reduced axis
+    free: Shape  # of the statistics the caller sees: x.shape without the reduced axes
+    size: int  # number of values in a group
+    shape: Shape  # of a parameter
+    view: Shape  # of a parameter as the core takes it: as many axes as x
+    where: str  # says in an error text where `shape` comes from
+    split: Shape  # x.shape as the core sees it: that of x, or with its channels split into groups
+
+
+def over_axes(axis: Any, shape: Shape) -> Groups:
+    """Groups that extend along `axis`: an int, a tuple of ints, or None for all axes.
+
+    Parameters have the shape of these axes.
+    """
+    if type(axis) is not int:
+        axis = _axis_argument(axis)
+    return _over_axes(axis, shape)
+
+
+def over_batch(channel_axis: Any, shape: Shape) -> Groups:
+    """Groups that extend along all axes but that of the channels."""
+    return _over_batch(_channel_argument(channel_axis), shape)
+
+
+def over_instances(channel_axis: Any, shape: Shape) -> Groups:
+    """Groups that extend along all axes but axis 0 and that of the channels."""
+    return _over_instances(_channel_argument(channel_axis), shape)
+
+
+def over_channel_groups(num_groups: Any, channel_axis: Any, shape: Shape) -> Groups:
+    """Groups of neighbouring channels of one instance; x is seen with its channels split."""
+    if type(num_groups) is not int or num_groups < 1:
+        num_groups = positive(num_groups, "num_groups")
+    return _over_channel_groups(num_groups, _channel_argument(channel_axis), shape)
+
+
+def refuse_single_values(groups: Groups, shape: Shape) -> None:
+    """Raise where each group of an x of `shape` holds one value, whose variance says nothing."""
+    if groups.size == 1 and 0 not in shape:
+        raise ValueError(
+            f"x of shape {shape} has a single value in each statistics group, at least two are "
+            f"needed"
+        )
+
+
+def _axis_argument(axis: Any) -> Axis:
+    """Return `axis` in exact ints, which are safe keys of a cache: 1 and True are equal."""
+    if type(axis) is tuple:
+        for value in axis:
+            if type(value) is not int:
+                return tuple(integer(entry, "an entry of axis") for entry in axis)
+        return axis
+    if isinstance(axis, list):
+        raise TypeError(f"axis must be an integer or a tuple of integers, got {axis!r}")
+    return None if axis is None else integer(axis, "axis")
+
+
+def _channel_argument(channel_axis: Any) -> int:
+    return channel_axis if type(channel_axis) is int else integer(channel_axis, "channel_axis")
+
+
+def _index_axis(axis: int, shape: Shape, name: str) -> int:
+    """Return `axis` counted from the front."""
+    if not -len(shape) <= axis < len(shape):
+        raise np.exceptions.AxisError(f"{name}={axis} is out of range for x of shape {shape}")
+    return axis % len(shape)
+
+
+def _index_channels(channel_axis: int, shape: Shape, least: int) -> int:
+    """Return the axis of the channels, counted from the front, of an x of at least `least` axes."""
+    if len(shape) < least:
+        raise ValueError(f"x has shape {shape}, at least {least} axes are needed")
+    return _index_axis(channel_axis, shape, "channel_axis")
+
+
+@lru_cache(maxsize=512)
+def _over_axes(axis: Axis, shape: Shape) -> Groups:
+    if axis is None:
+        axis = tuple(range(len(shape)))
+    listed = axis if isinstance(axis, tuple) else (axis,)
+    axes = tuple(sorted(_index_axis(value, shape, "axis") for value in listed))
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"axis={axis} names an axis of x twice; x has shape {shape}")
+    return _groups(shape, axes, axes, f"the shape of axis {axis} of x")
+
+
+@lru_cache(maxsize=512)
+def _over_batch(channel_axis: int, shape: Shape) -> Groups:
+    channel = _index_channels(channel_axis, shape, 2)
+    axes = tuple(axis for axis in range(len(shape)) if axis != channel)
+    return _groups(shape, axes, (channel,), f"the channels of x, axis {channel_axis}")
+
+
+@lru_cache(maxsize=512)
+def _over_instances(channel_axis: int, shape: Shape) -> Groups:
+    channel = _index_channels(channel_axis, shape, 3)
+    _refuse_batch_axis(channel, channel_axis)
+    axes = tuple(axis for axis in range(1, len(shape)) if axis != channel)
+    groups = _groups(shape, axes, (channel,), f"the channels of x, axis {channel_axis}")
+    refuse_single_values(groups, shape)
+    return groups
+
+
+@lru_cache(maxsize=512)
+def _over_channel_groups(num_groups: int, channel_axis: int, shape: Shape) -> Groups:
+    channel = _index_channels(channel_axis, shape, 2)
+    _refuse_batch_axis(channel, channel_axis)
+    channels = shape[channel]
+    divisor(num_groups, channels)
+    split = (*shape[:channel], num_groups, channels // num_groups, *shape[channel + 1 :])
+    axes = tuple(axis for axis in range(1, len(split)) if axis != channel)
+    where = f"the channels of x, axis {channel_axis}"
+    groups = _groups(split, axes, (channel, channel + 1), where)._replace(shape=(channels,))
+    refuse_single_values(groups, shape)
+    return groups
+
+
+def _refuse_batch_axis(channel: int, channel_axis: int) -> None:
+    if channel == 0:
+        raise ValueError(f"channel_axis={channel_axis} is axis 0 of x, which is that of the batch")
+
+
+def _groups(split: Shape, axes: Shape, along: Shape, where: str) -> Groups:
+    """Groups along `axes` of an array of shape `split`, with parameters along other axes."""
+    return Groups(
+        axes=axes,
+        kept=tuple(1 if axis in axes else n for axis, n in enumerate(split)),
+        free=tuple(n for axis, n in enumerate(split) if axis not in axes),
+        size=math.prod(split[axis] for axis in axes),
+        shape=tuple(split[axis] for axis in along),
+        view=tuple(n if axis in along else 1 for axis, n in enumerate(split)),
+        where=where,
+        split=split,
+    )
