@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Mean and variance over any axes, and statistics that can be merged: under every normalizer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from fastnorm import _core
+from fastnorm._args import array, given_moments, integer
+from fastnorm._groups import over_axes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from fastnorm._args import Array, ArrayInput, Axis
+    from fastnorm._groups import Groups
+
+
+class RawMoments(NamedTuple):
+    """Mean square and number of values of each statistics group, without any centring.
+
+    Attributes
+    ----------
+    mean_square : ndarray of float64
+        Mean of the squares, one entry per group, in squared units of the data.
+    count : int
+        Number of values in each group.
+    """
+
+    mean_square: NDArray[np.float64]
+    count: int  # type: ignore[assignment]  # the field hides tuple.count, as intended
+
+
+class Moments:
+    """Mean, biased variance and number of values of each statistics group.
+
+    An instance unpacks and indexes as the tuple ``(mean, var, count)``. Instances over different
+    values of the same groups can be merged, which gives the statistics of all the values without
+    seeing them again: over the batches of a data set, the files of an archive, the ranks of a job.
+
+    Parameters
+    ----------
+    mean, var : array_like
+        Mean and biased variance (divisor `count`) of each group, of one shape; kept as float64.
+    count : int
+        Number of values in each group. Groups without a value have count 0, and so have the running
+        statistics that `batch_norm` reports in evaluation, behind which stands no batch.
+
+    Attributes
+    ----------
+    mean, var : ndarray of float64
+        Mean, in units of the data, and variance, in squared units. NaN where a group is empty.
+    count : int
+        Number of values in each group, exact.
+
+    Raises
+    ------
+    ValueError
+        If `mean` and `var` differ in shape, or `count` is negative.
+    TypeError
+        If `count` is not an integer.
+
+    See Also
+    --------
+    moments : Computes them from an array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnorm
+    >>> seen = fastnorm.moments(np.array([[1.0, 5.0], [3.0, 5.0]]), axis=0)
+    >>> seen.update(np.array([[5.0, 8.0]]))
+    Moments(mean=array([3., 6.]), var=array([2.66666667, 2.        ]), count=3)
+    >>> mean, var, count = seen
+    """
+
+    __slots__ = ("_axis", "_keepdims", "count", "mean", "var")
+
+    mean: NDArray[np.float64]
+    var: NDArray[np.float64]
+    count: int
+    _axis: Axis
+    _keepdims: bool
+
+    def __init__(self, mean: ArrayLike, var: ArrayLike, count: int) -> None:
+        self.mean = np.asarray(mean, dtype=np.float64)
+        self.var = np.asarray(var, dtype=np.float64)
+        self.count = integer(count, "count")
+        if self.mean.shape != self.var.shape:
+            raise ValueError(f"var has shape {self.var.shape}, expected {self.mean.shape} = mean's")
+        if self.count < 0:
+            raise ValueError(f"count must be >= 0, got {count!r}")
+        self._axis = 0 if self.mean.ndim else None
+        self._keepdims = False
+
+    def merge(self, *others: Moments) -> Moments:
+        r"""Merge the moments of disjoint sets of values into those of their union.
+
+        Callable as ``Moments.merge(a, b, c)`` and as ``a.merge(b, c)``. The parts are merged from
+        left to right, and a part with count 0 contributes nothing.
+
+        Parameters
+        ----------
+        *others : Moments
+            Moments over other values of the same groups: same shapes, any counts.
+
+        Returns
+        -------
+        Moments
+            New moments, with the counts added.
+
+        Raises
+        ------
+        TypeError
+            If a part is no `Moments`.
+        ValueError
+            If the shapes of two parts differ.
+
+        Notes
+        -----
+        With :math:`n = n_a + n_b` and :math:`\delta = \mu_b - \mu_a`,
+
+        .. math:: \mu = \mu_a + \delta\,\frac{n_b}{n}, \qquad
+                  v = \frac{n_a}{n} v_a + \frac{n_b}{n} v_b + \delta^2\,\frac{n_a n_b}{n^2},
+
+        which unlike sums of squares loses no digits where the mean is large.
+
+        References
+        ----------
+        T. F. Chan, G. H. Golub, R. J. LeVeque, "Algorithms for Computing the Sample Variance:
+        Analysis and Recommendations", The American Statistician 37 (1983), 242-247.
+
+        Examples
+        --------
+        >>> import fastnorm
+        >>> a, b = fastnorm.Moments(1.0, 0.0, 2), fastnorm.Moments(4.0, 0.0, 1)
+        >>> a.merge(b)
+        Moments(mean=array(2.), var=array(2.), count=3)
+        """
+        mean, var, count = _moments_of(self)
+        for part in others:
+            other_mean, other_var, other_count = _moments_of(part)
+            if other_mean.shape != mean.shape:
+                raise ValueError(
+                    f"moments of shape {other_mean.shape} cannot be merged into moments of shape "
+                    f"{mean.shape}"
+                )
+            if other_count == 0:
+                continue
+            if count == 0:
+                mean, var, count = other_mean, other_var, other_count
+                continue
+            total = count + other_count
+            share, other_share = count / total, other_count / total
+            with np.errstate(over="ignore", invalid="ignore"):  # NaN and Inf stay in their group
+                delta = other_mean - mean
+                var = share * var + other_share * other_var + delta * delta * (share * other_share)
+                mean = mean + delta * other_share
+            count = total
+        merged = Moments(np.array(mean), np.array(var), count)
+        merged._axis, merged._keepdims = self._axis, self._keepdims
+        return merged
+
+    def update(self, x: ArrayInput) -> Moments:
+        """Fold the values of another batch into these moments.
+
+        Parameters
+        ----------
+        x : array
+            Values of the same groups, as `moments` takes them. They are reduced over the axes these
+            moments came from; for moments made by hand over all axes if `mean` has none, over axis
+            0 if it has some.
+
+        Returns
+        -------
+        Moments
+            These moments. Arrays that `mean` and `var` were before are left as they are.
+
+        Raises
+        ------
+        TypeError
+            If `x` is no array of a supported type.
+        ValueError
+            If the groups of `x` are not those of these moments.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnorm
+        >>> total = fastnorm.Moments(np.zeros(2), np.zeros(2), 0)
+        >>> for batch in np.array([[[1.0, 2.0]], [[3.0, 2.0]]]):
+        ...     _ = total.update(batch)
+        >>> total
+        Moments(mean=array([2., 2.]), var=array([1., 0.]), count=2)
+        """
+        merged = self.merge(moments(x, self._axis, keepdims=self._keepdims))
+        self.mean, self.var, self.count = merged
+        return self
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.mean, self.var, self.count))
+
+    def __getitem__(self, index: Any) -> Any:
+        return (self.mean, self.var, self.count)[index]
+
+    def __len__(self) -> int:
+        return 3
+
+    def __repr__(self) -> str:
+        return f"Moments(mean={self.mean!r}, var={self.var!r}, count={self.count})"
+
+
+def moments(x: ArrayInput, axis: Axis = None, *, keepdims: bool = False) -> Moments:
+    r"""Mean and biased variance over any axes, in float64 and in one pass over `x`.
+
+    Parameters
+    ----------
+    x : array of float16, bfloat16, float32 or float64
+        Values of any shape and strides: an ndarray, or an object with DLPack, ``__array__`` or a
+        buffer.
+    axis : int or tuple of int, optional
+        Axes to reduce, in any order; None for all of them, ``()`` for none.
+    keepdims : bool, default False
+        Keep the reduced axes, with length 1.
+
+    Returns
+    -------
+    Moments
+        Mean and variance (divisor `count`) in float64, in the shape of the axes that are kept, and
+        the number of values per group. Where a group is empty both are NaN.
+
+    Raises
+    ------
+    TypeError
+        If `x` is no array of a supported type, or `axis` not of integers.
+    numpy.exceptions.AxisError
+        If an axis is out of range.
+    ValueError
+        If an axis is repeated.
+
+    Notes
+    -----
+    With :math:`m` values in a group,
+
+    .. math:: \mu = \frac{1}{m} \sum x, \qquad v = \frac{1}{m} \sum (x - \mu)^2 .
+
+    The sums are taken block by block about the mean of the block, and the blocks are merged with
+    the update of Chan, Golub and LeVeque, so that the variance is exact to rounding for any mean,
+    and that of constant values is 0. The divisor is that of ``numpy.var`` (``ddof=0``);
+    ``var * count / (count - 1)`` is the unbiased estimate.
+
+    References
+    ----------
+    T. F. Chan, G. H. Golub, R. J. LeVeque, "Algorithms for Computing the Sample Variance:
+    Analysis and Recommendations", The American Statistician 37 (1983), 242-247.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnorm
+    >>> fastnorm.moments(np.array([[1.0, 3.0], [2.0, 8.0]], dtype=np.float32), axis=-1)
+    Moments(mean=array([2., 5.]), var=array([1., 9.]), count=2)
+    """
+    x = array(x, "x")
+    groups = over_axes(axis, x.shape)
+    mean, var = _compute(x, groups)
+    found = moments_of_groups(mean, var, groups)
+    found._axis = axis
+    if keepdims:
+        found.mean, found.var, found._keepdims = mean, var, True
+    return found
+
+
+def moments_of_groups(mean: Array, var: Array, groups: Groups) -> Moments:
+    """Return statistics that the core computed, in the shape that callers see."""
+    found = object.__new__(Moments)
+    found.mean, found.var = mean.reshape(groups.free), var.reshape(groups.free)
+    found.count = groups.size
+    found._axis, found._keepdims = groups.axes, False
+    return found
+
+
+def moments_for_gradient(
+    x: Array, stats: Any, groups: Groups, out: Array | None
+) -> tuple[Array, Array]:
+    """Return mean and variance as the core takes them: those of `stats`, or computed if None."""
+    if stats is None:
+        return _compute(x, groups)
+    return given_moments(stats, groups, groups.size, out)
+
+
+def _compute(x: Array, groups: Groups) -> tuple[Array, Array]:
+    mean, var = np.empty(groups.kept), np.empty(groups.kept)
+    _core.forward(x, None, groups.axes, None, None, mean, var, 0.0, 0)
+    return mean, var
+
+
+def _moments_of(part: Any) -> Moments:
+    if not isinstance(part, Moments):
+        raise TypeError(f"only Moments can be merged, got {type(part).__name__}")
+    return part
