@@ -1,0 +1,399 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Batch normalization: each channel over the batch and space, or by its running statistics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+
+from fastnorm import _core
+from fastnorm._args import (
+    array,
+    channels,
+    deliver,
+    epsilon,
+    float_dtype,
+    given_moments,
+    gradient,
+    gradient_sum,
+    integer,
+    output,
+    parameter,
+    parameter_gradient,
+    positive,
+    weight_of_batch,
+)
+from fastnorm._groups import over_batch, refuse_single_values
+from fastnorm._layer import Layer
+from fastnorm._running import RunningStatistics
+from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups
+from fastnorm.standardize import Gradients
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from fastnorm._args import Array, ArrayInput
+
+
+@overload
+def batch_norm(
+    x: ArrayInput,
+    weight: ArrayInput | None = None,
+    bias: ArrayInput | None = None,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
+    *,
+    training: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    out: Array | None = None,
+    return_stats: Literal[False] = False,
+) -> Array: ...
+@overload
+def batch_norm(
+    x: ArrayInput,
+    weight: ArrayInput | None = None,
+    bias: ArrayInput | None = None,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
+    *,
+    training: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    out: Array | None = None,
+    return_stats: Literal[True],
+) -> tuple[Array, Moments]: ...
+def batch_norm(
+    x: ArrayInput,
+    weight: ArrayInput | None = None,
+    bias: ArrayInput | None = None,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
+    *,
+    training: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    out: Array | None = None,
+    return_stats: bool = False,
+) -> Array | tuple[Array, Moments]:
+    r"""Normalize each channel over all the other axes, then scale and shift it.
+
+    Parameters
+    ----------
+    x : array of float16, bfloat16, float32 or float64
+        Values of shape (N, C, ...), or with the channels elsewhere, and of any strides.
+    weight, bias : array of shape (C,), optional
+        Factor and summand of each channel, of any of the four types.
+    running_mean, running_var : ndarray of shape (C,), optional
+        Running statistics, of any of the four types. In training, those that are given are updated
+        in place; in evaluation both are needed, and take the place of the batch's.
+    training : bool, default True
+        Use the statistics of the batch, and update the running ones.
+    momentum : float, default 0.1
+        Weight of the batch in the running statistics, 0 to 1. This is PyTorch's sign; that of
+        Keras, Flax and ONNX is ``1 - momentum``.
+    eps : float, default 1e-5
+        Added to the variance, inside the root; in squared units of `x`. 0 is allowed.
+    channel_axis : int, default 1
+        The axis of length C; -1 for channels-last.
+    out : ndarray, optional
+        Receives the result; of x's shape and dtype. It may be `x`.
+    return_stats : bool, default False
+        Return the statistics too.
+
+    Returns
+    -------
+    y : ndarray
+        Of x's shape and dtype and, if new, memory order; or `out`.
+    stats : Moments
+        Only with `return_stats`: mean and biased variance in float64, of shape (C,); in evaluation
+        a copy of the running statistics, with count 0.
+
+    Raises
+    ------
+    TypeError
+        If an array is of no supported type, or a number is none.
+    numpy.exceptions.AxisError
+        If `channel_axis` is out of range.
+    ValueError
+        If `x` has fewer than 2 axes, or in training one value per channel; if running statistics
+        are missing in evaluation or read-only in training; if a shape does not fit, `out` is
+        read-only, `momentum` is not in 0 to 1, or `eps` is negative or not finite.
+
+    Notes
+    -----
+    With mean :math:`\mu` and biased variance :math:`v` of the channel's :math:`m` values, or the
+    running ones in their place in evaluation,
+
+    .. math:: y = w\,\frac{x - \mu}{\sqrt{v + \epsilon}} + b .
+
+    In training, with momentum :math:`\alpha`, the running statistics become
+
+    .. math:: (1 - \alpha)\,\text{running mean} + \alpha\,\mu, \qquad
+              (1 - \alpha)\,\text{running var} + \alpha\,\frac{m}{m - 1}\,v ,
+
+    with the unbiased variance, as in PyTorch; Keras, Flax and ONNX store the biased one. They are
+    written last: a call that fails leaves them as they were, and so does an empty batch. Evaluation
+    too centres x before it scales it: folding the two into one multiplication and addition loses
+    the digits of a large mean. A constant channel gives the bias, also with ``eps=0``, where the
+    reciprocal of the root is defined as 0.
+
+    References
+    ----------
+    S. Ioffe, C. Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing
+    Internal Covariate Shift", ICML 2015, arXiv:1502.03167, algorithms 1 and 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnorm
+    >>> x = np.array([[1.0, 10.0], [3.0, 30.0]], dtype=np.float32)
+    >>> running_mean, running_var = np.zeros(2), np.ones(2)
+    >>> fastnorm.batch_norm(x, None, None, running_mean, running_var, momentum=0.5, eps=0)
+    array([[-1., -1.],
+           [ 1.,  1.]], dtype=float32)
+    >>> running_mean, running_var
+    (array([ 1., 10.]), array([  1.5, 100.5]))
+    """
+    x = array(x, "x")
+    groups = over_batch(channel_axis, x.shape)
+    momentum = weight_of_batch(momentum)
+    y = output(out, x)
+    weight = parameter(weight, "weight", groups, x, out)
+    bias = parameter(bias, "bias", groups, x, out)
+    running = RunningStatistics(running_mean, running_var, groups, updated=training)
+    if training:
+        refuse_single_values(groups, x.shape)
+        mean, var, flags = np.empty(groups.kept), np.empty(groups.kept), 0
+    else:
+        mean, var, flags = *running.for_core(), _core.GIVEN
+    _core.forward(x, y, groups.axes, weight, bias, mean, var, epsilon(eps), flags)
+    y = deliver(y, out)
+    if training:
+        running.fold_in(mean, var, momentum)
+    if not return_stats:
+        return y
+    stats = moments_of_groups(mean, var, groups)
+    if not training:
+        stats.count = 0  # no batch stands behind them
+    return y, stats
+
+
+def batch_norm_backward(
+    dy: ArrayInput,
+    x: ArrayInput,
+    weight: ArrayInput | None = None,
+    bias: ArrayInput | None = None,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
+    *,
+    training: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    stats: Moments | tuple[Any, Any, int] | None = None,
+    out: Array | None = None,
+) -> Gradients:
+    r"""Gradient of `batch_norm`; the running statistics are constants, and are not updated.
+
+    Parameters
+    ----------
+    dy : array
+        Gradient of the loss with respect to y, of x's shape and dtype.
+    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis
+        As given to `batch_norm`. Of `bias` only shape and dtype matter, `momentum` does not.
+    stats : Moments, optional
+        What ``return_stats=True`` gave; if None recomputed from `x`, in evaluation taken from the
+        running statistics.
+    out : ndarray, optional
+        Receives the gradient with respect to x; of its shape and dtype. It may be `dy` or `x`.
+
+    Returns
+    -------
+    Gradients
+        Fields `x`, `weight` and `bias`, of the shapes and dtypes of these arguments; the latter two
+        None where the argument was None. The sums behind them run in float64 and are rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an array is of no supported type or `dy` not of x's, or `stats` is not what `batch_norm`
+        returns.
+    numpy.exceptions.AxisError
+        If `channel_axis` is out of range.
+    ValueError
+        If `x` has fewer than 2 axes, or in training one value per channel; if both `stats` and the
+        running statistics are missing in evaluation; if a shape does not fit, `stats` belong to
+        another input or mode, `out` is read-only, or `eps` is negative or not finite.
+
+    Notes
+    -----
+    With :math:`g = w\,dy`, :math:`r = 1/\sqrt{v + \epsilon}`, :math:`\hat x = (x - \mu) r` and
+    means over the channel,
+
+    .. math:: dx = r \left( g - \overline{g} - \hat x\,\overline{g \hat x} \right)
+
+    in training and :math:`dx = r g` in evaluation; in both
+    :math:`dw = \sum dy\,\hat x` and :math:`db = \sum dy` over the channel.
+
+    References
+    ----------
+    S. Ioffe, C. Szegedy, "Batch Normalization", ICML 2015, arXiv:1502.03167, section 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnorm
+    >>> x, dy = np.array([[[1.0, 3.0, 1.0, 3.0]]]), np.array([[[1.0, 0.0, 0.0, 0.0]]])
+    >>> fastnorm.batch_norm_backward(dy, x, eps=0).x
+    array([[[ 0.5,  0. , -0.5,  0. ]]])
+    """
+    x = array(x, "x")
+    dy = gradient(dy, x)
+    groups = over_batch(channel_axis, x.shape)
+    eps = epsilon(eps)
+    dx = output(out, x, dy)
+    factor = parameter(weight, "weight", groups, x, out)
+    summand = parameter(bias, "bias", groups, x, out)
+    running = RunningStatistics(running_mean, running_var, groups, updated=False)
+    if training:
+        refuse_single_values(groups, x.shape)
+        flags = 0
+        mean, var = moments_for_gradient(x, stats, groups, out)
+    else:
+        flags = _core.FIXED
+        mean, var = running.for_core() if stats is None else given_moments(stats, groups, 0, out)
+    dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
+    _core.backward(dy, x, dx, groups.axes, factor, mean, var, eps, flags, dweight, dbias)
+    return Gradients(
+        deliver(dx, out),
+        parameter_gradient(dweight, weight, "weight"),
+        parameter_gradient(dbias, bias, "bias"),
+    )
+
+
+class BatchNorm(Layer):
+    """Batch normalization as a layer with its parameters and running statistics.
+
+    Parameters
+    ----------
+    num_features : int
+        Number of channels C.
+    eps : float, default 1e-5
+        Added to the variance, inside the root.
+    momentum : float or None, default 0.1
+        Weight of the batch in the running statistics; None is 1/k for batch k, their average.
+    affine : bool, default True
+        Have a weight (initially 1) and a bias (initially 0) of shape (C,).
+    track_running_stats : bool, default True
+        Keep running statistics, and use them in evaluation. Without them the statistics of the
+        batch are used in evaluation too.
+    channel_axis : int, default 1
+        The axis of length C; -1 for channels-last.
+    dtype : dtype, default float32
+        Type of parameters and running statistics, one of the four. That of the input may differ.
+
+    Attributes
+    ----------
+    weight, bias, running_mean, running_var : ndarray or None
+        The parameters, and the running statistics, initially 0 and 1.
+    num_batches_tracked : ndarray of int64, 0-d, or None
+        Number of batches in the running statistics. Empty ones, unlike in PyTorch, do not count.
+    grads : dict of str to ndarray
+        Gradients of the parameters from the last `backward`.
+    training : bool
+        Whether to use and track the statistics of the batch.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+    TypeError
+        If an argument is of the wrong type.
+
+    See Also
+    --------
+    batch_norm : The function behind it, with formula and source.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnorm
+    >>> layer = fastnorm.BatchNorm(1, momentum=None, eps=0)
+    >>> layer(np.array([[1.0], [3.0]], dtype=np.float32))
+    array([[-1.],
+           [ 1.]], dtype=float32)
+    >>> layer.running_mean, layer.running_var
+    (array([2.], dtype=float32), array([2.], dtype=float32))
+    """
+
+    _stored = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    _shown = ("num_features", "eps", "momentum", "affine", "track_running_stats", "channel_axis")
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        channel_axis: int = 1,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        super().__init__()
+        self.num_features = positive(num_features, "num_features")
+        self.eps = epsilon(eps)
+        self.momentum = None if momentum is None else weight_of_batch(momentum)
+        self.affine = affine
+        self.track_running_stats = track_running_stats
+        self.channel_axis = integer(channel_axis, "channel_axis")
+        self._make_affine((self.num_features,), dtype, weight=affine, bias=affine)
+        self.running_mean: Array | None = None
+        self.running_var: Array | None = None
+        self.num_batches_tracked: Array | None = None
+        if track_running_stats:
+            self.running_mean = np.zeros(self.num_features, float_dtype(dtype))
+            self.running_var = np.ones_like(self.running_mean)
+            self.num_batches_tracked = np.zeros((), np.int64)
+
+    def reset_running_stats(self) -> None:
+        """Forget all batches: what a batch with a NaN has spoiled cannot be averaged out."""
+        for name, start in (("running_mean", 0), ("running_var", 1), ("num_batches_tracked", 0)):
+            if (stored := getattr(self, name)) is not None:
+                stored[...] = start
+
+    def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
+        x = channels(x, self.channel_axis, self.num_features, "num_features")
+        by_batch = self.training or not self.track_running_stats
+        batches = 1 if self.num_batches_tracked is None else int(self.num_batches_tracked) + 1
+        y, stats = batch_norm(
+            x,
+            self.weight,
+            self.bias,
+            self.running_mean,
+            self.running_var,
+            training=by_batch,
+            momentum=1.0 / batches if self.momentum is None else self.momentum,
+            eps=self.eps,
+            channel_axis=self.channel_axis,
+            return_stats=True,
+        )
+        if by_batch and stats.count and self.num_batches_tracked is not None:
+            self.num_batches_tracked[...] = batches
+        return y, (x, stats, by_batch)
+
+    def _backward(self, dy: ArrayInput, x: Array, stats: Moments, by_batch: bool) -> Gradients:
+        return batch_norm_backward(
+            dy,
+            x,
+            self.weight,
+            self.bias,
+            training=by_batch,
+            eps=self.eps,
+            channel_axis=self.channel_axis,
+            stats=stats,
+        )

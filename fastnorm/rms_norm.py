@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""RMS normalization: each row, or group over any axes, divided by its root mean square."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+
+import numpy as np
+
+from fastnorm import _core
+from fastnorm._args import (
+    array,
+    deliver,
+    epsilon,
+    given_mean_square,
+    gradient,
+    gradient_sum,
+    output,
+    parameter,
+    parameter_gradient,
+    trailing,
+    trailing_shape,
+)
+from fastnorm._groups import over_axes
+from fastnorm._layer import Layer
+from fastnorm.moments import RawMoments
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from fastnorm._args import Array, ArrayInput
+
+
+class RMSNormGradients(NamedTuple):
+    """Gradients of a scalar loss with respect to the arguments of `rms_norm`.
+
+    Attributes
+    ----------
+    x : ndarray
+        Gradient with respect to x, of x's shape and dtype.
+    weight : ndarray or None
+        Gradient with respect to the weight, of its shape and dtype; None where it was None.
+    """
+
+    x: Array
+    weight: Array | None
+
+
+@overload
+def rms_norm(
+    x: ArrayInput,
+    weight: ArrayInput | None = None,
+    *,
+    axis: int | tuple[int, ...] = -1,
+    eps: float = 1e-6,
+    out: Array | None = None,
+    return_stats: Literal[False] = False,
+) -> Array: ...
+@overload
+def rms_norm(
+    x: ArrayInput,
+    weight: ArrayInput | None = None,
+    *,
+    axis: int | tuple[int, ...] = -1,
+    eps: float = 1e-6,
+    out: Array | None = None,
+    return_stats: Literal[True],
+) -> tuple[Array, RawMoments]: ...
+def rms_norm(
+    x: ArrayInput,
+    weight: ArrayInput | None = None,
+    *,
+    axis: int | tuple[int, ...] = -1,
+    eps: float = 1e-6,
+    out: Array | None = None,
+    return_stats: bool = False,
+) -> Array | tuple[Array, RawMoments]:
+    r"""Divide by the root mean square over `axis`, then scale each entry of it.
+
+    Parameters
+    ----------
+    x : array of float16, bfloat16, float32 or float64
+        Values of any shape and strides.
+    weight : array, optional
+        Factor of the normalized values, of any of the four types. Its shape is that of the axes
+        `axis` of `x`, in the order in which x has them.
+    axis : int or tuple of int, default -1
+        Axes over which a group extends.
+    eps : float, default 1e-6
+        Added to the mean square, inside the root; in squared units of `x`. 0 is allowed. The
+        default is that of Llama, Keras and Flax; PyTorch takes the machine epsilon.
+    out : ndarray, optional
+        Receives the result; of x's shape and dtype. It may be `x`.
+    return_stats : bool, default False
+        Return the statistics too.
+
+    Returns
+    -------
+    y : ndarray
+        Of x's shape and dtype and, if new, memory order; or `out`.
+    stats : RawMoments
+        Only with `return_stats`: the mean square in float64, in the shape of the axes that are not
+        reduced.
+
+    Raises
+    ------
+    TypeError
+        If an array is of no supported type, or a number is none.
+    numpy.exceptions.AxisError
+        If an axis is out of range.
+    ValueError
+        If an axis is repeated, a shape does not fit, `out` is read-only, or `eps` is negative or
+        not finite.
+
+    Notes
+    -----
+    With means over the :math:`m` values of the group,
+
+    .. math:: y = w\,\frac{x}{\sqrt{\overline{x^2} + \epsilon}} .
+
+    Nothing is centred: what Keras calls ``LayerNormalization(rms_scaling=True)`` divides by the
+    standard deviation and is another function. The weight multiplies before the one rounding to x's
+    type, as in PyTorch; Llama rounds before it too, and Gemma's weight is ``1 + w``. A group of
+    zeros gives zeros, also with ``eps=0``, where the reciprocal of the root is defined as 0.
+
+    References
+    ----------
+    B. Zhang, R. Sennrich, "Root Mean Square Layer Normalization", NeurIPS 2019, arXiv:1910.07467.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnorm
+    >>> x = np.array([[2.0, 2.0, -2.0, 2.0], [0.0, 6.0, 0.0, 0.0]], dtype=np.float32)
+    >>> fastnorm.rms_norm(x, eps=0)
+    array([[ 1.,  1., -1.,  1.],
+           [ 0.,  2.,  0.,  0.]], dtype=float32)
+    """
+    x = array(x, "x")
+    groups = over_axes(axis, x.shape)
+    y = output(out, x)
+    weight = parameter(weight, "weight", groups, x, out)
+    mean_square = np.empty(groups.kept)
+    _core.forward(x, y, groups.axes, weight, None, None, mean_square, epsilon(eps), _core.RAW)
+    y = deliver(y, out)
+    return (y, RawMoments(mean_square.reshape(groups.free), groups.size)) if return_stats else y
+
+
+def rms_norm_backward(
+    dy: ArrayInput,
+    x: ArrayInput,
+    weight: ArrayInput | None = None,
+    *,
+    axis: int | tuple[int, ...] = -1,
+    eps: float = 1e-6,
+    stats: RawMoments | tuple[Any, int] | None = None,
+    out: Array | None = None,
+) -> RMSNormGradients:
+    r"""Gradient of `rms_norm`.
+
+    Parameters
+    ----------
+    dy : array
+        Gradient of the loss with respect to y, of x's shape and dtype.
+    x, weight, axis, eps
+        As given to `rms_norm`.
+    stats : RawMoments, optional
+        What ``return_stats=True`` gave; recomputed from `x` if None.
+    out : ndarray, optional
+        Receives the gradient with respect to x; of its shape and dtype. It may be `dy` or `x`.
+
+    Returns
+    -------
+    RMSNormGradients
+        Fields `x` and `weight`, of the shapes and dtypes of these arguments; `weight` None where it
+        was None. The sums behind it run in float64 and are rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an array is of no supported type or `dy` not of x's, or `stats` is not what `rms_norm`
+        returns.
+    numpy.exceptions.AxisError
+        If an axis is out of range.
+    ValueError
+        If an axis is repeated, a shape does not fit, `stats` belong to another input, `out` is
+        read-only, or `eps` is negative or not finite.
+
+    Notes
+    -----
+    With :math:`g = w\,dy`, :math:`r = 1/\sqrt{\overline{x^2} + \epsilon}`, :math:`\hat x = x r` and
+    means over the group,
+
+    .. math:: dx = r \left( g - \hat x\,\overline{g \hat x} \right), \qquad dw = \sum dy\,\hat x ,
+
+    the sum running over the axes that are not in `axis`.
+
+    References
+    ----------
+    B. Zhang, R. Sennrich, "Root Mean Square Layer Normalization", NeurIPS 2019, arXiv:1910.07467.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnorm
+    >>> x, dy = np.array([[1.0, 1.0, -1.0, 1.0]]), np.array([[4.0, 0.0, 0.0, 0.0]])
+    >>> fastnorm.rms_norm_backward(dy, x, eps=0).x
+    array([[ 3., -1.,  1., -1.]])
+    """
+    x = array(x, "x")
+    dy = gradient(dy, x)
+    groups = over_axes(axis, x.shape)
+    eps = epsilon(eps)
+    dx = output(out, x, dy)
+    factor = parameter(weight, "weight", groups, x, out)
+    if stats is None:
+        square = np.empty(groups.kept)
+        _core.forward(x, None, groups.axes, None, None, None, square, eps, _core.RAW)
+    else:
+        square = given_mean_square(stats, groups, out)
+    dweight = gradient_sum(factor, groups.view)
+    _core.backward(dy, x, dx, groups.axes, factor, None, square, eps, _core.RAW, dweight, None)
+    return RMSNormGradients(deliver(dx, out), parameter_gradient(dweight, weight, "weight"))
+
+
+class RMSNorm(Layer):
+    """RMS normalization over the trailing axes, as a layer with its weight.
+
+    Parameters
+    ----------
+    normalized_shape : int or tuple of int
+        Lengths of the trailing axes of the input, over which it is normalized.
+    eps : float, default 1e-6
+        Added to the mean square, inside the root.
+    elementwise_affine : bool, default True
+        Have a weight (initially 1) of shape `normalized_shape`.
+    dtype : dtype, default float32
+        Type of the weight: float16, bfloat16, float32 or float64. That of the input may differ.
+
+    Attributes
+    ----------
+    weight : ndarray or None
+        The parameter.
+    grads : dict of str to ndarray
+        Gradient of the weight from the last `backward`.
+    training : bool
+        Has no effect here.
+
+    Raises
+    ------
+    ValueError
+        If a length is below 1, or `eps` is negative or not finite.
+    TypeError
+        If an argument is of the wrong type.
+
+    See Also
+    --------
+    rms_norm : The function behind it, with formula and source; it takes any axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnorm
+    >>> layer = fastnorm.RMSNorm(2, eps=0)
+    >>> layer(np.array([[2.0, -2.0]], dtype=np.float32))
+    array([[ 1., -1.]], dtype=float32)
+    """
+
+    _stored = ("weight",)
+    _shown = ("normalized_shape", "eps", "elementwise_affine")
+
+    def __init__(
+        self,
+        normalized_shape: int | tuple[int, ...],
+        eps: float = 1e-6,
+        elementwise_affine: bool = True,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = trailing_shape(normalized_shape)
+        self.eps = epsilon(eps)
+        self.elementwise_affine = elementwise_affine
+        self._axes = tuple(range(-len(self.normalized_shape), 0))
+        self._make_affine(self.normalized_shape, dtype, weight=elementwise_affine, bias=False)
+
+    def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
+        x = trailing(x, self.normalized_shape)
+        y, stats = rms_norm(x, self.weight, axis=self._axes, eps=self.eps, return_stats=True)
+        return y, (x, stats)
+
+    def _backward(self, dy: ArrayInput, x: Array, stats: RawMoments) -> RMSNormGradients:
+        return rms_norm_backward(dy, x, self.weight, axis=self._axes, eps=self.eps, stats=stats)
