@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Normalization layers for NumPy arrays on CPUs: exact, reproducible, as fast as a memory copy.
+
+One function per normalizer and one for its gradient, each with a layer class::
+
+    y = fastnorm.layer_norm(x, weight, bias)
+    dx, dweight, dbias = fastnorm.layer_norm_backward(dy, x, weight, bias)
+
+They take float16, bfloat16, float32 and float64 arrays of any strides, reduce over any axes, and
+give the same bits for any number of threads. An *array*, in the docstrings, is a NumPy array or any
+object with DLPack, ``__array__`` or the buffer protocol; a list is not. Nothing is copied, except
+to bring another byte order into that of the machine. `fastnorm.reference` has the same functions as
+plain NumPy formulas in float64.
+"""
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+try:
+    import fastnorm._core  # noqa: F401  # first, to say so if it is not there
+except ImportError as error:
+    # What a core that is there refuses to run on, and why, is its own to say
+    if not (error.name or "").startswith("fastnorm._core") or (error.path or "").endswith(".so"):
+        raise
+    raise ImportError(
+        "fastnorm: the compiled core is missing; in a source tree run: pip install -e ."
+    ) from error
+
+from fastnorm.batch_norm import BatchNorm, batch_norm, batch_norm_backward
+from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
+from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
+from fastnorm.instance_norm import InstanceNorm, instance_norm, instance_norm_backward
+from fastnorm.layer_norm import LayerNorm, layer_norm, layer_norm_backward
+from fastnorm.moments import Moments, RawMoments, moments
+from fastnorm.rms_norm import RMSNorm, RMSNormGradients, rms_norm, rms_norm_backward
+from fastnorm.standardize import Gradients, standardize, standardize_backward
+
+__all__ = [
+    "BatchNorm",
+    "Gradients",
+    "GroupNorm",
+    "InstanceNorm",
+    "LayerNorm",
+    "Moments",
+    "RMSNorm",
+    "RMSNormGradients",
+    "RawMoments",
+    "batch_norm",
+    "batch_norm_backward",
+    "get_num_threads",
+    "group_norm",
+    "group_norm_backward",
+    "instance_norm",
+    "instance_norm_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "moments",
+    "num_threads",
+    "rms_norm",
+    "rms_norm_backward",
+    "set_num_threads",
+    "show_config",
+    "standardize",
+    "standardize_backward",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # numpy.typing, which the reference imports, takes longer to import than all of fastnorm
+    if name == "reference":
+        import fastnorm.reference as reference
+
+        return reference
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
