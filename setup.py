@@ -21,6 +21,7 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer_group
 
 ROOT = Path(__file__).parent
 INCLUDE = ["src/include", "src/drivers", "src/dispatch", "src/kernels", numpy.get_include()]
@@ -37,6 +38,9 @@ TIERS = {
     "aarch64": {"neon": []},
     "arm64": {"neon": []},
 }.get(platform.machine().lower(), {"baseline": []})
+
+HEADERS = sorted(glob("src/**/*.h", root_dir=ROOT, recursive=True))
+KERNELS = [*HEADERS, "src/kernels/kernels.inc", *sorted(glob("src/kernels/isa/*.c", root_dir=ROOT))]
 
 # module of fastnorm._core -> its source
 MODULES = {
@@ -94,10 +98,15 @@ class BuildTiers(build_ext):
         super().build_extensions()
 
     def compile_tier(self, tier):
-        """Objects of one rung, in a folder of their own."""
+        """Objects of one rung, in a folder of their own; compiled again only when a source changed."""
+        source = f"src/kernels/isa/{tier}.c"
+        folder = os.path.join(self.build_temp, f"isa-{tier}")
+        objects = self.compiler.object_filenames([source], output_dir=folder)
+        if not self.force and not newer_group([*KERNELS, "setup.py"], objects[0]):
+            return objects
         return self.compiler.compile(
-            [f"src/kernels/isa/{tier}.c"],
-            output_dir=os.path.join(self.build_temp, f"isa-{tier}"),
+            [source],
+            output_dir=folder,
             include_dirs=INCLUDE,
             extra_postargs=[*CFLAGS, *TIERS[tier]],
         )
@@ -105,15 +114,13 @@ class BuildTiers(build_ext):
 
 def extensions():
     """One extension per room of the core; headers and kernels are what it depends on."""
-    headers = sorted(glob("src/**/*.h", root_dir=ROOT, recursive=True))
-    kernels = [*headers, "src/kernels/kernels.inc", *sorted(glob("src/kernels/isa/*.c", root_dir=ROOT))]
     for module, source in MODULES.items():
         dispatch = module == "dispatch"
         yield Extension(
             f"fastnorm._core.{module}",
             [source, "src/dispatch/fn_machine.c"] if dispatch else [source],
             include_dirs=INCLUDE,
-            depends=kernels if dispatch else headers,
+            depends=KERNELS if dispatch else HEADERS,
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         )
 

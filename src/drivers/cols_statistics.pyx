@@ -97,6 +97,11 @@ cdef void shifts(const fn_call *c, const char *x, size_t row0, size_t rows, size
     round_shift(c, width, t)
 
 
+cdef void clear(tile_t *t, size_t width) noexcept nogil:
+    memset(t.s1, 0, width * sizeof(double))
+    memset(t.s2, 0, width * sizeof(double))
+
+
 cdef void round_shift(const fn_call *c, size_t width, tile_t *t) noexcept nogil:
     """Make t.shift what the kernel subtracts: t.hi, a number of the compute type."""
     cdef size_t q
@@ -116,7 +121,7 @@ cdef void again(const fn_call *c, const char *x, size_t row0, size_t rows, size_
         for q in range(width):
             t.shift[q] = t.piece_mean[q] if isfinite(t.piece_mean[q]) else 0
         round_shift(c, width, t)
-        memset(t.s1, 0, 2 * width * sizeof(double))
+        clear(t, width)
         sums(c, x, row0, rows, j, width, c.kernels.moments_cols, t.hi, c.kernels.real, t.s1, t.s2)
         for q in range(width):
             if t.again[q] == 1:
@@ -128,13 +133,13 @@ cdef void again(const fn_call *c, const char *x, size_t row0, size_t rows, size_
                     which |= 2
     if which & 2:
         fn_columns_fill(width, 0, t.shift)
-        memset(t.s1, 0, 2 * width * sizeof(double))
+        clear(t, width)
         sums(c, x, row0, rows, j, width, c.kernels.moments_cols_wide, <char *>t.shift,
              sizeof(double), t.s1, t.s2)
         if not c.raw:
             for q in range(width):
                 t.shift[q] = t.s1[q] / n
-            memset(t.s1, 0, 2 * width * sizeof(double))
+            clear(t, width)
             sums(c, x, row0, rows, j, width, c.kernels.moments_cols_wide, <char *>t.shift,
                  sizeof(double), t.s1, t.s2)
         for q in range(width):
@@ -153,7 +158,7 @@ cdef void piece_moments(const fn_call *c, const char *x, size_t row0, size_t row
     """t.piece_mean and t.piece_m2 of rows [row0, row0 + rows)."""
     cdef int which
     shifts(c, x, row0, rows, j, width, t)
-    memset(t.s1, 0, 2 * width * sizeof(double))
+    clear(t, width)
     sums(c, x, row0, rows, j, width, c.kernels.moments_cols, t.hi, c.kernels.real, t.s1, t.s2)
     which = fn_columns_from_sums(width, <double>rows, t.shift, t.s1, t.s2, c.raw, c.single,
                                  t.piece_mean, t.piece_m2, t.again)
