@@ -22,28 +22,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from typing import Protocol, TypeAlias
-
-    from numpy.typing import DTypeLike, NDArray
-
-    class SupportsArray(Protocol):
-        """What has an ``__array__`` method."""
-
-        def __array__(self, *args: Any, **kwargs: Any) -> NDArray[Any]: ...
-
-    class SupportsDLPack(Protocol):
-        """What follows the DLPack protocol."""
-
-        def __dlpack__(self, *args: Any, **kwargs: Any) -> Any: ...
-
-        def __dlpack_device__(self) -> tuple[int, int]: ...
-
-    Array: TypeAlias = NDArray[Any]
-    ArrayInput: TypeAlias = Array | SupportsArray | SupportsDLPack | memoryview
-    Axis: TypeAlias = int | tuple[int, ...] | None
-    Shape: TypeAlias = tuple[int, ...]
+    from numpy.typing import DTypeLike
 
     from fastnorm._groups import Groups
+    from fastnorm._types import Array, Shape
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
@@ -256,7 +238,7 @@ def parameter_gradient(total: Array | None, like: Any, name: str) -> Array | Non
         return total.astype(like.dtype)
 
 
-# ---- statistics from the caller -----------------------------------------------------------------
+# ---- statistics ---------------------------------------------------------------------------------
 
 
 def given_moments(stats: Any, groups: Groups, size: int, out: Array | None) -> tuple[Array, Array]:
@@ -303,6 +285,11 @@ def _given_statistic(value: Any, name: str, groups: Groups, out: Array | None) -
     elif out is not None and np.may_share_memory(out, values):
         values = values.copy()
     return values.reshape(groups.kept)
+
+
+def new_statistic(groups: Groups) -> Array:
+    """Return an array for a statistic of every group: the core fills it, if there is a value."""
+    return np.empty(groups.kept) if groups.size else np.full(groups.kept, np.nan)
 
 
 # ---- outputs ------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import numpy as np
 from fastnorm._args import divisor, integer, positive
 
 if TYPE_CHECKING:
-    from fastnorm._args import Axis, Shape
+    from fastnorm._types import Axis, Shape
 
 
 class Groups(NamedTuple):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
-    from fastnorm._args import Array, ArrayInput, Shape
+    from fastnorm._types import Array, ArrayInput, Shape
 
 
 class Layer:

@@ -10,8 +10,8 @@ import numpy as np
 from fastnorm._args import parameter_values
 
 if TYPE_CHECKING:
-    from fastnorm._args import Array
     from fastnorm._groups import Groups
+    from fastnorm._types import Array
 
 
 class RunningStatistics:

@@ -18,6 +18,7 @@ from fastnorm._args import (
     gradient,
     gradient_sum,
     integer,
+    new_statistic,
     output,
     parameter,
     parameter_gradient,
@@ -33,7 +34,7 @@ from fastnorm.standardize import Gradients
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from fastnorm._args import Array, ArrayInput
+    from fastnorm._types import Array, ArrayInput
 
 
 @overload
@@ -168,7 +169,7 @@ def batch_norm(
     running = RunningStatistics(running_mean, running_var, groups, updated=training)
     if training:
         refuse_single_values(groups, x.shape)
-        mean, var, flags = np.empty(groups.kept), np.empty(groups.kept), 0
+        mean, var, flags = new_statistic(groups), new_statistic(groups), 0
     else:
         mean, var, flags = *running.for_core(), _core.GIVEN
     _core.forward(x, y, groups.axes, weight, bias, mean, var, epsilon(eps), flags)

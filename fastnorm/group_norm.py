@@ -17,6 +17,7 @@ from fastnorm._args import (
     gradient,
     gradient_sum,
     integer,
+    new_statistic,
     output,
     parameter,
     parameter_gradient,
@@ -30,7 +31,7 @@ from fastnorm.standardize import Gradients
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from fastnorm._args import Array, ArrayInput
+    from fastnorm._types import Array, ArrayInput
 
 
 @overload
@@ -132,7 +133,7 @@ def group_norm(
     y = output(out, x)
     weight = parameter(weight, "weight", groups, x, out)
     bias = parameter(bias, "bias", groups, x, out)
-    mean, var = np.empty(groups.kept), np.empty(groups.kept)
+    mean, var = new_statistic(groups), new_statistic(groups)
     _core.forward(
         # splitting an axis is a view of any array, so the core writes through to y
         x.reshape(groups.split),

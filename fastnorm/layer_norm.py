@@ -14,6 +14,7 @@ from fastnorm._args import (
     epsilon,
     gradient,
     gradient_sum,
+    new_statistic,
     output,
     parameter,
     parameter_gradient,
@@ -28,7 +29,7 @@ from fastnorm.standardize import Gradients
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from fastnorm._args import Array, ArrayInput
+    from fastnorm._types import Array, ArrayInput
 
 
 @overload
@@ -129,7 +130,7 @@ def layer_norm(
     y = output(out, x)
     weight = parameter(weight, "weight", groups, x, out)
     bias = parameter(bias, "bias", groups, x, out)
-    mean, var = np.empty(groups.kept), np.empty(groups.kept)
+    mean, var = new_statistic(groups), new_statistic(groups)
     _core.forward(x, y, groups.axes, weight, bias, mean, var, epsilon(eps), 0)
     y = deliver(y, out)
     return (y, moments_of_groups(mean, var, groups)) if return_stats else y

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastnorm import _core
-from fastnorm._args import array, given_moments, integer
+from fastnorm._args import array, given_moments, integer, new_statistic
 from fastnorm._groups import over_axes
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from fastnorm._args import Array, ArrayInput, Axis
     from fastnorm._groups import Groups
+    from fastnorm._types import Array, ArrayInput, Axis
 
 
 class RawMoments(NamedTuple):
@@ -294,7 +294,7 @@ def moments_for_gradient(
 
 
 def _compute(x: Array, groups: Groups) -> tuple[Array, Array]:
-    mean, var = np.empty(groups.kept), np.empty(groups.kept)
+    mean, var = new_statistic(groups), new_statistic(groups)
     _core.forward(x, None, groups.axes, None, None, mean, var, 0.0, 0)
     return mean, var
 

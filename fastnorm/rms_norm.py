@@ -15,6 +15,7 @@ from fastnorm._args import (
     given_mean_square,
     gradient,
     gradient_sum,
+    new_statistic,
     output,
     parameter,
     parameter_gradient,
@@ -28,7 +29,7 @@ from fastnorm.moments import RawMoments
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from fastnorm._args import Array, ArrayInput
+    from fastnorm._types import Array, ArrayInput
 
 
 class RMSNormGradients(NamedTuple):
@@ -140,7 +141,7 @@ def rms_norm(
     groups = over_axes(axis, x.shape)
     y = output(out, x)
     weight = parameter(weight, "weight", groups, x, out)
-    mean_square = np.empty(groups.kept)
+    mean_square = new_statistic(groups)
     _core.forward(x, y, groups.axes, weight, None, None, mean_square, epsilon(eps), _core.RAW)
     y = deliver(y, out)
     return (y, RawMoments(mean_square.reshape(groups.free), groups.size)) if return_stats else y
@@ -214,7 +215,7 @@ def rms_norm_backward(
     dx = output(out, x, dy)
     factor = parameter(weight, "weight", groups, x, out)
     if stats is None:
-        square = np.empty(groups.kept)
+        square = new_statistic(groups)
         _core.forward(x, None, groups.axes, None, None, None, square, eps, _core.RAW)
     else:
         square = given_mean_square(stats, groups, out)

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
-import numpy as np
-
 from fastnorm import _core
 from fastnorm._args import (
     array,
@@ -15,6 +13,7 @@ from fastnorm._args import (
     epsilon,
     gradient,
     gradient_sum,
+    new_statistic,
     output,
     parameter_gradient,
 )
@@ -22,7 +21,7 @@ from fastnorm._groups import over_axes
 from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups
 
 if TYPE_CHECKING:
-    from fastnorm._args import Array, ArrayInput, Axis, Shape
+    from fastnorm._types import Array, ArrayInput, Axis, Shape
 
 
 class Gradients(NamedTuple):
@@ -142,7 +141,7 @@ def standardize(
     y = output(out, x)
     factor = broadcast_parameter(weight, "weight", x, out)
     summand = broadcast_parameter(bias, "bias", x, out)
-    mean, var = np.empty(groups.kept), np.empty(groups.kept)
+    mean, var = new_statistic(groups), new_statistic(groups)
     _core.forward(x, y, groups.axes, factor, summand, mean, var, epsilon(eps), 0)
     y = deliver(y, out)
     return (y, moments_of_groups(mean, var, groups)) if return_stats else y
