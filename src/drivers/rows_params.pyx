@@ -234,7 +234,8 @@ cdef int vector_gradients(job *t) noexcept nogil:
     t.chunks = min(min(<size_t>CHUNKS, t.blocks), max(
         <size_t>1, p.groups * t.segs * t.n / (8 * c.dparam_size)))
     # Which of the two is taken does not change a bit: one chunk adds up its blocks in order too.
-    tiles = t.chunks == 1 and c.threads > 1 and t.n > WIDE_TILE
+    # Tiles must not share a gradient, so each of their columns has its own.
+    tiles = t.chunks == 1 and c.threads > 1 and t.n > WIDE_TILE and p.direct[FN_DP]
     t.partial = NULL
     if c.at[FN_DP] == NULL or c.dbias == NULL:
         unwanted = <double *>malloc(c.dparam_size * sizeof(double))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * What    Every kernel of one ISA tier, for each storage type, and the tier's table fn_table_<isa>.
- *         A dtype is seven macros; there is no second body for a second dtype.
+ *         A dtype is nine macros; there is no second body for a second dtype.
  * Needs   FN_ISA (baseline, v3 ...), FN_VBYTES (16, 32, 64), FN_SWEEP: how many of the four
  *         accumulators the registers hold at once (1, 2, 4).
  *
@@ -11,70 +11,50 @@
 #include "fn_kernels.h"
 #include "simd/vectors.h"
 
-FN_INLINE fn_vf
-FN_CAT(fn_read_f32, FN_ISA)(const float *p)
-{
-    fn_vf v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-FN_INLINE fn_vd
-FN_CAT(fn_read_f64, FN_ISA)(const double *p)
-{
-    fn_vd v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-FN_INLINE fn_vh
-FN_CAT(fn_read_u16, FN_ISA)(const uint16_t *p)
-{
-    fn_vh v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-#define FN_WRITE(v, p)                                                                             \
-    do {                                                                                           \
-        __typeof__(v) fn_held = (v);                                                               \
-        memcpy((p), &fn_held, sizeof fn_held);                                                     \
-    } while (0)
+#define FN_SAME(v) (v)
 
 #define FN_TAG f32
 #define FN_T float
 #define FN_A float
+#define FN_REAL f32
 #define FN_V fn_vf
 #define FN_VMASK fn_vi
-#define FN_WIDEN(p) FN_CAT(fn_read_f32, FN_ISA)(p)
-#define FN_NARROW(v, p) FN_WRITE(v, p)
+#define FN_BITS f32
+#define FN_WIDEN FN_SAME
+#define FN_NARROW FN_SAME
 #include "family.tmpl.h"
 
 #define FN_TAG bf16
 #define FN_T uint16_t
 #define FN_A float
+#define FN_REAL f32
 #define FN_V fn_vf
 #define FN_VMASK fn_vi
-#define FN_WIDEN(p) fn_widen_bf16(FN_CAT(fn_read_u16, FN_ISA)(p))
-#define FN_NARROW(v, p) FN_WRITE(fn_narrow_bf16(v), p)
+#define FN_BITS u16
+#define FN_WIDEN fn_widen_bf16
+#define FN_NARROW fn_narrow_bf16
 #include "family.tmpl.h"
 
 #define FN_TAG f16
 #define FN_T uint16_t
 #define FN_A float
+#define FN_REAL f32
 #define FN_V fn_vf
 #define FN_VMASK fn_vi
-#define FN_WIDEN(p) fn_widen_f16(FN_CAT(fn_read_u16, FN_ISA)(p))
-#define FN_NARROW(v, p) FN_WRITE(fn_narrow_f16(v), p)
+#define FN_BITS u16
+#define FN_WIDEN fn_widen_f16
+#define FN_NARROW fn_narrow_f16
 #include "family.tmpl.h"
 
 #define FN_TAG f64
 #define FN_T double
 #define FN_A double
+#define FN_REAL f64
 #define FN_V fn_vd
 #define FN_VMASK fn_vl
-#define FN_WIDEN(p) FN_CAT(fn_read_f64, FN_ISA)(p)
-#define FN_NARROW(v, p) FN_WRITE(v, p)
+#define FN_BITS f64
+#define FN_WIDEN FN_SAME
+#define FN_NARROW FN_SAME
 #include "family.tmpl.h"
 
 #define FN_TABLE FN_CAT(fn_table, FN_ISA)

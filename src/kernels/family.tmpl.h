@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * What    All primitives of one storage type on one ISA, then the dtype's macros are forgotten.
- * Needs   the seven dtype macros of all.tmpl.h. */
+ * Needs   the nine dtype macros of all.tmpl.h. */
 #include "simd/lanes.tmpl.h"
 
 #include "affine.tmpl.h"
@@ -21,7 +21,9 @@ FN_N(fn_fence)(void)
 #undef FN_TAG
 #undef FN_T
 #undef FN_A
+#undef FN_REAL
 #undef FN_V
 #undef FN_VMASK
+#undef FN_BITS
 #undef FN_WIDEN
 #undef FN_NARROW

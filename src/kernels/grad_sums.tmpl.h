@@ -10,67 +10,65 @@
  * Needs    lanes.tmpl.h; FN_SWEEP.
  */
 
+/* One logical vector (or its first `left` values) into the accumulators a, q. */
+FN_INLINE void
+FN_N(grad_sums_step)(const FN_T *x, const FN_T *dy, size_t j, size_t left, FN_LV *a, FN_LV *q,
+                     FN_LV hi, FN_LV lo, FN_LV r, const fn_centre *centre, const FN_A *w, int vs,
+                     int vw)
+{
+    const FN_A *his = centre->hi, *los = centre->lo, *rs = centre->r;
+    if (vs) {
+        hi = left ? FN_N(lv_coef_n)(his + j, left) : FN_N(lv_coef)(his + j);
+        lo = left ? FN_N(lv_coef_n)(los + j, left) : FN_N(lv_coef)(los + j);
+        r = left ? FN_N(lv_coef_n)(rs + j, left) : FN_N(lv_coef)(rs + j);
+    }
+    FN_LV v = left ? FN_N(lv_load_n)(x + j, left, hi) : FN_N(lv_load)(x + j);
+    FN_LV g = left ? FN_N(lv_load_n)(dy + j, left, FN_N(lv_set1)(0)) : FN_N(lv_load)(dy + j);
+    if (vw) {
+        g = FN_N(lv_mul)(g, left ? FN_N(lv_coef_n)(w + j, left) : FN_N(lv_coef)(w + j));
+    }
+    *a = FN_N(lv_add)(*a, g);
+    *q = FN_N(lv_add)(*q, FN_N(lv_mul)(g, FN_N(lv_centre)(v, hi, lo, r)));
+}
+
 FN_INLINE void
 FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t n, const fn_centre *centre,
                     const FN_A *w, double *s1, double *s2, int vs, int vw)
 {
     const size_t step = FN_ACCUMULATORS * FN_LANES;
-    const FN_A *his = centre->hi, *los = centre->lo, *rs = centre->r;
     const FN_A mean = (FN_A)centre->mean;
-    FN_LV hi = FN_N(lv_set1)(mean);
-    FN_LV lo = FN_N(lv_set1)((FN_A)(centre->mean - (double)mean));
-    FN_LV r = FN_N(lv_set1)((FN_A)centre->rstd);
-    const FN_LV zero = FN_N(lv_set1)(0);
+    const FN_LV hi = FN_N(lv_set1)(mean);
+    const FN_LV lo = FN_N(lv_set1)((FN_A)(centre->mean - (double)mean));
+    const FN_LV r = FN_N(lv_set1)((FN_A)centre->rstd);
 
     for (size_t start = 0; start < n; start += FN_ROW_BLOCK) {
         const size_t len = n - start < FN_ROW_BLOCK ? n - start : FN_ROW_BLOCK;
+        const size_t stop = start + len, whole = start + len / step * step;
         FN_LV sum[FN_ACCUMULATORS], dot[FN_ACCUMULATORS];
 
         for (int sweep = 0; sweep < FN_ACCUMULATORS; sweep += FN_SWEEP) {
             FN_LV a[FN_SWEEP], q[FN_SWEEP];
             FN_UNROLL
             for (int k = 0; k < FN_SWEEP; k++) {
-                a[k] = q[k] = zero;
+                a[k] = q[k] = FN_N(lv_set1)(0);
             }
-            for (size_t i = 0; i < len; i += step) {
+            for (size_t j = start + (size_t)sweep * FN_LANES; j < whole; j += step) {
                 FN_UNROLL
                 for (int k = 0; k < FN_SWEEP; k++) {
-                    const size_t at = i + (size_t)(sweep + k) * FN_LANES, j = start + at;
-                    FN_LV v, g;
-                    if (at + FN_LANES <= len) {
-                        v = FN_N(lv_load)(x + j);
-                        g = FN_N(lv_load)(dy + j);
-                        if (vs) {
-                            hi = FN_N(lv_coef)(his + j);
-                            lo = FN_N(lv_coef)(los + j);
-                            r = FN_N(lv_coef)(rs + j);
-                        }
-                        if (vw) {
-                            g = FN_N(lv_mul)(g, FN_N(lv_coef)(w + j));
-                        }
-                    }
-                    else if (at < len) {
-                        const size_t left = len - at;
-                        if (vs) {
-                            hi = FN_N(lv_coef_n)(his + j, left);
-                            lo = FN_N(lv_coef_n)(los + j, left);
-                            r = FN_N(lv_coef_n)(rs + j, left);
-                        }
-                        v = FN_N(lv_load_n)(x + j, left, hi);
-                        g = FN_N(lv_load_n)(dy + j, left, zero);
-                        if (vw) {
-                            g = FN_N(lv_mul)(g, FN_N(lv_coef_n)(w + j, left));
-                        }
-                    }
-                    else {
-                        continue;
-                    }
-                    a[k] = FN_N(lv_add)(a[k], g);
-                    q[k] = FN_N(lv_add)(q[k], FN_N(lv_mul)(g, FN_N(lv_centre)(v, hi, lo, r)));
+                    FN_N(grad_sums_step)
+                    (x, dy, j + (size_t)k * FN_LANES, 0, &a[k], &q[k], hi, lo, r, centre, w, vs, vw);
                 }
             }
             FN_UNROLL
             for (int k = 0; k < FN_SWEEP; k++) {
+                const size_t j = whole + (size_t)(sweep + k) * FN_LANES;
+                if (j + FN_LANES <= stop) {
+                    FN_N(grad_sums_step)(x, dy, j, 0, &a[k], &q[k], hi, lo, r, centre, w, vs, vw);
+                }
+                else if (j < stop) {
+                    FN_N(grad_sums_step)
+                    (x, dy, j, stop - j, &a[k], &q[k], hi, lo, r, centre, w, vs, vw);
+                }
                 sum[sweep + k] = a[k];
                 dot[sweep + k] = q[k];
             }

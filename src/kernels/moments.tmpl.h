@@ -101,7 +101,8 @@ FN_N(fn_moments_rows_wide)(const void *x_, size_t n, double shift, double *s1, d
     const FN_T *x = x_;
     for (size_t j = 0; j < n; j += FN_LANES) {
         const size_t len = n - j < FN_LANES ? n - j : FN_LANES;
-        const FN_LV v = FN_N(lv_load_n)(x + j, len, FN_N(lv_set1)(0));
+        const FN_LV v = len == FN_LANES ? FN_N(lv_load)(x + j)
+                                         : FN_N(lv_load_n)(x + j, len, FN_N(lv_set1)(0));
         FN_A held[FN_LANES];
         memcpy(held, &v, sizeof held);
         for (size_t i = 0; i < len; i++) {
@@ -169,7 +170,8 @@ FN_N(fn_moments_cols_wide)(const void *x_, fn_ld ldx, size_t rows, size_t n, con
         const FN_T *x = (const FN_T *)((const char *)x_ + (fn_ld)i * ldx);
         for (size_t j = 0; j < n; j += FN_LANES) {
             const size_t len = n - j < FN_LANES ? n - j : FN_LANES;
-            const FN_LV v = FN_N(lv_load_n)(x + j, len, FN_N(lv_set1)(0));
+            const FN_LV v = len == FN_LANES ? FN_N(lv_load)(x + j)
+                                            : FN_N(lv_load_n)(x + j, len, FN_N(lv_set1)(0));
             FN_A held[FN_LANES];
             memcpy(held, &v, sizeof held);
             for (size_t k = 0; k < len; k++) {

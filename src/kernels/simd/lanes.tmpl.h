@@ -3,8 +3,9 @@
  * What    The SIMD vocabulary of one storage type: a logical vector of 64 bytes of the compute type,
  *         the same number of lanes on every ISA. load, load_n, store, store_n, stream, set1, add,
  *         sub, mul, to_double. Tails live here and nowhere else.
- * Needs   vectors.h; FN_TAG (f32 ...), FN_T storage type, FN_A compute type, FN_V native vector of
- *         A, FN_VMASK its comparison result, and FN_WIDEN(p) / FN_NARROW(v, p) from and to memory.
+ * Needs   vectors.h; FN_TAG (f32 ...), FN_T storage type, FN_A compute type and FN_REAL its tag, FN_V
+ *         native vector of A, FN_VMASK its comparison result; FN_BITS, the tag of the stored form,
+ *         and FN_WIDEN / FN_NARROW from and to it.
  */
 #define FN_N(name) FN_CAT(FN_CAT(name, FN_TAG), FN_ISA)
 #define FN_LV FN_N(fn_lv)
@@ -32,17 +33,8 @@ FN_N(lv_load)(const FN_T *p)
     FN_LV out;
     FN_UNROLL
     for (int k = 0; k < FN_NATIVE; k++) {
-        out.v[k] = FN_WIDEN(p + k * FN_VLANES);
+        out.v[k] = FN_WIDEN(FN_CAT(fn_read, FN_BITS)(p + k * FN_VLANES));
     }
-    return out;
-}
-
-/* Coefficients are stored in the compute type. */
-FN_INLINE FN_LV
-FN_N(lv_coef)(const FN_A *p)
-{
-    FN_LV out;
-    memcpy(&out, p, sizeof out);
     return out;
 }
 
@@ -51,17 +43,23 @@ FN_N(lv_store)(FN_T *p, FN_LV a)
 {
     FN_UNROLL
     for (int k = 0; k < FN_NATIVE; k++) {
-        FN_NARROW(a.v[k], p + k * FN_VLANES);
+        FN_CAT(fn_write, FN_BITS)(p + k * FN_VLANES, FN_NARROW(a.v[k]));
     }
+}
+
+/* How many of the first n lanes lie in native vector k. */
+FN_INLINE size_t
+FN_N(lv_share)(size_t n, int k)
+{
+    const size_t before = (size_t)(k * FN_VLANES);
+    return n <= before ? 0 : n - before < FN_VLANES ? n - before : FN_VLANES;
 }
 
 /* The first n < lanes values, `fill` in the other lanes. */
 FN_INLINE FN_LV
 FN_N(lv_load_n)(const FN_T *p, size_t n, FN_LV fill)
 {
-    FN_T held[FN_LANES] = {0};
-    memcpy(held, p, n * sizeof *p);
-    FN_LV out = FN_N(lv_load)(held);
+    FN_LV out;
     FN_A index[FN_VLANES];
     for (int i = 0; i < FN_VLANES; i++) {
         index[i] = (FN_A)i;
@@ -70,8 +68,31 @@ FN_N(lv_load_n)(const FN_T *p, size_t n, FN_LV fill)
     memcpy(&lane, index, sizeof lane);
     FN_UNROLL
     for (int k = 0; k < FN_NATIVE; k++) {
+        FN_V v = FN_WIDEN(FN_CAT(fn_read_n, FN_BITS)(p + k * FN_VLANES, FN_N(lv_share)(n, k)));
         FN_VMASK in = lane < (FN_A)n - (FN_A)(k * FN_VLANES);
-        out.v[k] = (FN_V)((in & (FN_VMASK)out.v[k]) | (~in & (FN_VMASK)fill.v[k]));
+        out.v[k] = (FN_V)((in & (FN_VMASK)v) | (~in & (FN_VMASK)fill.v[k]));
+    }
+    return out;
+}
+
+FN_INLINE void
+FN_N(lv_store_n)(FN_T *p, FN_LV a, size_t n)
+{
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        FN_CAT(fn_write_n, FN_BITS)
+        (p + k * FN_VLANES, FN_NARROW(a.v[k]), FN_N(lv_share)(n, k));
+    }
+}
+
+/* Coefficients are stored in the compute type. */
+FN_INLINE FN_LV
+FN_N(lv_coef)(const FN_A *p)
+{
+    FN_LV out;
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        out.v[k] = FN_CAT(fn_read, FN_REAL)(p + k * FN_VLANES);
     }
     return out;
 }
@@ -79,17 +100,12 @@ FN_N(lv_load_n)(const FN_T *p, size_t n, FN_LV fill)
 FN_INLINE FN_LV
 FN_N(lv_coef_n)(const FN_A *p, size_t n)
 {
-    FN_LV out = {0};
-    memcpy(&out, p, n * sizeof *p);
+    FN_LV out;
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        out.v[k] = FN_CAT(fn_read_n, FN_REAL)(p + k * FN_VLANES, FN_N(lv_share)(n, k));
+    }
     return out;
-}
-
-FN_INLINE void
-FN_N(lv_store_n)(FN_T *p, FN_LV a, size_t n)
-{
-    FN_T held[FN_LANES];
-    FN_N(lv_store)(held, a);
-    memcpy(p, held, n * sizeof *p);
 }
 
 FN_INLINE void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What    The native vectors of one ISA tier, and the three things the compiler's vector types
- *         cannot say: streaming stores, the fence after them, float16 conversion.
+ * What    The native vectors of one ISA tier: whole and partial loads and stores, and what the
+ *         compiler's vector types cannot say: masks, float16 conversion, streaming stores.
  * Needs   FN_VBYTES, the width in bytes of the tier's registers (16, 32, 64).
  *
  * Types wider than a register are lowered badly by GCC 12, so every type here is native-width;
@@ -25,6 +25,106 @@ typedef int64_t fn_vl __attribute__((vector_size(FN_VBYTES)));
 typedef uint16_t fn_vh __attribute__((vector_size(FN_VBYTES / 2)));
 
 #define FN_NATIVE (FN_LANE_BYTES / FN_VBYTES) /* native vectors in a logical one */
+
+/* Loads and stores at any alignment; the _n forms move the first n <= lanes values, a load fills the
+ * rest with zeros. Memory beyond them is not touched. */
+#define FN_MEMORY(tag, type, vector)                                                               \
+    FN_INLINE vector fn_read_##tag(const type *p)                                                  \
+    {                                                                                              \
+        vector v;                                                                                  \
+        memcpy(&v, p, sizeof v);                                                                   \
+        return v;                                                                                  \
+    }                                                                                              \
+    FN_INLINE void fn_write_##tag(type *p, vector v)                                               \
+    {                                                                                              \
+        memcpy(p, &v, sizeof v);                                                                   \
+    }
+
+#define FN_PARTIAL(tag, type, vector)                                                              \
+    FN_INLINE vector fn_read_n_##tag(const type *p, size_t n)                                      \
+    {                                                                                              \
+        vector v = {0};                                                                            \
+        memcpy(&v, p, n * sizeof *p);                                                              \
+        return v;                                                                                  \
+    }                                                                                              \
+    FN_INLINE void fn_write_n_##tag(type *p, vector v, size_t n)                                   \
+    {                                                                                              \
+        memcpy(p, &v, n * sizeof *p);                                                              \
+    }
+
+FN_MEMORY(f32, float, fn_vf)
+FN_MEMORY(f64, double, fn_vd)
+FN_MEMORY(u16, uint16_t, fn_vh)
+
+#if defined(__AVX512BW__) && defined(__AVX512VL__) && FN_VBYTES == 64
+#define FN_MASK(n) ((1u << (n)) - 1)
+FN_INLINE fn_vf
+fn_read_n_f32(const float *p, size_t n)
+{
+    return (fn_vf)_mm512_maskz_loadu_ps((__mmask16)FN_MASK(n), p);
+}
+FN_INLINE void
+fn_write_n_f32(float *p, fn_vf v, size_t n)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)FN_MASK(n), (__m512)v);
+}
+FN_INLINE fn_vd
+fn_read_n_f64(const double *p, size_t n)
+{
+    return (fn_vd)_mm512_maskz_loadu_pd((__mmask8)FN_MASK(n), p);
+}
+FN_INLINE void
+fn_write_n_f64(double *p, fn_vd v, size_t n)
+{
+    _mm512_mask_storeu_pd(p, (__mmask8)FN_MASK(n), (__m512d)v);
+}
+FN_INLINE fn_vh
+fn_read_n_u16(const uint16_t *p, size_t n)
+{
+    return (fn_vh)_mm256_maskz_loadu_epi16((__mmask16)FN_MASK(n), p);
+}
+FN_INLINE void
+fn_write_n_u16(uint16_t *p, fn_vh v, size_t n)
+{
+    _mm256_mask_storeu_epi16(p, (__mmask16)FN_MASK(n), (__m256i)v);
+}
+#elif defined(__AVX2__) && FN_VBYTES == 32
+FN_INLINE __m256i
+fn_mask_32(size_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+FN_INLINE __m256i
+fn_mask_64(size_t n)
+{
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+FN_INLINE fn_vf
+fn_read_n_f32(const float *p, size_t n)
+{
+    return (fn_vf)_mm256_maskload_ps(p, fn_mask_32(n));
+}
+FN_INLINE void
+fn_write_n_f32(float *p, fn_vf v, size_t n)
+{
+    _mm256_maskstore_ps(p, fn_mask_32(n), (__m256)v);
+}
+FN_INLINE fn_vd
+fn_read_n_f64(const double *p, size_t n)
+{
+    return (fn_vd)_mm256_maskload_pd(p, fn_mask_64(n));
+}
+FN_INLINE void
+fn_write_n_f64(double *p, fn_vd v, size_t n)
+{
+    _mm256_maskstore_pd(p, fn_mask_64(n), (__m256d)v);
+}
+FN_PARTIAL(u16, uint16_t, fn_vh)
+#else
+FN_PARTIAL(f32, float, fn_vf)
+FN_PARTIAL(f64, double, fn_vd)
+FN_PARTIAL(u16, uint16_t, fn_vh)
+#endif
 
 FN_INLINE fn_vu
 fn_select(fn_vi mask, fn_vu yes, fn_vu no)

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from typing import Any
+
+from numpy.typing import NDArray
+
+RAW: int
+GIVEN: int
+FIXED: int
+
+def forward(
+    x: NDArray[Any],
+    out: NDArray[Any] | None,
+    axes: tuple[int, ...],
+    weight: NDArray[Any] | None,
+    bias: NDArray[Any] | None,
+    mean: NDArray[Any] | None,
+    var: NDArray[Any],
+    eps: float,
+    flags: int,
+) -> None: ...
+def backward(
+    dy: NDArray[Any],
+    x: NDArray[Any],
+    dx: NDArray[Any] | None,
+    axes: tuple[int, ...],
+    weight: NDArray[Any] | None,
+    mean: NDArray[Any] | None,
+    var: NDArray[Any],
+    eps: float,
+    flags: int,
+    dweight: NDArray[Any] | None,
+    dbias: NDArray[Any] | None,
+) -> None: ...
