@@ -51,8 +51,8 @@ class RunningStatistics:
         batch changes nothing.
         """
         count = self._groups.size
-        if count == 0 or (self._mean is None and self._var is None):
-            return
+        if count < 2 or (self._mean is None and self._var is None):
+            return  # one value per channel gets here only where there is no channel
         target_mean, target_var = self._targets
         with np.errstate(over="ignore", invalid="ignore"):
             if self._mean is not None:
