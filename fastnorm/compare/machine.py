@@ -21,6 +21,7 @@ def describe() -> dict[str, Any]:
         "cpu": cpu_model(),
         "architecture": platform.machine(),
         "cores": _usable_cores(),
+        "load": _load(),
         "system": platform.platform(),
         "isa": config["isa"],
         "fastnorm": fastnorm.__version__,
@@ -40,6 +41,14 @@ def cpu_model() -> str:
     fields = (line.partition(":") for line in lines)
     names = [value.strip() for key, _, value in fields if key.strip() == "model name"]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def _load() -> float | None:
+    """Processes that wanted a core in the last minute, on average; None where unknown."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
 
 
 def _usable_cores() -> int:

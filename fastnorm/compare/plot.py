@@ -68,8 +68,9 @@ def draw(path: Path, rows: Sequence[Row], machine: Mapping[str, Any]) -> None:
         axes.tick_params(axis="x", labelsize=7)
         axes.grid(alpha=0.3)
     left.set_yticks(range(len(names)), [labels[name] for name in names], fontsize=7)
-    left.invert_yaxis()
-    right.legend(fontsize=7)
+    left.set_ylim(len(names) - 0.5, -0.5)
+    handles, texts = left.get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside lower center", ncols=len(texts), fontsize=7)
     dtypes = ", ".join(sorted({row.dtype for row in rows}))
     figure.suptitle(
         f"fastnorm {machine['fastnorm']}, {dtypes}: {machine['cpu']}, ISA {machine['isa']}",

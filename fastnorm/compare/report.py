@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _HEADINGS = (
-    "op", "shape", "direction", "threads", "error", "ulp", "time", "GB/s", "x NumPy", "x copy",
+    "op", "shape", "direction", "thr", "error", "ulp", "time", "GB/s", "x NumPy", "x copy",
 )  # fmt: skip
 _TEXT_COLUMNS = 3  # aligned to the left; the others are numbers
 _LEGEND = (
-    "error: largest against float64, absolute and in ulps;  x NumPy: speed-up over the same "
-    "formula in NumPy;  x copy: time over that of a memory copy of the same bytes"
+    "thr: threads;  error: largest against float64, absolute and in ulps;  x NumPy: speed-up over "
+    "the same formula in NumPy;  x copy: time over that of a memory copy of the same bytes"
 )
 
 
@@ -60,7 +60,7 @@ class PlainReporter:
         self._stream = stream
         labels = max(len(case.label) for case in cases)
         ops = max(len(case.op) for case in cases)
-        self._widths = (ops, labels, 9, 7, 8, 6, 8, 6, 7, 6)
+        self._widths = (ops, labels, 9, 3, 8, 6, 8, 6, 7, 6)
 
     def __enter__(self) -> Self:
         self._print(_HEADINGS)
@@ -162,10 +162,20 @@ def _rich_table(rows: Sequence[Row]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, title=rows[0].case.op, title_justify="left", pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=rows[0].case.op,
+        title_justify="left",
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for column, heading in enumerate(_HEADINGS[1:], start=1):
+        # In a narrow terminal the shape is what may go on in a second line, never a number.
         table.add_column(
-            heading, justify="left" if column < _TEXT_COLUMNS else "right", no_wrap=True
+            heading,
+            justify="left" if column < _TEXT_COLUMNS else "right",
+            no_wrap=heading != "shape",
+            overflow="fold",
         )
     for before, row in zip([None, *rows], rows, strict=False):
         cells = [Text(cell) for cell in _cells(row)[1:]]

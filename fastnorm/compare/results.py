@@ -19,6 +19,10 @@ from fastnorm.compare.problem import Problem
 # Of the JSON file. Goes up when a key changes its meaning or goes away, not when one is added.
 SCHEMA_VERSION = 1
 
+# Other processes that want so large a part of the cores make times, above all those of several
+# threads, say more about them than about us.
+_BUSY_SHARE = 0.3
+
 # Calls that move less than this fit a core's caches or are bound by the call itself; the ratio to a
 # copy of a few kB says little about them, and the summary leaves them out.
 MEMORY_BOUND_BYTES = 8 * 2**20
@@ -178,7 +182,7 @@ def summary_lines(rows: Sequence[Row], machine: Mapping[str, Any], seconds: floa
         least, worst = entry["least_speedup"], entry["worst_ratio_to_copy"]
         lines.append(f"    least speed-up {least['ratio']:.2f}x: {least['row']}")
         if worst:
-            lines.append(f"    longest against a copy {worst['ratio']:.2f}x: {worst['row']}")
+            lines.append(f"    largest ratio to a copy {worst['ratio']:.2f}: {worst['row']}")
     if any(entry["worst_ratio_to_copy"] for entry in summary["by_threads"]):
         lines.append(f"    (among calls that move {MEMORY_BOUND_BYTES >> 20} MB or more)")
 
@@ -195,6 +199,12 @@ def summary_lines(rows: Sequence[Row], machine: Mapping[str, Any], seconds: floa
         lines.append(
             f"errors: all {len(rows)} within their documented bounds, the largest at "
             f"{summary['largest_share_of_bound']:.0%} of its bound"
+        )
+    load, cores = machine["load"], machine["cores"]
+    if load is not None and load > _BUSY_SHARE * cores:
+        lines.append(
+            f"busy machine: load average {load:.1f} on {cores} cores before the start: times "
+            "on several threads may be far too long"
         )
     threads = " and ".join(str(entry["threads"]) for entry in summary["by_threads"])
     dtypes = ", ".join(sorted({row.dtype for row in rows}))

@@ -13,7 +13,7 @@ from fastnorm.compare.catalogue import find
 from fastnorm.compare.errors import Error
 from fastnorm.compare.results import Row
 
-MACHINE = {"cpu": "A CPU", "cores": 4, "isa": "v3", "fastnorm": "0.1.0"}
+MACHINE = {"cpu": "A CPU", "cores": 4, "load": 0.1, "isa": "v3", "fastnorm": "0.1.0"}
 LARGE, SMALL = find("layer_norm-bert-base-batch"), find("layer_norm-bert-base-token")
 
 
@@ -134,6 +134,12 @@ def test_summary_of_small_calls_alone():
     text = "\n".join(results.summary_lines(rows, MACHINE, 1.0))
     assert "copy" not in text
     assert "ISA v3" in text
+
+
+@pytest.mark.parametrize(("load", "said"), [(None, False), (1.0, False), (2.0, True)])
+def test_a_busy_machine_is_mentioned(load, said):
+    lines = results.summary_lines(ROWS, MACHINE | {"load": load}, 1.0)
+    assert any("busy machine: load average 2.0 on 4 cores" in line for line in lines) is said
 
 
 def test_json_has_no_infinity(tmp_path):
