@@ -45,8 +45,11 @@ KERNELS = [*HEADERS, "src/kernels/kernels.inc", *sorted(glob("src/kernels/isa/*.
 # module of fastnorm._core -> its source
 MODULES = {
     "plan": "src/plan/plan.pyx",
-    "dispatch": "src/dispatch/dispatch.pyx",
-    **{Path(path).stem: path for path in sorted(glob("src/drivers/*.pyx", root_dir=ROOT))},
+    **{
+        Path(path).stem: path
+        for room in ("dispatch", "drivers")
+        for path in sorted(glob(f"src/{room}/*.pyx", root_dir=ROOT))
+    },
 }
 
 PROBE = """

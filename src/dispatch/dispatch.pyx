@@ -7,6 +7,7 @@ from fastnorm._core.dispatch cimport fn_kernels, fn_table
 
 cdef extern from "fn_machine.h" nogil:
     const fn_table *fn_tables[]
+    const char *fn_primitives[]
     int fn_supports(const char *isa)
     size_t fn_l2_bytes()
     size_t fn_llc_bytes()
@@ -15,10 +16,16 @@ cdef const fn_table *chosen = NULL
 cdef size_t l2 = fn_l2_bytes()
 cdef size_t stream_threshold = 0
 
-PRIMITIVES = (
-    "shift_rows", "moments_rows", "moments_rows_wide", "moments_cols", "moments_cols_wide",
-    "affine", "grad_sums_rows", "grad_sums_cols", "grad_combine", "split", "fence",
-)
+def _primitives():
+    names = []
+    cdef int i = 0
+    while fn_primitives[i] != NULL:
+        names.append(fn_primitives[i].decode())
+        i += 1
+    return tuple(names)
+
+
+PRIMITIVES = _primitives()
 
 
 def built():
@@ -78,6 +85,13 @@ def _read_environment():
 
 cdef const fn_kernels *kernels(int dtype) noexcept nogil:
     return &chosen.type[dtype]
+
+
+cdef const fn_kernels *kernels_of(str name, int dtype) except NULL:
+    """The kernels of any tier that runs here, for tests."""
+    if name not in available():
+        raise ValueError(f"isa={name!r} does not run here, use one of {', '.join(available())}")
+    return &fn_tables[built().index(name)].type[dtype]
 
 
 cdef size_t l2_bytes() noexcept nogil:

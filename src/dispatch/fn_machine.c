@@ -15,6 +15,13 @@ extern const fn_table fn_table_baseline;
 const fn_table *const fn_tables[] = {&fn_table_baseline, NULL};
 #endif
 
+const char *const fn_primitives[] = {
+#define FN_PRIMITIVE(name) #name,
+#include "../kernels/kernels.inc"
+#undef FN_PRIMITIVE
+    NULL,
+};
+
 int
 fn_supports(const char *isa)
 {

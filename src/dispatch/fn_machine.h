@@ -10,6 +10,9 @@
 /* The tiers built into this binary, best first; NULL ends the list. */
 extern const fn_table *const fn_tables[];
 
+/* The names in kernels.inc; NULL ends the list. */
+extern const char *const fn_primitives[];
+
 /* Whether the CPU has the tier's instructions and the system saves its registers. */
 int fn_supports(const char *isa);
 
