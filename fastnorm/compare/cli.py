@@ -46,11 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.words = list(sys.argv[1:] if argv is None else argv)
         if arguments.command == "info":
             fastnorm.show_config()
-            return 0
-        try:
-            return _compare(arguments)
-        except InputError as error:
-            compare_parser.error(str(error))
+            status = 0
+        else:
+            status = _compare(arguments)
+        sys.stdout.flush()  # a reader that left is noticed here, not at the interpreter's exit
+        return status
+    except InputError as error:
+        compare_parser.error(str(error))
     except KeyboardInterrupt:
         print("fastnorm: interrupted", file=sys.stderr)
         return 130
