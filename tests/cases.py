@@ -202,11 +202,15 @@ def assert_same_bits(actual: dict[str, np.ndarray], expected: dict[str, np.ndarr
 
 
 def digest(results: dict[str, np.ndarray]) -> str:
-    """SHA-256 of all results: names, types, shapes and bits."""
+    """SHA-256 of all results: names, types, shapes and bits.
+
+    All NaN count as one: IEEE 754 leaves a NaN's sign and payload to the order of the operands,
+    which is the compiler's.
+    """
     state = hashlib.sha256()
     for name, array in results.items():
         state.update(f"{name} {array.dtype} {array.shape}".encode())
-        state.update(array.tobytes())
+        state.update(np.where(np.isnan(array), np.array(np.nan, array.dtype), array).tobytes())
     return state.hexdigest()
 
 
