@@ -18,28 +18,34 @@ LENGTHS = st.one_of(
 
 
 @st.composite
-def shapes(draw, min_dims: int = 1, max_dims: int = 5, max_size: int = 5000, empty: bool = True):
-    """Shapes of `min_dims` to `max_dims` axes; sometimes one axis is long, sometimes one is 0."""
+def shapes(
+    draw, min_dims: int = 1, max_dims: int = 5, max_size: int = 5000, empty=True, large=False
+):
+    """Shapes of `min_dims` to `max_dims` axes; sometimes one axis is long, sometimes one is 0.
+
+    large: lengthen an axis until the size is near `max_size`, always.
+    """
     ndim = draw(st.integers(min_dims, max_dims))
     shape = [draw(LENGTHS) for _ in range(ndim)]
     while math.prod(shape) > max_size:
         shape[shape.index(max(shape))] = draw(st.integers(1, 3))
     special = draw(st.integers(0, 9))
-    if special >= 6:
-        longest = max_size // math.prod(shape)
+    if special >= 6 or large:
+        most = max(max_size // math.prod(shape), 1)
         axis = draw(st.integers(0, ndim - 1))
-        shape[axis] *= draw(st.integers(1, max(longest, 1)))
+        shape[axis] *= draw(st.integers(-(-most // 2) if large else 1, most))
     elif special == 0 and empty:
         shape[draw(st.integers(0, ndim - 1))] = 0
     return tuple(shape)
 
 
 @st.composite
-def cases(draw, max_size: int = 5000, ops=("moments", *OPS), empty: bool = True):
+def cases(draw, max_size: int = 5000, ops=("moments", *OPS), empty=True, large=False):
     """A function of `ops` on a shape that it accepts, channels anywhere, any axes."""
     op = draw(st.sampled_from(ops))
+    sizes = {"max_size": max_size, "empty": empty, "large": large}
     if op in ("moments", "standardize", "layer_norm", "rms_norm"):
-        shape = draw(shapes(max_size=max_size, empty=empty))
+        shape = draw(shapes(**sizes))
         ndim = len(shape)
         axes = draw(st.sets(st.integers(0, ndim - 1), min_size=1).map(sorted))
         negative = draw(st.booleans())
@@ -49,7 +55,7 @@ def cases(draw, max_size: int = 5000, ops=("moments", *OPS), empty: bool = True)
         return Case(op, shape, {"axis": axis})
 
     least = {"batch_norm": 2, "instance_norm": 3, "group_norm": 2}[op]
-    shape = draw(shapes(least, 5, max_size, empty))
+    shape = draw(shapes(least, **sizes))
     ndim = len(shape)
     channel = draw(st.integers(0 if op == "batch_norm" else 1, ndim - 1))
     config = {"channel_axis": draw(st.sampled_from([channel, channel - ndim]))}
