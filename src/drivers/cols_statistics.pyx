@@ -83,7 +83,9 @@ cdef void sums(const fn_call *c, const char *x, size_t row0, size_t rows, size_t
 cdef void shifts(const fn_call *c, const char *x, size_t row0, size_t rows, size_t j, size_t width,
                  tile_t *t) noexcept nogil:
     """t.shift and, in the compute type, t.hi: the mean of a few rows spread over the piece."""
-    cdef size_t samples = min(<size_t>SAMPLES, rows), q
+    cdef size_t samples = SAMPLES, q
+    while samples > rows:  # a power of two: the mean of equal values is exactly that value
+        samples /= 2
     memset(t.hi, 0, width * c.kernels.real)
     fn_columns_fill(width, 0, t.shift)
     if c.raw:

@@ -51,14 +51,24 @@ fn_columns_from_sums(size_t width, double n, const double *shift, const double *
                      const double *s2, int raw, int single, double *mean, double *m2,
                      unsigned char *again)
 {
+    const double share = 1 / n, centred = raw ? 0 : 1, tiny = single ? n * 0x1p-100 : 0;
+    const double largest = 0x1.fffffffffffffp1023;
+    int64_t suspect = 0;
+    for (size_t j = 0; j < width; j++) {
+        const double d = s1[j] * share * centred, drift = s1[j] * d, left = s2[j] - drift;
+        mean[j] = shift[j] + d;
+        m2[j] = left > 0 ? left : 0;
+        suspect |= -(int64_t)!(s2[j] <= largest) | -(int64_t)!(fabs(s1[j]) <= largest) |
+                   -(int64_t)(s2[j] < tiny) | -(int64_t)(drift > 2.25 * left);
+    }
+    if (!suspect) {
+        return 0;
+    }
     int any = 0;
     for (size_t j = 0; j < width; j++) {
-        const fn_moment m = fn_from_sums(n, shift[j], s1[j], s2[j]);
-        mean[j] = raw ? 0 : m.mean;
-        m2[j] = raw ? s2[j] : m.m2;
-        again[j] = (unsigned char)(fn_out_of_range(n, shift[j], s1[j], s2[j], single)
-                                       ? 2
-                                       : !raw && fn_poor_shift(m, s1[j]));
+        const fn_moment m = {n, mean[j], m2[j]};
+        const int out = fn_out_of_range(n, shift[j], s1[j], s2[j], single);
+        again[j] = (unsigned char)(out ? 2 : !raw && fn_poor_shift(m, s1[j]));
         any |= again[j];
     }
     return any;

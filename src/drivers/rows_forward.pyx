@@ -46,13 +46,13 @@ cdef double sums(const fn_call *c, const char *x, const fn_span *span, double sh
     """Sum of (x - shift) over a span, and of its square."""
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *run = p.dims + p.nouter + p.nred
-    cdef double s1[16]
-    cdef double s2[16]
+    cdef double lanes[32]
+    cdef double *s1 = lanes
+    cdef double *s2 = lanes + FN_LANES_MAX
     cdef fn_run_buffer buffer
     cdef size_t item = c.kernels.item, seg, j, take
     cdef fn_walk w
-    memset(s1, 0, sizeof(s1))
-    memset(s2, 0, sizeof(s2))
+    memset(lanes, 0, sizeof(lanes))
     fn_walk_start(&w, p.dims + p.nouter, p.nred, span.seg0)
     for seg in range(span.seg0, span.seg1):
         if p.whole:
@@ -78,9 +78,11 @@ cdef double sample(const fn_call *c, const char *x, const fn_span *span) noexcep
     cdef const void *where[4]
     cdef char buffer[4 * 128]
     cdef fn_walk seg
+    seg.off[FN_X] = 0
     for q in range(4):
-        fn_walk_start(&seg, p.dims + p.nouter, p.nred,
-                      span.seg0 + q * (span.seg1 - span.seg0) / 4)
+        if p.nred:
+            fn_walk_start(&seg, p.dims + p.nouter, p.nred,
+                          span.seg0 + q * (span.seg1 - span.seg0) / 4)
         at = span.j0 + q * (length - w) / 3
         if p.whole:
             where[q] = x + seg.off[FN_X] + at * item

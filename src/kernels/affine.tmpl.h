@@ -11,79 +11,66 @@
  * Needs    lanes.tmpl.h.
  */
 
-FN_INLINE FN_LV
-FN_N(affine_lanes)(FN_LV x, FN_LV hi, FN_LV lo, FN_LV r, FN_LV w, FN_LV b, int scaled)
-{
-    FN_LV y = FN_N(lv_centre)(x, hi, lo, r);
-    if (scaled) {
-        y = FN_N(lv_mul)(y, w);
-    }
-    return FN_N(lv_add)(y, b);
-}
-
-/* One run. vs, vw, vb, stream are constants in every call: which coefficients are vectors. */
+/* K logical vectors of columns from j on, or its first `left`, down `rows` rows: coefficients are read
+ * once and stay in registers. K, vs, vw, vb (which coefficients are vectors) and stream are constants in
+ * every call. */
 FN_INLINE void
-FN_N(affine_run)(FN_T *y, const FN_T *x, size_t n, const fn_centre *centre, const fn_param *param,
-                 int vs, int vw, int vb, int stream)
+FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t rows, size_t j, size_t left,
+                   const fn_centre *centre, const fn_param *param, int K, int vs, int vw, int vb,
+                   int stream)
 {
     const FN_A *his = centre->hi, *los = centre->lo, *rs = centre->r, *ws = param->w, *bs = param->b;
-    const int scaled = vs || vw;
     const FN_A mean = (FN_A)centre->mean;
-    FN_LV hi = FN_N(lv_set1)(mean);
-    FN_LV lo = FN_N(lv_set1)((FN_A)(centre->mean - (double)mean));
-    FN_LV r = FN_N(lv_set1)((FN_A)(vw ? centre->rstd : centre->rstd * param->w0));
-    FN_LV w = FN_N(lv_set1)((FN_A)param->w0);
-    FN_LV b = FN_N(lv_set1)((FN_A)param->b0);
-    size_t j = 0, head = 0;
-
-    if (stream) { /* ordinary stores up to the first line boundary */
-        head = (size_t)(-(uintptr_t)y & (sizeof(FN_T) * FN_LANES - 1)) / sizeof(FN_T);
-        head = head < n ? head : n;
+    FN_LV hi[FN_SWEEP], lo[FN_SWEEP], r[FN_SWEEP], w[FN_SWEEP], b[FN_SWEEP];
+    FN_UNROLL
+    for (int k = 0; k < K; k++) {
+        const size_t at = j + (size_t)k * FN_LANES;
+        if (vs) {
+            hi[k] = FN_N(lv_coef_any)(his + at, left);
+            lo[k] = FN_N(lv_coef_any)(los + at, left);
+            r[k] = FN_N(lv_coef_any)(rs + at, left);
+        }
+        else {
+            hi[k] = FN_N(lv_set1)(mean);
+            lo[k] = FN_N(lv_set1)((FN_A)(centre->mean - (double)mean));
+            r[k] = FN_N(lv_set1)((FN_A)(vw ? centre->rstd : centre->rstd * param->w0));
+        }
+        w[k] = vw ? FN_N(lv_coef_any)(ws + at, left) : FN_N(lv_set1)((FN_A)param->w0);
+        b[k] = vb ? FN_N(lv_coef_any)(bs + at, left) : FN_N(lv_set1)((FN_A)param->b0);
     }
-    for (;;) {
-        const size_t stop = head ? head : n;
-        for (; !head && j + FN_LANES <= n; j += FN_LANES) {
-            if (vs) {
-                hi = FN_N(lv_coef)(his + j);
-                lo = FN_N(lv_coef)(los + j);
-                r = FN_N(lv_coef)(rs + j);
+    x += j * sizeof(FN_T);
+    y += j * sizeof(FN_T);
+    for (size_t i = 0; i < rows; i++, x += ldx, y += ldy) {
+        FN_UNROLL
+        for (int k = 0; k < K; k++) {
+            FN_LV v = FN_N(lv_load_any)((const FN_T *)x + k * FN_LANES, left, hi[k]);
+            v = FN_N(lv_centre)(v, hi[k], lo[k], r[k]);
+            if (vs || vw) {
+                v = FN_N(lv_mul)(v, w[k]);
             }
-            if (vw) {
-                w = FN_N(lv_coef)(ws + j);
-            }
-            if (vb) {
-                b = FN_N(lv_coef)(bs + j);
-            }
-            FN_LV out = FN_N(affine_lanes)(FN_N(lv_load)(x + j), hi, lo, r, w, b, scaled);
-            if (stream) {
-                FN_N(lv_stream)(y + j, out);
-            }
-            else {
-                FN_N(lv_store)(y + j, out);
-            }
+            FN_N(lv_store_any)((FN_T *)y + k * FN_LANES, FN_N(lv_add)(v, b[k]), left, stream);
         }
-        if (j < stop) { /* the head of a streamed run, or the tail */
-            const size_t left = stop - j;
-            if (vs) {
-                hi = FN_N(lv_coef_n)(his + j, left);
-                lo = FN_N(lv_coef_n)(los + j, left);
-                r = FN_N(lv_coef_n)(rs + j, left);
-            }
-            if (vw) {
-                w = FN_N(lv_coef_n)(ws + j, left);
-            }
-            if (vb) {
-                b = FN_N(lv_coef_n)(bs + j, left);
-            }
-            FN_LV v = FN_N(lv_load_n)(x + j, left, hi);
-            FN_N(lv_store_n)
-            (y + j, FN_N(affine_lanes)(v, hi, lo, r, w, b, scaled), left);
-            j = stop;
-        }
-        if (!head) {
-            break;
-        }
-        head = 0;
+    }
+}
+
+FN_INLINE void
+FN_N(affine_block)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t rows, size_t n,
+                   const fn_centre *centre, const fn_param *param, int vs, int vw, int vb,
+                   int stream)
+{
+    size_t j = stream ? FN_N(lv_head)(y, n) : 0;
+    if (j) {
+        FN_N(affine_panel)(y, ldy, x, ldx, rows, 0, j, centre, param, 1, vs, vw, vb, 0);
+    }
+    for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
+        FN_N(affine_panel)
+        (y, ldy, x, ldx, rows, j, 0, centre, param, FN_SWEEP, vs, vw, vb, stream);
+    }
+    for (; j + FN_LANES <= n; j += FN_LANES) {
+        FN_N(affine_panel)(y, ldy, x, ldx, rows, j, 0, centre, param, 1, vs, vw, vb, stream);
+    }
+    if (j < n) {
+        FN_N(affine_panel)(y, ldy, x, ldx, rows, j, n - j, centre, param, 1, vs, vw, vb, 0);
     }
 }
 
@@ -91,17 +78,17 @@ static void
 FN_N(fn_affine)(void *y_, fn_ld ldy, const void *x_, fn_ld ldx, size_t rows, size_t n,
                 const fn_centre *centre, const fn_param *param, int stream)
 {
-    const char *x = x_;
-    char *y = y_;
     const int which = (centre->hi != NULL) << 3 | (param->w != NULL) << 2 |
-                      (param->b != NULL) << 1 | (stream != 0);
-    for (size_t i = 0; i < rows; i++, x += ldx, y += ldy) {
+                      (param->b != NULL) << 1 | FN_N(lv_may_stream)(stream, rows, ldy);
+    for (size_t row0 = 0; row0 < rows; row0 += FN_COL_BLOCK) {
+        const size_t len = rows - row0 < FN_COL_BLOCK ? rows - row0 : FN_COL_BLOCK;
+        const char *x = (const char *)x_ + (fn_ld)row0 * ldx;
+        char *y = (char *)y_ + (fn_ld)row0 * ldy;
         switch (which) {
 #define FN_CASE(s)                                                                                 \
     case s:                                                                                        \
-        FN_N(affine_run)                                                                           \
-        ((FN_T *)y, (const FN_T *)x, n, centre, param, (s) >> 3, (s) >> 2 & 1, (s) >> 1 & 1,       \
-         (s) & 1);                                                                                 \
+        FN_N(affine_block)                                                                         \
+        (y, ldy, x, ldx, len, n, centre, param, (s) >> 3, (s) >> 2 & 1, (s) >> 1 & 1, (s) & 1);    \
         break;
             FN_CASE(0)
             FN_CASE(1)

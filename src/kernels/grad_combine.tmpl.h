@@ -9,61 +9,73 @@
  * Needs    lanes.tmpl.h.
  */
 
-/* vs, vw, stream are constants in every call. */
+/* As affine_panel: K logical vectors of columns from j on, or its first `left`, down `rows` rows. */
 FN_INLINE void
-FN_N(grad_combine_run)(FN_T *dx, const FN_T *x, const FN_T *dy, size_t n, const fn_centre *centre,
-                       const fn_param *param, const fn_means *means, int vs, int vw, int stream)
+FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
+                         size_t rows, size_t j, size_t left, const fn_centre *centre,
+                         const fn_param *param, const fn_means *means, int K, int vs, int vw,
+                         int stream)
 {
     const FN_A *his = centre->hi, *los = centre->lo, *rs = centre->r;
     const FN_A *c0s = means->c0, *c1s = means->c1, *ws = param->w;
     const FN_A mean = (FN_A)centre->mean;
-    FN_LV hi = FN_N(lv_set1)(mean);
-    FN_LV lo = FN_N(lv_set1)((FN_A)(centre->mean - (double)mean));
-    FN_LV r = FN_N(lv_set1)((FN_A)centre->rstd);
-    FN_LV w = FN_N(lv_set1)((FN_A)param->w0);
-    FN_LV c0 = FN_N(lv_set1)((FN_A)means->c00), c1 = FN_N(lv_set1)((FN_A)means->c10);
-    size_t j = 0, head = 0;
-
-    if (stream) { /* ordinary stores up to the first line boundary */
-        head = (size_t)(-(uintptr_t)dx & (sizeof(FN_T) * FN_LANES - 1)) / sizeof(FN_T);
-        head = head < n ? head : n;
+    FN_LV hi[FN_SWEEP], lo[FN_SWEEP], r[FN_SWEEP], c0[FN_SWEEP], c1[FN_SWEEP], w[FN_SWEEP];
+    FN_UNROLL
+    for (int k = 0; k < K; k++) {
+        const size_t at = j + (size_t)k * FN_LANES;
+        if (vs) {
+            hi[k] = FN_N(lv_coef_any)(his + at, left);
+            lo[k] = FN_N(lv_coef_any)(los + at, left);
+            r[k] = FN_N(lv_coef_any)(rs + at, left);
+            c0[k] = FN_N(lv_coef_any)(c0s + at, left);
+            c1[k] = FN_N(lv_coef_any)(c1s + at, left);
+        }
+        else {
+            hi[k] = FN_N(lv_set1)(mean);
+            lo[k] = FN_N(lv_set1)((FN_A)(centre->mean - (double)mean));
+            r[k] = FN_N(lv_set1)((FN_A)centre->rstd);
+            c0[k] = FN_N(lv_set1)((FN_A)means->c00);
+            c1[k] = FN_N(lv_set1)((FN_A)means->c10);
+        }
+        w[k] = vw ? FN_N(lv_coef_any)(ws + at, left) : FN_N(lv_set1)((FN_A)param->w0);
     }
-    for (;;) {
-        const size_t stop = head ? head : n;
-        while (j < stop) {
-            const size_t left = head || n - j < FN_LANES ? stop - j : 0; /* 0: all lanes */
-            if (vs) {
-                hi = left ? FN_N(lv_coef_n)(his + j, left) : FN_N(lv_coef)(his + j);
-                lo = left ? FN_N(lv_coef_n)(los + j, left) : FN_N(lv_coef)(los + j);
-                r = left ? FN_N(lv_coef_n)(rs + j, left) : FN_N(lv_coef)(rs + j);
-                c0 = left ? FN_N(lv_coef_n)(c0s + j, left) : FN_N(lv_coef)(c0s + j);
-                c1 = left ? FN_N(lv_coef_n)(c1s + j, left) : FN_N(lv_coef)(c1s + j);
-            }
-            if (vw) {
-                w = left ? FN_N(lv_coef_n)(ws + j, left) : FN_N(lv_coef)(ws + j);
-            }
-            FN_LV v = left ? FN_N(lv_load_n)(x + j, left, hi) : FN_N(lv_load)(x + j);
-            FN_LV g = left ? FN_N(lv_load_n)(dy + j, left, hi) : FN_N(lv_load)(dy + j);
-            FN_LV xh = FN_N(lv_centre)(v, hi, lo, r);
-            FN_LV out = FN_N(lv_sub)(FN_N(lv_mul)(g, w), c0);
-            out = FN_N(lv_mul)(FN_N(lv_sub)(out, FN_N(lv_mul)(xh, c1)), r);
-            if (left) {
-                FN_N(lv_store_n)(dx + j, out, left);
-                j += left;
-                continue;
-            }
-            if (stream) {
-                FN_N(lv_stream)(dx + j, out);
-            }
-            else {
-                FN_N(lv_store)(dx + j, out);
-            }
-            j += FN_LANES;
+    x += j * sizeof(FN_T);
+    dy += j * sizeof(FN_T);
+    dx += j * sizeof(FN_T);
+    for (size_t i = 0; i < rows; i++, x += ldx, dy += lddy, dx += lddx) {
+        FN_UNROLL
+        for (int k = 0; k < K; k++) {
+            FN_LV v = FN_N(lv_load_any)((const FN_T *)x + k * FN_LANES, left, hi[k]);
+            FN_LV g = FN_N(lv_load_any)((const FN_T *)dy + k * FN_LANES, left, hi[k]);
+            FN_LV xh = FN_N(lv_centre)(v, hi[k], lo[k], r[k]);
+            g = FN_N(lv_sub)(FN_N(lv_mul)(g, w[k]), c0[k]);
+            g = FN_N(lv_mul)(FN_N(lv_sub)(g, FN_N(lv_mul)(xh, c1[k])), r[k]);
+            FN_N(lv_store_any)((FN_T *)dx + k * FN_LANES, g, left, stream);
         }
-        if (!head) {
-            break;
-        }
-        head = 0;
+    }
+}
+
+FN_INLINE void
+FN_N(grad_combine_block)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
+                         size_t rows, size_t n, const fn_centre *centre, const fn_param *param,
+                         const fn_means *means, int vs, int vw, int stream)
+{
+    size_t j = stream ? FN_N(lv_head)(dx, n) : 0;
+    if (j) {
+        FN_N(grad_combine_panel)
+        (dx, lddx, x, ldx, dy, lddy, rows, 0, j, centre, param, means, 1, vs, vw, 0);
+    }
+    for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
+        FN_N(grad_combine_panel)
+        (dx, lddx, x, ldx, dy, lddy, rows, j, 0, centre, param, means, FN_SWEEP, vs, vw, stream);
+    }
+    for (; j + FN_LANES <= n; j += FN_LANES) {
+        FN_N(grad_combine_panel)
+        (dx, lddx, x, ldx, dy, lddy, rows, j, 0, centre, param, means, 1, vs, vw, stream);
+    }
+    if (j < n) {
+        FN_N(grad_combine_panel)
+        (dx, lddx, x, ldx, dy, lddy, rows, j, n - j, centre, param, means, 1, vs, vw, 0);
     }
 }
 
@@ -72,16 +84,19 @@ FN_N(fn_grad_combine)(void *dx_, fn_ld lddx, const void *x_, fn_ld ldx, const vo
                       size_t rows, size_t n, const fn_centre *centre, const fn_param *param,
                       const fn_means *means, int stream)
 {
-    const char *x = x_, *dy = dy_;
-    char *dx = dx_;
-    const int which = (centre->hi != NULL) << 2 | (param->w != NULL) << 1 | (stream != 0);
-    for (size_t i = 0; i < rows; i++, x += ldx, dy += lddy, dx += lddx) {
+    const int which = (centre->hi != NULL) << 2 | (param->w != NULL) << 1 |
+                      FN_N(lv_may_stream)(stream, rows, lddx);
+    for (size_t row0 = 0; row0 < rows; row0 += FN_COL_BLOCK) {
+        const size_t len = rows - row0 < FN_COL_BLOCK ? rows - row0 : FN_COL_BLOCK;
+        const char *x = (const char *)x_ + (fn_ld)row0 * ldx;
+        const char *dy = (const char *)dy_ + (fn_ld)row0 * lddy;
+        char *dx = (char *)dx_ + (fn_ld)row0 * lddx;
         switch (which) {
 #define FN_CASE(s)                                                                                 \
     case s:                                                                                        \
-        FN_N(grad_combine_run)                                                                     \
-        ((FN_T *)dx, (const FN_T *)x, (const FN_T *)dy, n, centre, param, means, (s) >> 2,         \
-         (s) >> 1 & 1, (s) & 1);                                                                   \
+        FN_N(grad_combine_block)                                                                   \
+        (dx, lddx, x, ldx, dy, lddy, len, n, centre, param, means, (s) >> 2, (s) >> 1 & 1,         \
+         (s) & 1);                                                                                 \
         break;
             FN_CASE(0)
             FN_CASE(1)

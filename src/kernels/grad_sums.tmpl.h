@@ -18,14 +18,14 @@ FN_N(grad_sums_step)(const FN_T *x, const FN_T *dy, size_t j, size_t left, FN_LV
 {
     const FN_A *his = centre->hi, *los = centre->lo, *rs = centre->r;
     if (vs) {
-        hi = left ? FN_N(lv_coef_n)(his + j, left) : FN_N(lv_coef)(his + j);
-        lo = left ? FN_N(lv_coef_n)(los + j, left) : FN_N(lv_coef)(los + j);
-        r = left ? FN_N(lv_coef_n)(rs + j, left) : FN_N(lv_coef)(rs + j);
+        hi = FN_N(lv_coef_any)(his + j, left);
+        lo = FN_N(lv_coef_any)(los + j, left);
+        r = FN_N(lv_coef_any)(rs + j, left);
     }
-    FN_LV v = left ? FN_N(lv_load_n)(x + j, left, hi) : FN_N(lv_load)(x + j);
-    FN_LV g = left ? FN_N(lv_load_n)(dy + j, left, FN_N(lv_set1)(0)) : FN_N(lv_load)(dy + j);
+    FN_LV v = FN_N(lv_load_any)(x + j, left, hi);
+    FN_LV g = FN_N(lv_load_any)(dy + j, left, FN_N(lv_set1)(0));
     if (vw) {
-        g = FN_N(lv_mul)(g, left ? FN_N(lv_coef_n)(w + j, left) : FN_N(lv_coef)(w + j));
+        g = FN_N(lv_mul)(g, FN_N(lv_coef_any)(w + j, left));
     }
     *a = FN_N(lv_add)(*a, g);
     *q = FN_N(lv_add)(*q, FN_N(lv_mul)(g, FN_N(lv_centre)(v, hi, lo, r)));
@@ -116,12 +116,12 @@ FN_N(grad_sums_panel)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size
         const size_t at = j + (size_t)k * FN_LANES;
         a[k] = q[k] = zero;
         if (!by_row) {
-            hi[k] = left ? FN_N(lv_coef_n)(his + at, left) : FN_N(lv_coef)(his + at);
-            lo[k] = left ? FN_N(lv_coef_n)(los + at, left) : FN_N(lv_coef)(los + at);
-            r[k] = left ? FN_N(lv_coef_n)(rs + at, left) : FN_N(lv_coef)(rs + at);
+            hi[k] = FN_N(lv_coef_any)(his + at, left);
+            lo[k] = FN_N(lv_coef_any)(los + at, left);
+            r[k] = FN_N(lv_coef_any)(rs + at, left);
         }
         if (weighted && !w_by_row) {
-            wj[k] = left ? FN_N(lv_coef_n)(w + at, left) : FN_N(lv_coef)(w + at);
+            wj[k] = FN_N(lv_coef_any)(w + at, left);
         }
     }
     x += j * sizeof(FN_T);
@@ -135,8 +135,8 @@ FN_N(grad_sums_panel)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size
                 r[k] = FN_N(lv_set1)(rs[row0 + i]);
             }
             const FN_T *px = (const FN_T *)x + k * FN_LANES, *pg = (const FN_T *)dy + k * FN_LANES;
-            FN_LV v = left ? FN_N(lv_load_n)(px, left, hi[k]) : FN_N(lv_load)(px);
-            FN_LV g = left ? FN_N(lv_load_n)(pg, left, zero) : FN_N(lv_load)(pg);
+            FN_LV v = FN_N(lv_load_any)(px, left, hi[k]);
+            FN_LV g = FN_N(lv_load_any)(pg, left, zero);
             if (weighted) {
                 g = FN_N(lv_mul)(g, w_by_row ? FN_N(lv_set1)(w[row0 + i]) : wj[k]);
             }

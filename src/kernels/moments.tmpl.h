@@ -37,14 +37,7 @@ FN_N(fn_shift_rows)(const void *const samples[4], size_t w)
     /* Powers of two: the mean of equal values is exactly that value. */
     FN_LV sum = FN_N(lv_add)(FN_N(lv_add)(FN_N(lv_load)(x[0]), FN_N(lv_load)(x[1])),
                              FN_N(lv_add)(FN_N(lv_load)(x[2]), FN_N(lv_load)(x[3])));
-    FN_A held[FN_LANES];
-    memcpy(held, &sum, sizeof held);
-    for (int half = FN_LANES / 2; half > 0; half /= 2) {
-        for (int i = 0; i < half; i++) {
-            held[i] += held[i + half];
-        }
-    }
-    return (double)(held[0] / (FN_A)(4 * FN_LANES));
+    return (double)(FN_N(lv_sum)(sum) / (FN_A)(4 * FN_LANES));
 }
 
 static void
@@ -133,6 +126,7 @@ FN_N(fn_moments_cols)(const void *x_, fn_ld ldx, size_t rows, size_t n, const vo
             for (size_t i = 0; i < len; i++, p += ldx) {
                 FN_UNROLL
                 for (int k = 0; k < FN_SWEEP; k++) {
+                    __builtin_prefetch((const FN_T *)p + (FN_SWEEP + k) * FN_LANES, 0, 2);
                     FN_LV d = FN_N(lv_sub)(FN_N(lv_load)((const FN_T *)p + k * FN_LANES), c[k]);
                     a[k] = FN_N(lv_add)(a[k], d);
                     q[k] = FN_N(lv_add)(q[k], FN_N(lv_mul)(d, d));

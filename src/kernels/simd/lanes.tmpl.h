@@ -116,6 +116,48 @@ FN_N(lv_stream)(FN_T *p, FN_LV a)
     fn_stream(p, held, sizeof held);
 }
 
+/* Whole vectors where left == 0, else the first `left` lanes. */
+FN_INLINE FN_LV
+FN_N(lv_load_any)(const FN_T *p, size_t left, FN_LV fill)
+{
+    return left ? FN_N(lv_load_n)(p, left, fill) : FN_N(lv_load)(p);
+}
+
+FN_INLINE FN_LV
+FN_N(lv_coef_any)(const FN_A *p, size_t left)
+{
+    return left ? FN_N(lv_coef_n)(p, left) : FN_N(lv_coef)(p);
+}
+
+FN_INLINE void
+FN_N(lv_store_any)(FN_T *p, FN_LV a, size_t left, int stream)
+{
+    if (left) {
+        FN_N(lv_store_n)(p, a, left);
+    }
+    else if (stream) {
+        FN_N(lv_stream)(p, a);
+    }
+    else {
+        FN_N(lv_store)(p, a);
+    }
+}
+
+/* Values up to the first whole line of a streamed run; they are stored the ordinary way. */
+FN_INLINE size_t
+FN_N(lv_head)(const char *p, size_t n)
+{
+    const size_t head = (size_t)(-(uintptr_t)p & (sizeof(FN_T) * FN_LANES - 1)) / sizeof(FN_T);
+    return head < n ? head : n;
+}
+
+/* Rows are streamed together when all start at the same place of a line. */
+FN_INLINE int
+FN_N(lv_may_stream)(int stream, size_t rows, ptrdiff_t ld)
+{
+    return stream && (rows == 1 || ld % (ptrdiff_t)(sizeof(FN_T) * FN_LANES) == 0);
+}
+
 FN_INLINE FN_LV
 FN_N(lv_add)(FN_LV a, FN_LV b)
 {
@@ -165,6 +207,43 @@ FN_N(lv_to_double_n)(double *sums, FN_LV a, size_t n)
     for (size_t i = 0; i < n; i++) {
         sums[i] += (double)held[i];
     }
+}
+
+/* Lane i of the result is lane (i + by) modulo the width. */
+FN_INLINE FN_V
+FN_N(lv_rotate)(FN_V v, int by)
+{
+#if defined(__clang__)
+    FN_V out;
+    for (int i = 0; i < FN_VLANES; i++) {
+        out[i] = v[(i + by) % FN_VLANES];
+    }
+    return out;
+#else
+    FN_VMASK from;
+    for (int i = 0; i < FN_VLANES; i++) {
+        from[i] = (i + by) % FN_VLANES;
+    }
+    return __builtin_shuffle(v, from);
+#endif
+}
+
+/* The sum of all lanes, halves added pairwise: one order on every ISA. */
+FN_INLINE FN_A
+FN_N(lv_sum)(FN_LV a)
+{
+    FN_UNROLL
+    for (int half = FN_NATIVE / 2; half > 0; half /= 2) {
+        for (int k = 0; k < half; k++) {
+            a.v[k] = a.v[k] + a.v[k + half];
+        }
+    }
+    FN_V v = a.v[0];
+    FN_UNROLL
+    for (int half = FN_VLANES / 2; half > 0; half /= 2) {
+        v = v + FN_N(lv_rotate)(v, half);
+    }
+    return v[0];
 }
 
 /* xh = ((x - hi) - lo) * r */
