@@ -2,7 +2,7 @@
 """Error bounds, each a formula in the unit roundoff and the size of the terms that were rounded.
 
 The oracle is `fastnorm.reference`: NumPy in float64 on the very same values. Where the data are
-float64 too, the oracle rounds like the code under test, and the bounds cover both.
+float64 too, the oracle rounds as well, and the bounds cover both.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ def compute_unit(dtype) -> float:
     return unit(np.float64 if np.dtype(dtype) == np.float64 else np.float32)
 
 
+def relative(x) -> float:
+    """Relative error of a sum over x: ours, and that of NumPy, which may add one by one."""
+    return ROUNDINGS * compute_unit(x.dtype) + x.size * UNIT64
+
+
 def stored(values64, dtype):
     """Error of storing `values64` as `dtype`: one unit in the last place, or a subnormal."""
     return 2 * unit(dtype) * np.abs(values64) + float(ml_dtypes.finfo(dtype).smallest_subnormal)
@@ -42,20 +47,19 @@ def centring(x, rstd):
 
 def mean_bound(x, var):
     """Error of a mean: the float32 (float64) sums of differences, and float64 itself."""
-    return ROUNDINGS * (compute_unit(x.dtype) * np.sqrt(var) + UNIT64 * largest(x))
+    return relative(x) * np.sqrt(var) + ROUNDINGS * UNIT64 * largest(x)
 
 
 def var_bound(x, var):
     """Error of a variance, or of a mean square: of the squares, and of the means merged."""
     mean = ROUNDINGS * UNIT64 * largest(x)
-    return ROUNDINGS * compute_unit(x.dtype) * var + 2 * mean * np.sqrt(var) + mean**2
+    return relative(x) * var + 2 * mean * np.sqrt(var) + mean**2
 
 
 def forward_bound(x, y64, normalized, weight, bias, rstd):
     """Error of y = weight * normalized + bias; all arguments broadcast against x, y64 exact."""
-    relative = ROUNDINGS * compute_unit(x.dtype)
     terms = np.abs(weight) * (1 + np.abs(normalized)) + np.abs(bias)
-    return stored(y64, x.dtype) + relative * terms + centring(x, rstd) * np.abs(weight)
+    return stored(y64, x.dtype) + relative(x) * terms + centring(x, rstd) * np.abs(weight)
 
 
 def gradient_bound(x, dx64, normalized, dy, weight, rstd):
@@ -63,15 +67,13 @@ def gradient_bound(x, dx64, normalized, dy, weight, rstd):
 
     Relative to the largest terms, not to dx: in a group of two the terms cancel to nearly 0.
     """
-    relative = ROUNDINGS * compute_unit(x.dtype) + centring(x, rstd)
     terms = largest(dy) * largest(weight) * (2 + 2 * largest(normalized) ** 2)
-    return stored(dx64, x.dtype) + relative * rstd * terms
+    return stored(dx64, x.dtype) + (relative(x) + centring(x, rstd)) * rstd * terms
 
 
 def parameter_bound(x, gradient64, dtype, terms, rstd=0.0):
     """Error of a parameter's gradient: a sum whose absolute terms add up to `terms`."""
-    relative = ROUNDINGS * compute_unit(x.dtype) + largest(centring(x, rstd))
-    return stored(gradient64, dtype) + relative * terms
+    return stored(gradient64, dtype) + (relative(x) + largest(centring(x, rstd))) * terms
 
 
 def largest(values) -> float:
