@@ -1,0 +1,399 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The plan of a call: (shape, strides, axes) -> loops, as a table and as properties.
+
+The rows are what src/include/fn_plan.h and src/plan/plan.pyx promise, worked out by hand. Strides
+are in elements; the lengths in outer, red and run are those left after axes of length 1 went and
+neighbours were merged.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastnorm._core.plan import describe
+from strategies import shapes
+
+LONGEST_FOLD = 255  # a reduced run of 256 values is walked as rows
+FOLD_ROWS = 8
+
+
+def rows(outer, red, run, count, **rest):
+    """An expected plan of the rows layout; what is not said is as in the plainest case."""
+    return expected("rows", outer, red, run, count, **rest)
+
+
+def cols(outer, red, run, count, **rest):
+    """An expected plan of the cols layout."""
+    return expected("cols", outer, red, run, count, **rest)
+
+
+def expected(layout, outer, red, run, count, **rest):
+    plain = {"split": 0, "fold": 1, "direct": True, "even": True}
+    plain |= {"run_param": False, "red_param": False}
+    assert rest.keys() <= plain.keys()
+    parts = {"layout": layout, "outer": outer, "red": red, "run": run, "count": count}
+    return parts | plain | rest
+
+
+# name: shape, strides, reduced axes, axes of the parameters, plan
+TABLE = {
+    # --- K R*: layer norm, RMS norm ---------------------------------------------------------------
+    "layer norm": (
+        *((8, 128, 768), (98304, 768, 1), (2,), (2,)),
+        rows((1024,), (), (768,), 768, run_param=True),
+    ),
+    "layer norm without parameters": (
+        *((8, 128, 768), (98304, 768, 1), (2,), ()),
+        rows((1024,), (), (768,), 768),
+    ),
+    "rms norm of tokens": (
+        *((4, 4096), (4096, 1), (1,), (1,)),
+        rows((4,), (), (4096,), 4096, run_param=True),
+    ),
+    "layer norm over two axes": (
+        *((4, 10, 20), (200, 20, 1), (1, 2), (1, 2)),
+        rows((4,), (), (200,), 200, run_param=True),
+    ),
+    "layer norm of few values": (
+        *((64, 3), (3, 1), (1,), (1,)),
+        rows((64,), (), (3,), 3, run_param=True),
+    ),
+    "a parameter run of 31 is read as vectors": (
+        *((4, 10, 31), (310, 31, 1), (1, 2), (2,)),
+        rows((4,), (), (10, 31), 310, run_param=True),
+    ),
+    "a parameter run of 32 is a run of its own": (
+        *((4, 10, 32), (320, 32, 1), (1, 2), (2,)),
+        rows((4,), (), (10, 32), 320, split=1, run_param=True),
+    ),
+    "a parameter per reduced row": (
+        *((4, 10, 40), (400, 40, 1), (1, 2), (1,)),
+        rows((4,), (), (10, 40), 400, split=1),
+    ),
+    "parameters of the outermost of three": (
+        *((2, 3, 5, 40), (600, 200, 40, 1), (1, 2, 3), (1,)),
+        rows((2,), (), (3, 200), 600, split=1),
+    ),
+    "parameters of the middle of three": (
+        *((2, 3, 5, 40), (600, 200, 40, 1), (1, 2, 3), (2,)),
+        rows((2,), (), (3, 5, 40), 600, split=2),
+    ),
+    # --- instance norm, group norm (NCHW) ---------------------------------------------------------
+    "instance norm": (
+        *((2, 3, 32, 32), (3072, 1024, 32, 1), (2, 3), (1,)),
+        rows((2, 3), (), (1024,), 1024),
+    ),
+    "instance norm without parameters": (
+        *((2, 3, 32, 32), (3072, 1024, 32, 1), (2, 3), ()),
+        rows((6,), (), (1024,), 1024),
+    ),
+    "instance norm of small maps": (
+        *((32, 16, 4, 4), (256, 16, 4, 1), (2, 3), (1,)),
+        rows((32, 16), (), (16,), 16),
+    ),
+    "group norm": (
+        *((2, 4, 8, 16, 16), (8192, 2048, 256, 16, 1), (2, 3, 4), (1, 2)),
+        rows((2, 4), (), (8, 256), 2048, split=1),
+    ),
+    "group norm without parameters": (
+        *((2, 4, 8, 16, 16), (8192, 2048, 256, 16, 1), (2, 3, 4), ()),
+        rows((8,), (), (2048,), 2048),
+    ),
+    "group norm of 7x7 maps": (
+        *((2, 4, 8, 7, 7), (1568, 392, 49, 7, 1), (2, 3, 4), (1, 2)),
+        rows((2, 4), (), (8, 49), 392, split=1),
+    ),
+    "group norm of 4x4 maps": (
+        *((2, 4, 8, 4, 4), (512, 128, 16, 4, 1), (2, 3, 4), (1, 2)),
+        rows((2, 4), (), (8, 16), 128, run_param=True),
+    ),
+    # --- R* K R*: batch norm (NCHW) ---------------------------------------------------------------
+    "batch norm": (
+        *((16, 64, 56, 56), (200704, 3136, 56, 1), (0, 2, 3), (1,)),
+        rows((64,), (16,), (3136,), 50176),
+    ),
+    "batch norm of 7x7 maps": (
+        *((16, 512, 7, 7), (25088, 49, 7, 1), (0, 2, 3), (1,)),
+        cols((), (16,), (512, 49), 784, fold=49, run_param=True),
+    ),
+    "batch norm of 7x7 maps, a fold's fewest rows": (
+        *((8, 512, 7, 7), (25088, 49, 7, 1), (0, 2, 3), ()),
+        cols((), (8,), (512, 49), 392, fold=49),
+    ),
+    "batch norm of 7x7 maps, too few rows to fold": (
+        *((7, 512, 7, 7), (25088, 49, 7, 1), (0, 2, 3), (1,)),
+        rows((512,), (7,), (49,), 343),
+    ),
+    "batch norm of the longest fold": (
+        *((8, 64, 15, 17), (16320, 255, 17, 1), (0, 2, 3), (1,)),
+        cols((), (8,), (64, 255), 2040, fold=255, run_param=True),
+    ),
+    "batch norm of maps too long to fold": (
+        *((8, 64, 16, 16), (16384, 256, 16, 1), (0, 2, 3), (1,)),
+        rows((64,), (8,), (256,), 2048),
+    ),
+    "batch norm (N, C, L)": (
+        *((32, 10, 3), (30, 3, 1), (0, 2), (1,)),
+        cols((), (32,), (10, 3), 96, fold=3, run_param=True),
+    ),
+    "batch norm of volumes": (
+        *((4, 16, 8, 14, 14), (25088, 1568, 196, 14, 1), (0, 2, 3, 4), (1,)),
+        rows((16,), (4,), (1568,), 6272),
+    ),
+    # --- R* K: batch norm (channels last) ---------------------------------------------------------
+    "batch norm (N, C)": (
+        *((128, 512), (512, 1), (0,), (1,)),
+        cols((), (128,), (512,), 128, run_param=True),
+    ),
+    "batch norm (N, H, W, C)": (
+        *((16, 56, 56, 64), (200704, 3584, 64, 1), (0, 1, 2), (3,)),
+        cols((), (50176,), (64,), 50176, run_param=True),
+    ),
+    "batch norm (N, C, H, W), channels last in memory": (
+        *((16, 64, 56, 56), (200704, 1, 3584, 64), (0, 2, 3), (1,)),
+        cols((), (50176,), (64,), 50176, run_param=True),
+    ),
+    # --- K R* K: instance norm (channels last), axis=1 --------------------------------------------
+    "instance norm (N, H, W, C)": (
+        *((2, 32, 32, 64), (65536, 2048, 64, 1), (1, 2), (3,)),
+        cols((2,), (1024,), (64,), 1024, run_param=True),
+    ),
+    "layer norm, axis=1": (
+        *((8, 100, 32), (3200, 32, 1), (1,), (1,)),
+        cols((8,), (100,), (32,), 100, red_param=True),
+    ),
+    "parameters of some columns' axes": (
+        *((8, 100, 32, 2), (6400, 64, 2, 1), (1,), (3,)),
+        cols((8,), (100,), (32, 2), 100, run_param=True),
+    ),
+    # --- K R* K R*: group norm (channels last) ----------------------------------------------------
+    "group norm (N, H, W, G, C/G)": (
+        *((2, 16, 16, 8, 4), (8192, 512, 32, 4, 1), (1, 2, 4), (3, 4)),
+        cols((2,), (256,), (8, 4), 1024, fold=4, run_param=True),
+    ),
+    "group norm (N, H, W, G, C/G) without parameters": (
+        *((2, 16, 16, 8, 4), (8192, 512, 32, 4, 1), (1, 2, 4), ()),
+        cols((2,), (256,), (8, 4), 1024, fold=4),
+    ),
+    "group norm (N, H, W, G, C/G) of wide groups": (
+        *((2, 16, 16, 2, 256), (131072, 8192, 512, 256, 1), (1, 2, 4), (3, 4)),
+        rows((2, 2), (256,), (256,), 65536, run_param=True),
+    ),
+    "group norm (N, H, W, G, C/G) of one group": (
+        *((2, 16, 16, 1, 32), (8192, 512, 32, 32, 1), (1, 2, 4), (3, 4)),
+        rows((2,), (), (256, 32), 8192, split=1, run_param=True),
+    ),
+    "group norm (N, H, W, G, C/G) of single channels": (
+        *((2, 16, 16, 32, 1), (8192, 512, 32, 1, 1), (1, 2, 4), (3, 4)),
+        cols((2,), (256,), (32,), 256, run_param=True),
+    ),
+    # --- all axes, no axes ------------------------------------------------------------------------
+    "axis=None": ((8, 100, 32), (3200, 32, 1), (0, 1, 2), (), rows((), (), (25600,), 25600)),
+    "axis=()": ((8, 100, 32), (3200, 32, 1), (), (), cols((), (), (25600,), 1)),
+    "no axes": ((), (), (), (), cols((), (), (), 1)),
+    # --- axes of length 1 -------------------------------------------------------------------------
+    "one value": ((1, 1), (5, 3), (0, 1), (1,), cols((), (), (), 1)),
+    "axes of length 1 with odd strides": (
+        *((1, 8, 1, 100, 1), (7, 100, 3, 1, 55), (0, 3, 4), (3,)),
+        rows((8,), (), (100,), 100, run_param=True),
+    ),
+    "batch norm of one image": (
+        *((1, 64, 7, 7), (3136, 49, 7, 1), (0, 2, 3), (1,)),
+        rows((64,), (), (49,), 49),
+    ),
+    "batch norm of 1x1 maps": (
+        *((16, 64, 1, 1), (64, 1, 1, 1), (0, 2, 3), (1,)),
+        cols((), (16,), (64,), 16, run_param=True),
+    ),
+    "a reduced axis of length 1": ((6, 1), (1, 1), (1,), (), cols((), (), (6,), 1)),
+    # --- axes of stride 0 keep their place --------------------------------------------------------
+    "a broadcast batch": ((4, 8, 16), (0, 16, 1), (2,), (), rows((4, 8), (), (16,), 16)),
+    "a broadcast reduced batch": ((9, 8, 16), (0, 16, 1), (0,), (), cols((), (9,), (128,), 9)),
+    "broadcast values of the run": (
+        *((8, 16), (1, 0), (1,), ()),
+        rows((8,), (), (16,), 16, direct=False),
+    ),
+    "one value broadcast": (
+        *((4, 8, 16), (0, 0, 0), (0, 1, 2), ()),
+        rows((), (), (512,), 512, direct=False),
+    ),
+    "broadcast columns": ((8, 16), (0, 0), (0,), (), cols((), (8,), (16,), 8, direct=False)),
+    # --- negative strides -------------------------------------------------------------------------
+    "rows reversed": (
+        *((4, 8, 100), (800, -100, 1), (2,), (2,)),
+        rows((4, 8), (), (100,), 100, run_param=True),
+    ),
+    "all reversed": (
+        *((4, 8, 100), (-800, -100, -1), (2,), (2,)),
+        rows((32,), (), (100,), 100, run_param=True, direct=False),
+    ),
+    "columns reversed": ((9, 8, 5), (40, 5, -1), (0,), (), cols((), (9,), (8, 5), 9, direct=False)),
+    # --- other memory orders ----------------------------------------------------------------------
+    "transposed, the fast axis reduced": (
+        *((100, 8), (1, 100), (0,), (0,)),
+        rows((8,), (), (100,), 100, run_param=True),
+    ),
+    "transposed, the slow axis reduced": (
+        *((100, 8), (1, 100), (1,), (1,)),
+        cols((), (8,), (100,), 8, red_param=True),
+    ),
+    "Fortran order, axis=(0, 2)": (
+        *((4, 3, 300), (1, 4, 12), (0, 2), ()),
+        cols((), (300,), (3, 4), 1200, fold=4),
+    ),
+    # --- runs that do not coalesce ----------------------------------------------------------------
+    "padded rows": ((8, 100), (128, 1), (1,), (), rows((8,), (), (100,), 100)),
+    "padded rows, both axes reduced": (
+        *((8, 100), (128, 1), (0, 1), ()),
+        rows((), (), (8, 100), 800, direct=False),
+    ),
+    "padded rows of parameters": (
+        *((4, 10, 40), (600, 50, 1), (1, 2), (2,)),
+        rows((4,), (), (10, 40), 400, split=1, run_param=True),
+    ),
+    "every second value": ((8, 100), (200, 2), (1,), (), rows((8,), (), (100,), 100, direct=False)),
+    "maps cut out of larger ones": (
+        *((16, 64, 28, 28), (57600, 900, 30, 1), (0, 2, 3), (1,)),
+        rows((64,), (16,), (28, 28), 12544, direct=False),
+    ),
+    "7x7 maps cut out of larger ones": (
+        *((16, 512, 7, 7), (41472, 81, 9, 1), (0, 2, 3), (1,)),
+        cols((), (16,), (512, 7, 7), 784, fold=49, run_param=True, direct=False),
+    ),
+    "rows of a column that are not evenly spaced": (
+        *((4, 6, 32), (1000, 64, 1), (0, 1), (2,)),
+        cols((), (4, 6), (32,), 24, run_param=True, even=False),
+    ),
+    # --- mixed axes -------------------------------------------------------------------------------
+    "R K R K": (
+        *((4, 3, 5, 16), (240, 80, 16, 1), (0, 2), ()),
+        cols((3,), (4, 5), (16,), 20, even=False),
+    ),
+    "K R K R K": (
+        *((2, 3, 4, 5, 6), (360, 120, 30, 6, 1), (1, 3), ()),
+        cols((2, 4), (3, 5), (6,), 15, even=False),
+    ),
+    "R K R K R, folded": (
+        *((2, 3, 4, 5, 6), (360, 120, 30, 6, 1), (0, 2, 4), ()),
+        cols((3,), (2, 4), (5, 6), 48, fold=6, even=False),
+    ),
+    "R K R K R, too few rows to fold": (
+        *((2, 3, 3, 5, 6), (270, 90, 30, 6, 1), (0, 2, 4), ()),
+        rows((3, 5), (2, 3), (6,), 36, even=False),
+    ),
+    "parameters of a reduced axis outside the run": (
+        *((4, 3, 300), (900, 300, 1), (0, 2), (0,)),
+        rows((3,), (4,), (300,), 1200, red_param=True),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides", "axes", "param_axes", "plan"), TABLE.values(), ids=TABLE.keys()
+)
+def test_plan(shape, strides, axes, param_axes, plan):
+    assert describe(shape, strides, axes, param_axes) == plan
+
+
+def test_more_axes_than_numpy_has():
+    with pytest.raises(ValueError, match="65 axes"):
+        describe((1,) * 65, (1,) * 65, ())
+
+
+# --- properties -----------------------------------------------------------------------------------
+
+
+@st.composite
+def problems(draw):
+    """(shape, order, axes, param_axes): order lists the axes from the slowest to the fastest."""
+    shape = draw(shapes(max_size=50_000, empty=False))
+    ndim = len(shape)
+    some_axes = st.sets(st.sampled_from(range(ndim)))
+    order = tuple(draw(st.permutations(range(ndim))))
+    return shape, order, tuple(sorted(draw(some_axes))), tuple(sorted(draw(some_axes)))
+
+
+def strides_of(shape, order, pads=None, signs=None):
+    """Strides in elements; pads: unused slots after each axis; signs: 1, or -1 to walk back."""
+    strides, step = [0] * len(shape), 1
+    for axis in reversed(order):
+        strides[axis] = step * (1 if signs is None else signs[axis])
+        step *= shape[axis] + (0 if pads is None else pads[axis])
+    return tuple(strides)
+
+
+def loops(plan):
+    """What a plan says about which values meet, whatever the number of axes it says it with."""
+    kept = {name: plan[name] for name in ("layout", "fold", "count", "run_param", "red_param")}
+    kept |= {part: math.prod(plan[part]) for part in ("outer", "red", "run")}
+    return kept | {"per parameter": math.prod(plan["run"][plan["split"] :])}
+
+
+@given(problems())
+def test_parts_make_up_the_whole(problem):
+    shape, order, axes, param_axes = problem
+    plan = describe(shape, strides_of(shape, order), axes, param_axes)
+    groups, segs, n = (math.prod(plan[part]) for part in ("outer", "red", "run"))
+    assert groups * segs * n == math.prod(shape)
+    assert plan["count"] == math.prod(shape[axis] for axis in axes)
+    assert plan["direct"]
+    assert plan["even"] == (len(plan["red"]) <= 1)
+    assert 0 <= plan["split"] < max(len(plan["run"]), 1)
+    if plan["layout"] == "rows":
+        assert plan["fold"] == 1
+        assert groups * plan["count"] == math.prod(shape)
+        assert segs * n == plan["count"]
+    else:
+        assert n % plan["fold"] == plan["split"] == 0
+        assert groups * (n // plan["fold"]) * plan["count"] == math.prod(shape)
+        assert segs * plan["fold"] == plan["count"]
+    if plan["fold"] > 1:
+        assert plan["fold"] <= LONGEST_FOLD
+        assert segs >= FOLD_ROWS
+
+
+@given(problems(), st.data())
+def test_padded_and_reversed_views_have_the_same_loops(problem, data):
+    shape, order, axes, param_axes = problem
+    ndim = len(shape)
+    pads = data.draw(st.tuples(*[st.sampled_from((0, 0, 1, 7))] * ndim))
+    signs = data.draw(st.tuples(*[st.sampled_from((1, 1, -1))] * ndim))
+    dense = describe(shape, strides_of(shape, order), axes, param_axes)
+    view = describe(shape, strides_of(shape, order, pads, signs), axes, param_axes)
+    assert loops(view) == loops(dense)
+
+
+@given(problems(), st.data())
+def test_names_of_the_axes_do_not_matter(problem, data):
+    shape, order, axes, param_axes = problem
+    strides = strides_of(shape, order)
+    names = data.draw(st.permutations(range(len(shape))))
+    place = {axis: i for i, axis in enumerate(names)}
+    transposed = describe(
+        tuple(shape[axis] for axis in names),
+        tuple(strides[axis] for axis in names),
+        tuple(place[axis] for axis in axes),
+        tuple(place[axis] for axis in param_axes),
+    )
+    assert transposed == describe(shape, strides, axes, param_axes)
+
+
+@given(problems(), st.integers(0, 5), st.integers(-9, 9), st.booleans())
+def test_an_axis_of_length_one_changes_nothing(problem, place, stride, reduced):
+    shape, order, axes, param_axes = problem
+    strides, place = strides_of(shape, order), min(place, len(shape))
+
+    def moved(some):
+        return tuple(axis + (axis >= place) for axis in some)
+
+    longer = describe(
+        (*shape[:place], 1, *shape[place:]),
+        (*strides[:place], stride, *strides[place:]),
+        moved(axes) + ((place,) if reduced else ()),
+        moved(param_axes),
+    )
+    assert longer == describe(shape, strides, axes, param_axes)
