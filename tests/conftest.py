@@ -20,6 +20,7 @@ import pytest
 
 pytest.register_assert_rewrite("cases", "oracle", "tolerance")
 
+import fastnorm  # noqa: E402
 from cases import DTYPES, OPS  # noqa: E402  (announced above, before the first import)
 
 hypothesis.settings.register_profile(
@@ -48,6 +49,14 @@ def dtype(request) -> np.dtype:
 def op(request) -> str:
     """The name of each normalizer."""
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def _threads_restored():
+    """A number of threads that a test sets for the process ends with the test."""
+    before = fastnorm.get_num_threads()
+    yield
+    fastnorm.set_num_threads(before)
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def test_views(case, rng):
     check_views(case, draw(case, rng, mean=10.0))
 
 
-@given(case=cases(max_size=2000), kind=st.sampled_from(DTYPES), seed=st.integers(0, 2**32))
+@given(case=cases(max_size=8000), kind=st.sampled_from(DTYPES), seed=st.integers(0, 2**32))
 def test_views_of_random_shapes(case, kind, seed):
     check_views(case, draw(case, np.random.default_rng(seed), kind))
 
@@ -192,7 +192,7 @@ def test_out(case, rng):
     check_outs(case, draw(case, rng, mean=10.0))
 
 
-@given(case=cases(max_size=2000, ops=OPS), kind=st.sampled_from(DTYPES), seed=st.integers(0, 2**32))
+@given(case=cases(max_size=8000, ops=OPS), kind=st.sampled_from(DTYPES), seed=st.integers(0, 2**32))
 def test_out_of_random_shapes(case, kind, seed):
     check_outs(case, draw(case, np.random.default_rng(seed), kind))
 
