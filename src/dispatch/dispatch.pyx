@@ -73,8 +73,9 @@ def _read_environment():
     _choose(os.environ.get("FASTNORM_ISA", ""))
     text = os.environ.get("FASTNORM_STREAM_THRESHOLD", "")
     if not text:
-        # A share of the last level: it is common to all cores, and on servers to all tenants.
-        stream_threshold = min(fn_llc_bytes() // 4, 8 * l2)
+        # What a next reader would not find in its own L2. The last level is common to all cores, and
+        # on servers to all tenants: measured, keeping outputs there does not pay (DECISIONS.md).
+        stream_threshold = 2 * l2
     elif text.isdecimal():
         stream_threshold = int(text)
     else:

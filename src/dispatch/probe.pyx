@@ -8,8 +8,8 @@ arrays are read; coefficients are of the compute type.
 cimport numpy as cnp
 
 from fastnorm._core.dispatch cimport (
-    FN_BF16, FN_F16, FN_F32, FN_F64, FN_LANES_MAX, fn_centre, fn_kernels, fn_means, fn_param,
-    kernels_of,
+    FN_BF16, FN_F16, FN_F32, FN_F64, FN_LANES_MAX, fn_centre, fn_kernels, fn_means, fn_memory,
+    fn_param,     kernels_of,
 )
 
 import numpy as np
@@ -67,8 +67,9 @@ cdef class Probe:
         cdef cnp.ndarray y = np.empty_like(x)
         cdef fn_centre centre = self.centre(mean, rstd, hi, lo, r, False)
         cdef fn_param param = fn_param(data(w), data(b), w0, b0)
+        cdef fn_memory memory = fn_memory(stream, 0, 0)
         self.k.affine(data(y), y.strides[0], data(x), x.strides[0], x.shape[0], x.shape[1],
-                      &centre, &param, stream)
+                      &centre, &param, &memory)
         self.k.fence()
         return y
 
@@ -99,8 +100,9 @@ cdef class Probe:
         cdef fn_centre centre = self.centre(mean, rstd, hi, lo, r, False)
         cdef fn_param param = fn_param(data(w), NULL, w0, 0)
         cdef fn_means means = fn_means(data(c0), data(c1), c00, c10)
+        cdef fn_memory memory = fn_memory(stream, 0, 0)
         self.k.grad_combine(data(dx), dx.strides[0], data(x), x.strides[0], data(dy),
-                            dy.strides[0], x.shape[0], x.shape[1], &centre, &param, &means, stream)
+                            dy.strides[0], x.shape[0], x.shape[1], &centre, &param, &means, &memory)
         self.k.fence()
         return dx
 

@@ -17,7 +17,7 @@ from fastnorm._core.cols_statistics cimport (
     scratch_bytes, tile_at, tile_t,
 )
 from fastnorm._core.columns cimport fn_cut_cols, fn_grid
-from fastnorm._core.dispatch cimport fn_centre, fn_param
+from fastnorm._core.dispatch cimport fn_centre, fn_memory, fn_param
 from fastnorm._core.plan cimport (
     FN_B, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
@@ -58,6 +58,7 @@ cdef void apply(const job *t, const Py_ssize_t *outer, size_t j, size_t width, s
     cdef const char *b
     cdef fn_centre centre = fn_centre(tile.hi, tile.lo, tile.r, 0, 0, False)
     cdef fn_param param = fn_param(NULL, NULL, 1, 0)
+    cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
     cdef fn_walk walk
     centre_columns(c, outer, j, width, weighted and not by_row, tile)
     if biased and not by_row:
@@ -68,7 +69,7 @@ cdef void apply(const job *t, const Py_ssize_t *outer, size_t j, size_t width, s
         at = <size_t>red.stride[FN_X] if p.nred else 0
         take = <size_t>red.stride[FN_Y] if p.nred else 0
         c.kernels.affine(y + row0 * take + j * item, <Py_ssize_t>take, x + row0 * at + j * item,
-                         <Py_ssize_t>at, row1 - row0, width, &centre, &param, c.stream)
+                         <Py_ssize_t>at, row1 - row0, width, &centre, &param, &memory)
         return
     fn_walk_start(&walk, red, p.nred, row0)
     for row in range(row0, row1):
@@ -99,7 +100,7 @@ cdef void apply(const job *t, const Py_ssize_t *outer, size_t j, size_t width, s
             c.kernels.affine(
                 y + walk.off[FN_Y] + (j + at) * item if p.direct[FN_Y] else ys, 0,
                 x + walk.off[FN_X] + (j + at) * item if p.direct[FN_X] else xs, 0,
-                1, take, &centre, &param, c.stream and p.direct[FN_Y])
+                1, take, &centre, &param, &memory)
             if not p.direct[FN_Y]:
                 fn_scatter(ys, y + walk.off[FN_Y], run, p.nrun, FN_Y, j + at, take, item)
             at += take

@@ -16,7 +16,7 @@ from fastnorm._core.call cimport (
     fn_scatter, fn_scatter_add,
 )
 from fastnorm._core.cols_statistics cimport read_columns, tile_t
-from fastnorm._core.dispatch cimport FN_COL_BLOCK, FN_ROW_BLOCK, fn_centre, fn_means, fn_param
+from fastnorm._core.dispatch cimport FN_COL_BLOCK, FN_ROW_BLOCK, fn_centre, fn_means, fn_memory, fn_param
 from fastnorm._core.plan cimport (
     FN_DP, FN_DY, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
@@ -223,6 +223,7 @@ cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
     cdef fn_centre centre = fn_centre(tile.hi, tile.lo, tile.r, 0, 0, False)
     cdef fn_param param = fn_param(NULL, NULL, 1, 0)
     cdef fn_means means = fn_means(tile.c0, tile.c1, 0, 0)
+    cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
     cdef fn_walk walk
     cdef size_t rows = 1
     if direct and p.even and not by_row:
@@ -264,15 +265,14 @@ cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
             if c.fixed:  # c0 and c1 are zeros: dx = (dy - 0 - 0) * r * w, whatever x is
                 centre.hi = means.c0
                 centre.lo = means.c1
-                c.kernels.affine(to, ld_dx, from_dy, ld_dy, rows, take, &centre, &param,
-                                 c.stream and p.direct[FN_Y])
+                c.kernels.affine(to, ld_dx, from_dy, ld_dy, rows, take, &centre, &param, &memory)
             else:
                 from_x = x + (j + at) * item
                 if not p.direct[FN_X]:
                     fn_gather(xs, x, run, p.nrun, FN_X, j + at, take, item)
                     from_x = xs
                 c.kernels.grad_combine(to, ld_dx, from_x, ld_x, from_dy, ld_dy, rows, take, &centre,
-                                       &param, &means, c.stream and p.direct[FN_Y])
+                                       &param, &means, &memory)
             if not p.direct[FN_Y]:
                 fn_scatter(dxs, dx, run, p.nrun, FN_Y, j + at, take, item)
             at += take

@@ -50,10 +50,10 @@ cdef tile_t tile_at(char *scratch, size_t width) noexcept nogil:
     return t
 
 
-cdef void sums(const fn_call *c, const char *x, size_t row0, size_t rows, size_t j, size_t width,
-               fn_moments_cols_t kernel, const char *shift, size_t shift_item, double *s1,
-               double *s2) noexcept nogil:
-    """Sums of rows [row0, row0 + rows) of `width` columns from j on; added to s1, s2."""
+cdef void sums(const fn_call *c, const char *x, size_t row0, size_t step, size_t rows, size_t j,
+               size_t width, fn_moments_cols_t kernel, const char *shift, size_t shift_item,
+               double *s1, double *s2) noexcept nogil:
+    """Sums of `rows` rows, every step-th from row0 on, of `width` columns from j on; added to s1, s2."""
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *red = p.dims + p.nouter
     cdef size_t item = c.kernels.item, start, block, at, take, i
@@ -62,7 +62,8 @@ cdef void sums(const fn_call *c, const char *x, size_t row0, size_t rows, size_t
     cdef fn_walk w
     if p.even and p.direct[FN_X]:
         ld = red.stride[FN_X] if p.nred else 0
-        kernel(x + <Py_ssize_t>row0 * ld + <Py_ssize_t>(j * item), ld, rows, width, shift, s1, s2)
+        kernel(x + <Py_ssize_t>row0 * ld + <Py_ssize_t>(j * item), ld * <Py_ssize_t>step, rows, width,
+               shift, s1, s2)
         return
     at = 0
     while at < width:
@@ -74,7 +75,10 @@ cdef void sums(const fn_call *c, const char *x, size_t row0, size_t rows, size_t
             for i in range(block):
                 fn_gather(buffer + i * FN_GATHER * item, x + w.off[FN_X], red + p.nred, p.nrun, FN_X,
                           j + at, take, item)
-                fn_walk_next(&w)
+                if step == 1:
+                    fn_walk_next(&w)
+                else:
+                    fn_walk_start(&w, red, p.nred, row0 + (start + i + 1) * step)
             kernel(buffer, FN_GATHER * item, block, take, shift + at * shift_item, s1 + at, s2 + at)
             start += block
         at += take
@@ -91,9 +95,8 @@ cdef void shifts(const fn_call *c, const char *x, size_t row0, size_t rows, size
     if c.raw:
         return
     memset(t.s2, 0, width * sizeof(double))
-    for q in range(samples):
-        sums(c, x, row0 + q * rows / samples, 1, j, width, c.kernels.moments_cols, t.hi,
-             c.kernels.real, t.shift, t.s2)
+    sums(c, x, row0, rows / samples, samples, j, width, c.kernels.moments_cols, t.hi,
+         c.kernels.real, t.shift, t.s2)
     for q in range(width):
         t.shift[q] /= <double>samples
     round_shift(c, width, t)
@@ -124,7 +127,7 @@ cdef void again(const fn_call *c, const char *x, size_t row0, size_t rows, size_
             t.shift[q] = t.piece_mean[q] if isfinite(t.piece_mean[q]) else 0
         round_shift(c, width, t)
         clear(t, width)
-        sums(c, x, row0, rows, j, width, c.kernels.moments_cols, t.hi, c.kernels.real, t.s1, t.s2)
+        sums(c, x, row0, 1, rows, j, width, c.kernels.moments_cols, t.hi, c.kernels.real, t.s1, t.s2)
         for q in range(width):
             if t.again[q] == 1:
                 m = fn_from_sums(n, t.shift[q], t.s1[q], t.s2[q])
@@ -136,13 +139,13 @@ cdef void again(const fn_call *c, const char *x, size_t row0, size_t rows, size_
     if which & 2:
         fn_columns_fill(width, 0, t.shift)
         clear(t, width)
-        sums(c, x, row0, rows, j, width, c.kernels.moments_cols_wide, <char *>t.shift,
+        sums(c, x, row0, 1, rows, j, width, c.kernels.moments_cols_wide, <char *>t.shift,
              sizeof(double), t.s1, t.s2)
         if not c.raw:
             for q in range(width):
                 t.shift[q] = t.s1[q] / n
             clear(t, width)
-            sums(c, x, row0, rows, j, width, c.kernels.moments_cols_wide, <char *>t.shift,
+            sums(c, x, row0, 1, rows, j, width, c.kernels.moments_cols_wide, <char *>t.shift,
                  sizeof(double), t.s1, t.s2)
         for q in range(width):
             if t.again[q] == 2:
@@ -161,7 +164,7 @@ cdef void piece_moments(const fn_call *c, const char *x, size_t row0, size_t row
     cdef int which
     shifts(c, x, row0, rows, j, width, t)
     clear(t, width)
-    sums(c, x, row0, rows, j, width, c.kernels.moments_cols, t.hi, c.kernels.real, t.s1, t.s2)
+    sums(c, x, row0, 1, rows, j, width, c.kernels.moments_cols, t.hi, c.kernels.real, t.s1, t.s2)
     which = fn_columns_from_sums(width, <double>rows, t.shift, t.s1, t.s2, c.raw, c.single,
                                  t.piece_mean, t.piece_m2, t.again)
     if which:

@@ -17,16 +17,14 @@ typedef struct {
 static inline double
 fn_lane_sum(const double *lanes)
 {
-    double t[FN_LANES_MAX];
-    for (int i = 0; i < FN_LANES_MAX; i++) {
-        t[i] = lanes[i];
+    double eight[8], four[4];
+    for (int i = 0; i < 8; i++) {
+        eight[i] = lanes[i] + lanes[i + 8];
     }
-    for (int half = FN_LANES_MAX / 2; half > 0; half /= 2) {
-        for (int i = 0; i < half; i++) {
-            t[i] += t[i + half];
-        }
+    for (int i = 0; i < 4; i++) {
+        four[i] = eight[i] + eight[i + 4];
     }
-    return t[0];
+    return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
 /* mean and M2 from s1 = sum(x - shift), s2 = sum((x - shift)^2). */

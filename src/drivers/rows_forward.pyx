@@ -21,7 +21,8 @@ from fastnorm._core.call cimport (
     fn_scatter, fn_span,
 )
 from fastnorm._core.dispatch cimport (
-    FN_LANE_BYTES, FN_LANES_MAX, FN_ROW_BLOCK, fn_centre, fn_moments_rows_t, fn_param,
+    FN_LANE_BYTES, FN_LANES_MAX, FN_ROW_BLOCK, fn_centre, fn_memory, fn_moments_rows_t, fn_param,
+    l2_bytes,
 )
 from fastnorm._core.plan cimport (
     FN_B, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
@@ -128,8 +129,9 @@ cdef void put_statistics(const fn_call *c, Py_ssize_t at, const fn_moment *m) no
     (<double *>(c.var + at))[0] = m.m2 / m.count
 
 
-cdef void apply(const job *t, const Py_ssize_t *group, size_t piece) noexcept nogil:
-    """Normalize one piece of a group with the group's statistics."""
+cdef void apply(const job *t, const Py_ssize_t *group, size_t piece,
+                Py_ssize_t ahead) noexcept nogil:
+    """Normalize one piece of a group with the group's statistics; ahead: bytes to the next group."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
@@ -148,6 +150,7 @@ cdef void apply(const job *t, const Py_ssize_t *group, size_t piece) noexcept no
         (not weighted or p.direct[FN_W]) and (not biased or p.direct[FN_B])))
     cdef fn_centre centre
     cdef fn_param param
+    cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], ahead, 0)
     cdef fn_walk at
     memset(&centre, 0, sizeof(centre))
     memset(&param, 0, sizeof(param))
@@ -184,7 +187,7 @@ cdef void apply(const job *t, const Py_ssize_t *group, size_t piece) noexcept no
             c.kernels.affine(
                 y + j * item if p.direct[FN_Y] else ys, 0,
                 x + j * item if p.direct[FN_X] else xs, 0,
-                1, take, &centre, &param, c.stream and p.direct[FN_Y])
+                1, take, &centre, &param, &memory)
             if not p.direct[FN_Y]:
                 fn_scatter(ys, y, p.dims + inner, ndims, FN_Y, j, take, item)
             j += take
@@ -197,18 +200,26 @@ cdef void group_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef const fn_call *c = t.call
     cdef size_t g = <size_t>task * t.groups_per_task, piece
     cdef size_t stop = min(g + t.groups_per_task, c.plan.groups)
+    cdef bint near = 4 * c.plan.count * c.kernels.item <= l2_bytes()
+    cdef Py_ssize_t ahead = 0
     cdef fn_moment m
-    cdef fn_walk at
+    cdef fn_walk at, following
     fn_walk_start(&at, c.plan.dims, c.plan.nouter, g)
+    fn_walk_start(&following, c.plan.dims, c.plan.nouter, g)
     while g < stop:
+        fn_walk_next(&following)
         if not c.given:
             m = fn_moment(0, 0, 0)
             for piece in range(t.cut.count):
                 fn_merge(&m, piece_moments(t, c.at[FN_X] + at.off[FN_X], piece))
             put_statistics(c, at.off[FN_S], &m)
         if c.at[FN_Y] != NULL:
+            # The next group is fetched while this one is written, if both fit L2.
+            if g + 1 < stop and near:
+                ahead = following.off[FN_X] - at.off[FN_X]
             for piece in range(t.apply_cut.count):
-                apply(t, at.off, piece)
+                apply(t, at.off, piece, ahead)
+            ahead = 0
         fn_walk_next(&at)
         g += 1
     if c.stream:
@@ -231,7 +242,7 @@ cdef void apply_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef const fn_plan *p = t.call.plan
     cdef fn_walk at
     fn_walk_start(&at, p.dims, p.nouter, <size_t>task / t.apply_cut.count)
-    apply(t, at.off, <size_t>task % t.apply_cut.count)
+    apply(t, at.off, <size_t>task % t.apply_cut.count, 0)
     if t.call.stream:
         t.call.kernels.fence()
 

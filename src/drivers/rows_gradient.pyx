@@ -15,7 +15,7 @@ from fastnorm._core.call cimport (
     fn_call, fn_gather, fn_lane_sum, fn_piece, fn_real_at, fn_run_buffer, fn_scatter,
     fn_span,
 )
-from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_means, fn_param
+from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_means, fn_memory, fn_param
 from fastnorm._core.plan cimport (
     FN_DY, FN_S, FN_W, FN_X, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
@@ -133,6 +133,7 @@ cdef void combine(const job *t, const Py_ssize_t *group, sums_t means, size_t se
     cdef fn_centre centre
     cdef fn_param param
     cdef fn_means mean
+    cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
     cdef fn_walk at
     memset(&centre, 0, sizeof(centre))
     memset(&param, 0, sizeof(param))
@@ -165,14 +166,12 @@ cdef void combine(const job *t, const Py_ssize_t *group, sums_t means, size_t se
                 from_dy = dys
             to = dx + j * item if p.direct[FN_Y] else dxs
             if c.fixed:
-                c.kernels.affine(to, 0, from_dy, 0, 1, take, &centre, &param,
-                                 c.stream and p.direct[FN_Y])
+                c.kernels.affine(to, 0, from_dy, 0, 1, take, &centre, &param, &memory)
             else:
                 if not p.direct[FN_X]:
                     fn_gather(xs, x, p.dims + inner, ndims, FN_X, j, take, item)
                 c.kernels.grad_combine(to, 0, x + j * item if p.direct[FN_X] else xs, 0, from_dy, 0,
-                                       1, take, &centre, &param, &mean,
-                                       c.stream and p.direct[FN_Y])
+                                       1, take, &centre, &param, &mean, &memory)
             if not p.direct[FN_Y]:
                 fn_scatter(dxs, dx, p.dims + inner, ndims, FN_Y, j, take, item)
             j += take

@@ -36,6 +36,12 @@ typedef struct {
     double c00, c10;
 } fn_means;
 
+/* How memory is used; changes no value. */
+typedef struct {
+    int stream;                   /* store past the cache; the output is aligned to its element */
+    ptrdiff_t ahead_x, ahead_dy;  /* bytes to the run that is read after this one; 0: unknown */
+} fn_memory;
+
 typedef ptrdiff_t fn_ld; /* distance of two rows in bytes */
 
 /* Mean of four samples of w <= lanes contiguous values each: a shift near the mean. */
@@ -49,9 +55,10 @@ typedef void (*fn_moments_cols_t)(const void *x, fn_ld ldx, size_t rows, size_t 
                                   const void *shift, double *s1, double *s2);
 /* The same in double; shift of double. */
 typedef fn_moments_cols_t fn_moments_cols_wide_t;
-/* y = xh * w + b. stream: store past the cache (y must be aligned to its element). */
+/* y = xh * w + b. */
 typedef void (*fn_affine_t)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t n,
-                            const fn_centre *centre, const fn_param *param, int stream);
+                            const fn_centre *centre, const fn_param *param,
+                            const fn_memory *memory);
 /* s1[lane] += sum g, s2[lane] += sum g * xh, g = dy * w (w NULL: g = dy). */
 typedef void (*fn_grad_sums_rows_t)(const void *x, const void *dy, size_t n,
                                     const fn_centre *centre, const void *w, double *s1, double *s2);
@@ -63,7 +70,8 @@ typedef void (*fn_grad_sums_cols_t)(const void *x, fn_ld ldx, const void *dy, fn
 /* dx = ((dy * w - c0) - xh * c1) * r. */
 typedef void (*fn_grad_combine_t)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void *dy,
                                   fn_ld lddy, size_t rows, size_t n, const fn_centre *centre,
-                                  const fn_param *param, const fn_means *means, int stream);
+                                  const fn_param *param, const fn_means *means,
+                                  const fn_memory *memory);
 /* hi = (A)v, lo = (A)(v - hi); lo may be NULL. The exact centre, and any narrowing to A. */
 typedef void (*fn_split_t)(size_t n, const double *v, void *hi, void *lo);
 /* Wait until streamed stores are visible to other threads. */

@@ -16,8 +16,8 @@
  * every call. */
 FN_INLINE void
 FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t rows, size_t j, size_t left,
-                   const fn_centre *centre, const fn_param *param, int K, int vs, int vw, int vb,
-                   int stream)
+                   const fn_centre *centre, const fn_param *param, ptrdiff_t ahead, int K, int vs,
+                   int vw, int vb, int stream)
 {
     const FN_A *his = centre->hi, *los = centre->lo, *rs = centre->r, *ws = param->w, *bs = param->b;
     const FN_A mean = (FN_A)centre->mean;
@@ -43,7 +43,11 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t rows, si
     for (size_t i = 0; i < rows; i++, x += ldx, y += ldy) {
         FN_UNROLL
         for (int k = 0; k < K; k++) {
-            FN_LV v = FN_N(lv_load_any)((const FN_T *)x + k * FN_LANES, left, hi[k]);
+            const FN_T *px = (const FN_T *)x + k * FN_LANES;
+            if (ahead) {
+                FN_PREFETCH((const char *)px + ahead);
+            }
+            FN_LV v = FN_N(lv_load_any)(px, left, hi[k]);
             v = FN_N(lv_centre)(v, hi[k], lo[k], r[k]);
             if (vs || vw) {
                 v = FN_N(lv_mul)(v, w[k]);
@@ -55,31 +59,31 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t rows, si
 
 FN_INLINE void
 FN_N(affine_block)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t rows, size_t n,
-                   const fn_centre *centre, const fn_param *param, int vs, int vw, int vb,
-                   int stream)
+                   const fn_centre *centre, const fn_param *param, ptrdiff_t ahead, int vs, int vw,
+                   int vb, int stream)
 {
     size_t j = stream ? FN_N(lv_head)(y, n) : 0;
     if (j) {
-        FN_N(affine_panel)(y, ldy, x, ldx, rows, 0, j, centre, param, 1, vs, vw, vb, 0);
+        FN_N(affine_panel)(y, ldy, x, ldx, rows, 0, j, centre, param, ahead, 1, vs, vw, vb, 0);
     }
     for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
         FN_N(affine_panel)
-        (y, ldy, x, ldx, rows, j, 0, centre, param, FN_SWEEP, vs, vw, vb, stream);
+        (y, ldy, x, ldx, rows, j, 0, centre, param, ahead, FN_SWEEP, vs, vw, vb, stream);
     }
     for (; j + FN_LANES <= n; j += FN_LANES) {
-        FN_N(affine_panel)(y, ldy, x, ldx, rows, j, 0, centre, param, 1, vs, vw, vb, stream);
+        FN_N(affine_panel)(y, ldy, x, ldx, rows, j, 0, centre, param, ahead, 1, vs, vw, vb, stream);
     }
     if (j < n) {
-        FN_N(affine_panel)(y, ldy, x, ldx, rows, j, n - j, centre, param, 1, vs, vw, vb, 0);
+        FN_N(affine_panel)(y, ldy, x, ldx, rows, j, n - j, centre, param, ahead, 1, vs, vw, vb, 0);
     }
 }
 
 static void
 FN_N(fn_affine)(void *y_, fn_ld ldy, const void *x_, fn_ld ldx, size_t rows, size_t n,
-                const fn_centre *centre, const fn_param *param, int stream)
+                const fn_centre *centre, const fn_param *param, const fn_memory *memory)
 {
     const int which = (centre->hi != NULL) << 3 | (param->w != NULL) << 2 |
-                      (param->b != NULL) << 1 | FN_N(lv_may_stream)(stream, rows, ldy);
+                      (param->b != NULL) << 1 | FN_N(lv_may_stream)(memory->stream, y_, rows, ldy, n);
     for (size_t row0 = 0; row0 < rows; row0 += FN_COL_BLOCK) {
         const size_t len = rows - row0 < FN_COL_BLOCK ? rows - row0 : FN_COL_BLOCK;
         const char *x = (const char *)x_ + (fn_ld)row0 * ldx;
@@ -88,7 +92,8 @@ FN_N(fn_affine)(void *y_, fn_ld ldy, const void *x_, fn_ld ldx, size_t rows, siz
 #define FN_CASE(s)                                                                                 \
     case s:                                                                                        \
         FN_N(affine_block)                                                                         \
-        (y, ldy, x, ldx, len, n, centre, param, (s) >> 3, (s) >> 2 & 1, (s) >> 1 & 1, (s) & 1);    \
+        (y, ldy, x, ldx, len, n, centre, param, memory->ahead_x, (s) >> 3, (s) >> 2 & 1,           \
+         (s) >> 1 & 1, (s) & 1);                                                                   \
         break;
             FN_CASE(0)
             FN_CASE(1)

@@ -13,8 +13,8 @@
 FN_INLINE void
 FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
                          size_t rows, size_t j, size_t left, const fn_centre *centre,
-                         const fn_param *param, const fn_means *means, int K, int vs, int vw,
-                         int stream)
+                         const fn_param *param, const fn_means *means, const fn_memory *memory,
+                         int K, int vs, int vw, int stream)
 {
     const FN_A *his = centre->hi, *los = centre->lo, *rs = centre->r;
     const FN_A *c0s = means->c0, *c1s = means->c1, *ws = param->w;
@@ -45,8 +45,13 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
     for (size_t i = 0; i < rows; i++, x += ldx, dy += lddy, dx += lddx) {
         FN_UNROLL
         for (int k = 0; k < K; k++) {
-            FN_LV v = FN_N(lv_load_any)((const FN_T *)x + k * FN_LANES, left, hi[k]);
-            FN_LV g = FN_N(lv_load_any)((const FN_T *)dy + k * FN_LANES, left, hi[k]);
+            const FN_T *px = (const FN_T *)x + k * FN_LANES, *pg = (const FN_T *)dy + k * FN_LANES;
+            if (memory->ahead_x) {
+                FN_PREFETCH((const char *)px + memory->ahead_x);
+                FN_PREFETCH((const char *)pg + memory->ahead_dy);
+            }
+            FN_LV v = FN_N(lv_load_any)(px, left, hi[k]);
+            FN_LV g = FN_N(lv_load_any)(pg, left, hi[k]);
             FN_LV xh = FN_N(lv_centre)(v, hi[k], lo[k], r[k]);
             g = FN_N(lv_sub)(FN_N(lv_mul)(g, w[k]), c0[k]);
             g = FN_N(lv_mul)(FN_N(lv_sub)(g, FN_N(lv_mul)(xh, c1[k])), r[k]);
@@ -58,34 +63,35 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
 FN_INLINE void
 FN_N(grad_combine_block)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
                          size_t rows, size_t n, const fn_centre *centre, const fn_param *param,
-                         const fn_means *means, int vs, int vw, int stream)
+                         const fn_means *means, const fn_memory *memory, int vs, int vw,
+                         int stream)
 {
     size_t j = stream ? FN_N(lv_head)(dx, n) : 0;
     if (j) {
         FN_N(grad_combine_panel)
-        (dx, lddx, x, ldx, dy, lddy, rows, 0, j, centre, param, means, 1, vs, vw, 0);
+        (dx, lddx, x, ldx, dy, lddy, rows, 0, j, centre, param, means, memory, 1, vs, vw, 0);
     }
     for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
         FN_N(grad_combine_panel)
-        (dx, lddx, x, ldx, dy, lddy, rows, j, 0, centre, param, means, FN_SWEEP, vs, vw, stream);
+        (dx, lddx, x, ldx, dy, lddy, rows, j, 0, centre, param, means, memory, FN_SWEEP, vs, vw, stream);
     }
     for (; j + FN_LANES <= n; j += FN_LANES) {
         FN_N(grad_combine_panel)
-        (dx, lddx, x, ldx, dy, lddy, rows, j, 0, centre, param, means, 1, vs, vw, stream);
+        (dx, lddx, x, ldx, dy, lddy, rows, j, 0, centre, param, means, memory, 1, vs, vw, stream);
     }
     if (j < n) {
         FN_N(grad_combine_panel)
-        (dx, lddx, x, ldx, dy, lddy, rows, j, n - j, centre, param, means, 1, vs, vw, 0);
+        (dx, lddx, x, ldx, dy, lddy, rows, j, n - j, centre, param, means, memory, 1, vs, vw, 0);
     }
 }
 
 static void
 FN_N(fn_grad_combine)(void *dx_, fn_ld lddx, const void *x_, fn_ld ldx, const void *dy_, fn_ld lddy,
                       size_t rows, size_t n, const fn_centre *centre, const fn_param *param,
-                      const fn_means *means, int stream)
+                      const fn_means *means, const fn_memory *memory)
 {
     const int which = (centre->hi != NULL) << 2 | (param->w != NULL) << 1 |
-                      FN_N(lv_may_stream)(stream, rows, lddx);
+                      FN_N(lv_may_stream)(memory->stream, dx_, rows, lddx, n);
     for (size_t row0 = 0; row0 < rows; row0 += FN_COL_BLOCK) {
         const size_t len = rows - row0 < FN_COL_BLOCK ? rows - row0 : FN_COL_BLOCK;
         const char *x = (const char *)x_ + (fn_ld)row0 * ldx;
@@ -95,8 +101,8 @@ FN_N(fn_grad_combine)(void *dx_, fn_ld lddx, const void *x_, fn_ld ldx, const vo
 #define FN_CASE(s)                                                                                 \
     case s:                                                                                        \
         FN_N(grad_combine_block)                                                                   \
-        (dx, lddx, x, ldx, dy, lddy, len, n, centre, param, means, (s) >> 2, (s) >> 1 & 1,         \
-         (s) & 1);                                                                                 \
+        (dx, lddx, x, ldx, dy, lddy, len, n, centre, param, means, memory, (s) >> 2,               \
+         (s) >> 1 & 1, (s) & 1);                                                                   \
         break;
             FN_CASE(0)
             FN_CASE(1)

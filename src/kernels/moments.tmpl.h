@@ -126,7 +126,7 @@ FN_N(fn_moments_cols)(const void *x_, fn_ld ldx, size_t rows, size_t n, const vo
             for (size_t i = 0; i < len; i++, p += ldx) {
                 FN_UNROLL
                 for (int k = 0; k < FN_SWEEP; k++) {
-                    __builtin_prefetch((const FN_T *)p + (FN_SWEEP + k) * FN_LANES, 0, 2);
+                    FN_PREFETCH((const FN_T *)p + (FN_SWEEP + k) * FN_LANES);
                     FN_LV d = FN_N(lv_sub)(FN_N(lv_load)((const FN_T *)p + k * FN_LANES), c[k]);
                     a[k] = FN_N(lv_add)(a[k], d);
                     q[k] = FN_N(lv_add)(q[k], FN_N(lv_mul)(d, d));

@@ -60,16 +60,12 @@ FN_INLINE FN_LV
 FN_N(lv_load_n)(const FN_T *p, size_t n, FN_LV fill)
 {
     FN_LV out;
-    FN_A index[FN_VLANES];
-    for (int i = 0; i < FN_VLANES; i++) {
-        index[i] = (FN_A)i;
-    }
-    FN_V lane;
-    memcpy(&lane, index, sizeof lane);
+    FN_VMASK lane;
+    memcpy(&lane, FN_CAT(fn_lane_numbers, FN_REAL), sizeof lane);
     FN_UNROLL
     for (int k = 0; k < FN_NATIVE; k++) {
         FN_V v = FN_WIDEN(FN_CAT(fn_read_n, FN_BITS)(p + k * FN_VLANES, FN_N(lv_share)(n, k)));
-        FN_VMASK in = lane < (FN_A)n - (FN_A)(k * FN_VLANES);
+        FN_VMASK in = lane < (int)n - k * FN_VLANES;
         out.v[k] = (FN_V)((in & (FN_VMASK)v) | (~in & (FN_VMASK)fill.v[k]));
     }
     return out;
@@ -151,11 +147,14 @@ FN_N(lv_head)(const char *p, size_t n)
     return head < n ? head : n;
 }
 
-/* Rows are streamed together when all start at the same place of a line. */
+/* Rows are streamed together when all start at the same place of a line: at its beginning, or they are
+ * so long that the partial lines at both ends do not matter. */
 FN_INLINE int
-FN_N(lv_may_stream)(int stream, size_t rows, ptrdiff_t ld)
+FN_N(lv_may_stream)(int stream, const void *p, size_t rows, ptrdiff_t ld, size_t n)
 {
-    return stream && (rows == 1 || ld % (ptrdiff_t)(sizeof(FN_T) * FN_LANES) == 0);
+    const size_t line = sizeof(FN_T) * FN_LANES;
+    return stream && (rows == 1 || (ld % (ptrdiff_t)line == 0 &&
+                                    ((uintptr_t)p % line == 0 || n >= 32 * FN_LANES)));
 }
 
 FN_INLINE FN_LV
@@ -221,10 +220,8 @@ FN_N(lv_rotate)(FN_V v, int by)
     return out;
 #else
     FN_VMASK from;
-    for (int i = 0; i < FN_VLANES; i++) {
-        from[i] = (i + by) % FN_VLANES;
-    }
-    return __builtin_shuffle(v, from);
+    memcpy(&from, FN_CAT(fn_lane_numbers, FN_REAL) + by, sizeof from);
+    return __builtin_shuffle(v, from); /* takes indices modulo the width */
 #endif
 }
 

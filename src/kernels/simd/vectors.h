@@ -126,6 +126,14 @@ FN_PARTIAL(f64, double, fn_vd)
 FN_PARTIAL(u16, uint16_t, fn_vh)
 #endif
 
+static const int32_t fn_lane_numbers_f32[32] = {
+    0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+    16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
+};
+static const int64_t fn_lane_numbers_f64[16] = {
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+};
+
 FN_INLINE fn_vu
 fn_select(fn_vi mask, fn_vu yes, fn_vu no)
 {
