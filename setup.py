@@ -6,6 +6,7 @@ fastnorm._core.dispatch, which holds the tables. Environment variables:
 
 FASTNORM_NO_OPENMP=1   build without OpenMP; everything then works on one thread.
 FASTNORM_DEBUG=1       assertions, debug symbols, no optimization.
+FASTNORM_SYMBOLS=1     keep the symbol tables, for profilers.
 """
 
 import os
@@ -25,7 +26,15 @@ from setuptools.modified import newer_group
 
 ROOT = Path(__file__).parent
 INCLUDE = ["src/include", "src/drivers", "src/dispatch", "src/kernels", numpy.get_include()]
-DEBUG = os.environ.get("FASTNORM_DEBUG", "") not in ("", "0")
+
+
+def asked(variable):
+    """Whether an environment variable is set to something but 0."""
+    return os.environ.get(variable, "") not in ("", "0")
+
+
+DEBUG = asked("FASTNORM_DEBUG")
+STRIP = [] if DEBUG or asked("FASTNORM_SYMBOLS") else ["-s"]
 # No fused multiply-add and no value-changing liberty: the same bits on every tier.
 CFLAGS = ["-std=c11", "-fno-math-errno", "-ffp-contract=off", "-fvisibility=hidden"]
 CFLAGS += ["-O0", "-g"] if DEBUG else ["-O3", "-g0"]
@@ -64,7 +73,7 @@ int main(void) {
 
 def openmp_flags(compiler):
     """Flags of a compiler that builds and runs an OpenMP program; empty lists where none does."""
-    if os.environ.get("FASTNORM_NO_OPENMP", "") not in ("", "0"):
+    if asked("FASTNORM_NO_OPENMP"):
         return [], []
     candidates = [(["-fopenmp"], ["-fopenmp"])]
     if sys.platform == "darwin":  # Apple's clang needs Homebrew's libomp
@@ -91,7 +100,7 @@ class BuildTiers(build_ext):
         omp_cflags, omp_ldflags = openmp_flags(self.compiler.compiler)
         for extension in self.extensions:
             extension.extra_compile_args = [*CFLAGS, *omp_cflags]
-            extension.extra_link_args = [*omp_ldflags] if DEBUG else ["-s", *omp_ldflags]
+            extension.extra_link_args = [*STRIP, *omp_ldflags]
             if extension.name.endswith(".dispatch"):
                 # No OpenMP: a parallel region would be outlined out of its ISA.
                 extension.extra_compile_args = CFLAGS

@@ -22,6 +22,11 @@ cdef extern from "fn_kernels.h" nogil:
         double c00
         double c10
 
+    ctypedef struct fn_memory:
+        bint stream
+        Py_ssize_t ahead_x
+        Py_ssize_t ahead_dy
+
     ctypedef Py_ssize_t fn_ld
     ctypedef void (*fn_moments_rows_t)(
         const void *, size_t, double, double *, double *) noexcept nogil
@@ -35,7 +40,8 @@ cdef extern from "fn_kernels.h" nogil:
         fn_moments_cols_t moments_cols
         fn_moments_cols_t moments_cols_wide
         void affine(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t n,
-                    const fn_centre *centre, const fn_param *param, int stream) noexcept nogil
+                    const fn_centre *centre, const fn_param *param,
+                    const fn_memory *memory) noexcept nogil
         void grad_sums_rows(const void *x, const void *dy, size_t n, const fn_centre *centre,
                             const void *w, double *s1, double *s2) noexcept nogil
         void grad_sums_cols(const void *x, fn_ld ldx, const void *dy, fn_ld lddy, size_t rows,
@@ -43,7 +49,8 @@ cdef extern from "fn_kernels.h" nogil:
                             double *s1, double *s2) noexcept nogil
         void grad_combine(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void *dy,
                           fn_ld lddy, size_t rows, size_t n, const fn_centre *centre,
-                          const fn_param *param, const fn_means *means, int stream) noexcept nogil
+                          const fn_param *param, const fn_means *means,
+                          const fn_memory *memory) noexcept nogil
         void split(size_t n, const double *v, void *hi, void *lo) noexcept nogil
         void fence() noexcept nogil
         size_t item
