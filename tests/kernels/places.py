@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Places in memory in which a kernel that reads or writes too far is caught.
+
+A place takes values; it returns a view that holds them, and all bytes around it and in it.
+Those around it read as NaN.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import sys
+from dataclasses import replace
+
+import numpy as np
+
+from layouts import c_order, dense, lay_out, memory_around
+
+FILL = 0xFF  # NaN in every type
+PROTECTS = sys.platform == "linux"
+
+
+def among_nan(values: np.ndarray, pad: int = 19, shift: int = 0):
+    """Between NaN, every row too; shift: bytes by which the values miss their alignment."""
+    pads = (0,) * (values.ndim - 1) + (pad,)
+    view = lay_out(values, replace(dense(c_order(values.ndim)), pads=pads, shift=shift), FILL)
+    return view, memory_around(view)
+
+
+def misaligned(values: np.ndarray):
+    """Between NaN, at an odd address."""
+    return among_nan(values, shift=1)
+
+
+def next_to_protected(values: np.ndarray, last: bool):
+    """On pages of their own, up to the end or from the start, between pages nobody may touch."""
+    page = mmap.PAGESIZE
+    inner = -(-values.nbytes // page) * page
+    memory = np.frombuffer(mmap.mmap(-1, inner + 2 * page), dtype=np.uint8)
+    libc = ctypes.CDLL(None, use_errno=True)
+    for start in (0, inner + page):
+        address = ctypes.c_void_p(memory.ctypes.data + start)
+        if libc.mprotect(address, ctypes.c_size_t(page), 0):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    raw = memory[page : page + inner]
+    raw[:] = FILL
+    part = raw[inner - values.nbytes :] if last else raw[: values.nbytes]
+    view = part.view(values.dtype).reshape(values.shape)
+    view[...] = values
+    return view, raw
+
+
+def before_protected(values: np.ndarray):
+    """Nothing readable behind the last value."""
+    return next_to_protected(values, last=True)
+
+
+def after_protected(values: np.ndarray):
+    """Nothing readable before the first value."""
+    return next_to_protected(values, last=False)
+
+
+class Watched:
+    """Room for an output in a place; `written` returns it if nothing else was written."""
+
+    def __init__(self, like: np.ndarray, place):
+        blank = np.frombuffer(bytes([FILL]) * like.nbytes, dtype=like.dtype).reshape(like.shape)
+        self.view, self.memory = place(blank)
+
+    def written(self) -> np.ndarray:
+        result = self.view.copy()
+        blank = np.frombuffer(bytes([FILL]) * result.nbytes, dtype=result.dtype)
+        self.view[...] = blank.reshape(result.shape)
+        assert (self.memory == FILL).all(), "bytes around the output were written"
+        return result

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A kernel reads its runs and writes its runs, and no byte beside them, wherever they lie."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kernels.calls import ALL, DATA, ELEMENTWISE, KINDS, SHORT, bits, call, draw
+from kernels.exact import lanes
+from kernels.places import (
+    PROTECTS,
+    Watched,
+    after_protected,
+    among_nan,
+    before_protected,
+    misaligned,
+)
+from sizes import LANES, ROW_BLOCK
+
+LINE = 64  # bytes; streamed stores are of whole lines
+
+
+def named(value) -> str:
+    """A part of a test's id."""
+    return value if isinstance(value, str) else "+".join(value) or "plain"
+
+
+def calls(some):
+    """Parametrize over variants of methods."""
+    return pytest.mark.parametrize(("method", "words"), some, ids=named)
+
+
+def sizes(method: str, kind: str) -> tuple[int, ...]:
+    """Lengths of the run that the kernel may be called with."""
+    if method == "shift_rows":
+        return tuple(range(1, lanes(kind) + 1))
+    return *SHORT, ROW_BLOCK + 1
+
+
+def check(isa, kind, method, arguments, data_place, coefficient_place) -> None:
+    """Compare the bits with those of a call on plain arrays; the output is placed like the data."""
+    expected = call(isa, kind, method, arguments)
+    placed = {
+        name: (data_place if name in DATA else coefficient_place)(value)[0]
+        if isinstance(value, np.ndarray)
+        else value
+        for name, value in arguments.items()
+    }
+    if method in ELEMENTWISE:
+        output = Watched(arguments["x"], data_place)
+        call(isa, kind, method, placed, output.view)
+        result = output.written()
+    else:
+        result = call(isa, kind, method, placed)
+    assert bits(result) == bits(expected)
+
+
+@calls(ALL)
+def test_neighbours_are_neither_used_nor_written(isa, kind, method, words, rng):
+    for n in sizes(method, kind):
+        arguments = draw(method, words, kind, 3, n, rng)
+        check(isa, kind, method, arguments, among_nan, among_nan)
+
+
+@calls([(method, words) for method, words in ALL if "stream" not in words])
+def test_data_may_lie_at_any_address(isa, kind, method, words, rng):
+    for n in sizes(method, kind):
+        arguments = draw(method, words, kind, 3, n, rng)
+        check(isa, kind, method, arguments, misaligned, among_nan)
+
+
+@pytest.mark.skipif(not PROTECTS, reason="needs mprotect of Linux")
+@pytest.mark.parametrize("place", [before_protected, after_protected])
+@calls(ALL)
+def test_nothing_is_read_beyond_the_ends(isa, kind, method, words, place, rng):
+    """A touch of the neighbouring page ends the process."""
+    for n in sizes(method, kind):
+        arguments = draw(method, words, kind, 2, n, rng)
+        check(isa, kind, method, arguments, place, place)
+
+
+@calls([(method, words) for method, words in ALL if method in ELEMENTWISE])
+def test_in_place(isa, kind, method, words, rng):
+    for n in sizes(method, kind):
+        arguments = draw(method, words, kind, 3, n, rng)
+        expected = call(isa, kind, method, arguments)
+        for name in DATA & arguments.keys():
+            reused = arguments | {name: arguments[name].copy()}
+            call(isa, kind, method, reused, reused[name])
+            assert bits(reused[name]) == bits(expected), f"{name} is the output"
+
+
+@calls([(method, words) for method, words in ALL if "stream" in words])
+def test_streaming_changes_no_bit(isa, kind, method, words, rng):
+    """For every place of the output in a line; the second row starts at another one."""
+    item = np.dtype(KINDS[kind]).itemsize
+    for n in (1, LANES - 3, LANES, 2 * LANES + 1, 7 * LANES + 5):
+        arguments = draw(method, words, kind, 2, n, rng)
+        expected = call(isa, kind, method, arguments | {"stream": False})
+        for pad in range(LINE // item):
+            output = Watched(arguments["x"], lambda values, pad=pad: among_nan(values, pad))
+            call(isa, kind, method, arguments, output.view)
+            assert bits(output.written()) == bits(expected), f"{pad} values into the line"
