@@ -114,6 +114,13 @@ def test_byte_order(kind, order, rng):
     assert (foreign.var == native.var).all()
 
 
+def test_more_values_than_32_bits_count():
+    """One value, repeated by a zero stride: no memory, and all counters must be wide."""
+    n = 2**32 + 5
+    stats = fastnorm.moments(np.broadcast_to(np.float32(3.0), (n,)))
+    assert (float(stats.mean), float(stats.var), stats.count) == (3.0, 0.0, n)
+
+
 class _Wrapped:
     """Something that is no array and offers one, by one of the protocols."""
 

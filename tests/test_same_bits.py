@@ -220,14 +220,28 @@ def test_out_overlapping_the_input(case, offset, rng):
         assert same_bits(out, dx), target
 
 
-def test_out_that_holds_a_parameter(rng):
-    """`out` may be the memory that weight or bias lie in."""
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_out_that_holds_another_argument(kind, rng):
+    """`out` may be the memory that the weight, the bias or the statistics lie in."""
+    case = Case("layer_norm", (40, 40))
+    arguments = draw(case, rng, kind)
+    y, stats = forward(fastnorm, case, arguments)
+    dx = backward(fastnorm, case, arguments, stats=stats).x
     for name in ("weight", "bias"):
-        buffer = rng.standard_normal((6, 40), dtype=np.float32)
-        x = rng.standard_normal((6, 40), dtype=np.float32)
-        expected = fastnorm.layer_norm(x, **{name: buffer[2].copy()})
-        fastnorm.layer_norm(x, **{name: buffer[2]}, out=buffer)
-        assert same_bits(buffer, expected)
+        for function, expected in ((forward, y), (backward, dx)):
+            out = np.zeros((40, 40), kind)
+            out[2] = arguments.parameters[name]
+            inside = {**arguments.parameters, name: out[2]}
+            function(fastnorm, case, replace(arguments, parameters=inside), out=out)
+            assert same_bits(out, expected), f"{function.__name__}, {name}"
+    for position in range(2):
+        out = np.zeros((40, 40), kind)
+        inside = [stats.mean, stats.var, stats.count]
+        memory = out.reshape(-1).view(np.float64)[7 : 7 + 40]
+        memory[...] = inside[position]
+        inside[position] = memory
+        backward(fastnorm, case, arguments, stats=tuple(inside), out=out)
+        assert same_bits(out, dx), f"statistic {position}"
 
 
 @given(
