@@ -15,6 +15,10 @@
 #ifdef _OPENMP
 #include <omp.h>
 #define FN_OPENMP _OPENMP
+/* libgomp has had OpenMP 5.0's pause since GCC 9, long before it claimed that version. */
+#if _OPENMP >= 201811 || (defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 9)
+#define FN_CAN_PAUSE 1
+#endif
 #else
 #define FN_OPENMP 0
 static inline int
@@ -35,7 +39,7 @@ static void
 fn_before_fork(void)
 {
     if (atomic_load(&fn_team_has_run)) {
-#if FN_OPENMP >= 201811
+#ifdef FN_CAN_PAUSE
         atomic_store(&fn_pause_failed, omp_pause_resource_all(omp_pause_soft) != 0);
 #else
         atomic_store(&fn_pause_failed, 1);

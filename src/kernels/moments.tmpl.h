@@ -6,8 +6,8 @@
  *          c = 0 gives the raw moment (RMS).
  * Layouts  rows: x is one run of n values; s1, s2 are per lane.
  *          cols: x is rows x n; s1, s2 are per column.
- * Method   A block (FN_ROW_BLOCK values, FN_COL_BLOCK rows) is summed in the compute type, then added
- *          to the double sums. A value's lane is its index in the run modulo 4 logical vectors, so
+ * Method   A block (FN_ROW_BLOCK values, FN_COL_BLOCK rows) is summed in the compute type, squares in
+ *          runs of FN_SQUARES, then added to the double sums. A value's lane is its index in the run modulo 4 logical vectors, so
  *          the order of additions is the same on every ISA; each tier sweeps over as many of the
  *          four accumulators at once as its registers hold. A tail is filled up with c, which
  *          adds exact zeros.
@@ -59,12 +59,24 @@ FN_N(fn_moments_rows)(const void *x_, size_t n, double shift, double *s1, double
             for (int k = 0; k < FN_SWEEP; k++) {
                 a[k] = q[k] = FN_N(lv_set1)(0);
             }
-            for (size_t i = 0; i < steps; i++, p += step) {
+            for (size_t i = 0; i < steps; i += FN_SQUARES) {
+                const size_t some = steps - i < FN_SQUARES ? steps - i : FN_SQUARES;
+                FN_LV s[FN_SWEEP];
                 FN_UNROLL
                 for (int k = 0; k < FN_SWEEP; k++) {
-                    FN_LV d = FN_N(lv_sub)(FN_N(lv_load)(p + k * FN_LANES), c);
-                    a[k] = FN_N(lv_add)(a[k], d);
-                    q[k] = FN_N(lv_add)(q[k], FN_N(lv_mul)(d, d));
+                    s[k] = FN_N(lv_set1)(0);
+                }
+                for (size_t l = 0; l < some; l++, p += step) {
+                    FN_UNROLL
+                    for (int k = 0; k < FN_SWEEP; k++) {
+                        FN_LV d = FN_N(lv_sub)(FN_N(lv_load)(p + k * FN_LANES), c);
+                        a[k] = FN_N(lv_add)(a[k], d);
+                        s[k] = FN_N(lv_add)(s[k], FN_N(lv_mul)(d, d));
+                    }
+                }
+                FN_UNROLL
+                for (int k = 0; k < FN_SWEEP; k++) {
+                    q[k] = FN_N(lv_add)(q[k], s[k]);
                 }
             }
             FN_UNROLL
@@ -106,51 +118,65 @@ FN_N(fn_moments_rows_wide)(const void *x_, size_t n, double shift, double *s1, d
     }
 }
 
+/* K logical vectors of columns from j on, or its first `left`, down one block of rows. K is a constant
+ * in every call. */
+FN_INLINE void
+FN_N(moments_panel)(const char *x, fn_ld ldx, size_t rows, size_t j, size_t left, const FN_A *shift,
+                    double *s1, double *s2, int K)
+{
+    FN_LV c[FN_SWEEP], a[FN_SWEEP], q[FN_SWEEP];
+    FN_UNROLL
+    for (int k = 0; k < K; k++) {
+        c[k] = FN_N(lv_coef_any)(shift + j + (size_t)k * FN_LANES, left);
+        a[k] = q[k] = FN_N(lv_set1)(0);
+    }
+    x += j * sizeof(FN_T);
+    for (size_t i = 0; i < rows; i += FN_SQUARES) {
+        const size_t some = rows - i < FN_SQUARES ? rows - i : FN_SQUARES;
+        FN_LV s[FN_SWEEP];
+        FN_UNROLL
+        for (int k = 0; k < K; k++) {
+            s[k] = FN_N(lv_set1)(0);
+        }
+        for (size_t l = 0; l < some; l++, x += ldx) {
+            FN_UNROLL
+            for (int k = 0; k < K; k++) {
+                const FN_T *p = (const FN_T *)x + k * FN_LANES;
+                FN_PREFETCH(p + FN_SWEEP * FN_LANES); /* the next panel's line of this row */
+                FN_LV d = FN_N(lv_sub)(FN_N(lv_load_any)(p, left, c[k]), c[k]);
+                a[k] = FN_N(lv_add)(a[k], d);
+                s[k] = FN_N(lv_add)(s[k], FN_N(lv_mul)(d, d));
+            }
+        }
+        FN_UNROLL
+        for (int k = 0; k < K; k++) {
+            q[k] = FN_N(lv_add)(q[k], s[k]);
+        }
+    }
+    FN_UNROLL
+    for (int k = 0; k < K; k++) {
+        const size_t at = j + (size_t)k * FN_LANES;
+        FN_N(lv_to_double_n)(s1 + at, a[k], left ? left : (size_t)FN_LANES);
+        FN_N(lv_to_double_n)(s2 + at, q[k], left ? left : (size_t)FN_LANES);
+    }
+}
+
 static void
 FN_N(fn_moments_cols)(const void *x_, fn_ld ldx, size_t rows, size_t n, const void *shift,
                       double *s1, double *s2)
 {
     for (size_t start = 0; start < rows; start += FN_COL_BLOCK) {
-        const char *block = (const char *)x_ + (fn_ld)start * ldx;
+        const char *x = (const char *)x_ + (fn_ld)start * ldx;
         const size_t len = rows - start < FN_COL_BLOCK ? rows - start : FN_COL_BLOCK;
         size_t j = 0;
-
         for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
-            FN_LV c[FN_SWEEP], a[FN_SWEEP], q[FN_SWEEP];
-            const char *p = block + j * sizeof(FN_T);
-            FN_UNROLL
-            for (int k = 0; k < FN_SWEEP; k++) {
-                c[k] = FN_N(lv_coef)((const FN_A *)shift + j + k * FN_LANES);
-                a[k] = q[k] = FN_N(lv_set1)(0);
-            }
-            for (size_t i = 0; i < len; i++, p += ldx) {
-                FN_UNROLL
-                for (int k = 0; k < FN_SWEEP; k++) {
-                    FN_PREFETCH((const FN_T *)p + (FN_SWEEP + k) * FN_LANES);
-                    FN_LV d = FN_N(lv_sub)(FN_N(lv_load)((const FN_T *)p + k * FN_LANES), c[k]);
-                    a[k] = FN_N(lv_add)(a[k], d);
-                    q[k] = FN_N(lv_add)(q[k], FN_N(lv_mul)(d, d));
-                }
-            }
-            FN_UNROLL
-            for (int k = 0; k < FN_SWEEP; k++) {
-                FN_N(lv_to_double)(s1 + j + k * FN_LANES, a[k]);
-                FN_N(lv_to_double)(s2 + j + k * FN_LANES, q[k]);
-            }
+            FN_N(moments_panel)(x, ldx, len, j, 0, shift, s1, s2, FN_SWEEP);
         }
-        for (; j < n; j += FN_LANES) {
-            const size_t w = n - j < FN_LANES ? n - j : FN_LANES;
-            const FN_LV zero = FN_N(lv_set1)(0);
-            const FN_LV c = FN_N(lv_coef_n)((const FN_A *)shift + j, w);
-            FN_LV a = zero, q = zero;
-            const char *p = block + j * sizeof(FN_T);
-            for (size_t i = 0; i < len; i++, p += ldx) {
-                FN_LV d = FN_N(lv_sub)(FN_N(lv_load_n)((const FN_T *)p, w, zero), c);
-                a = FN_N(lv_add)(a, d);
-                q = FN_N(lv_add)(q, FN_N(lv_mul)(d, d));
-            }
-            FN_N(lv_to_double_n)(s1 + j, a, w);
-            FN_N(lv_to_double_n)(s2 + j, q, w);
+        for (; j + FN_LANES <= n; j += FN_LANES) {
+            FN_N(moments_panel)(x, ldx, len, j, 0, shift, s1, s2, 1);
+        }
+        if (j < n) {
+            FN_N(moments_panel)(x, ldx, len, j, n - j, shift, s1, s2, 1);
         }
     }
 }

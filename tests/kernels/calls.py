@@ -23,7 +23,13 @@ KINDS = {"f16": np.float16, "bf16": ml_dtypes.bfloat16, "f32": np.float32, "f64"
 # Every remainder of a vector, and each side of every block.
 SHORT = (*range(1, LANES + 2), *around(2 * LANES), *around(IN_FLIGHT), *around(2 * IN_FLIGHT))
 SIZES = (*SHORT, *around(ROW_BLOCK), 2 * ROW_BLOCK + 1, 2 * ROW_BLOCK + IN_FLIGHT + LANES + 1)
-# (rows, columns).
+# (rows, columns) of what is written ...
+TILES = (
+    *((2, n) for n in SIZES),
+    *((rows, 3) for rows in (1, *around(COL_BLOCK))),
+    (2 * COL_BLOCK + 3, IN_FLIGHT + LANES + 1),
+)
+# ... and of what is summed down the columns.
 BLOCKS = (
     *((3, n) for n in SHORT),
     *((1, n) for n in around(LANES)),

@@ -17,6 +17,7 @@ import numpy as np
 
 from layouts import c_order, dense, lay_out, memory_around
 
+LINE = 64  # bytes of the cache, and of a streamed store
 FILL = 0xFF  # NaN in every type
 PROTECTS = sys.platform == "linux"
 
@@ -31,6 +32,18 @@ def among_nan(values: np.ndarray, pad: int = 19, shift: int = 0):
 def misaligned(values: np.ndarray):
     """Between NaN, at an odd address."""
     return among_nan(values, shift=1)
+
+
+def in_lines(values: np.ndarray, start: int):
+    """Every row `start` values behind the beginning of a line, a whole number of lines apart."""
+    rows, n = values.shape
+    item = values.itemsize
+    row_bytes = (-(-(start + n) * item // LINE) + 1) * LINE
+    raw = np.full(rows * row_bytes + LINE, FILL, dtype=np.uint8)
+    lines = raw[-raw.ctypes.data % LINE :][: rows * row_bytes]
+    view = lines.view(values.dtype).reshape(rows, row_bytes // item)[:, start : start + n]
+    view[...] = values
+    return view, raw
 
 
 def next_to_protected(values: np.ndarray, last: bool):

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from kernels.calls import BASELINE, SIZES, VARIANTS, bits, call, compute, draw, real
+from kernels.calls import BASELINE, SIZES, TILES, VARIANTS, bits, call, compute, draw, real
 from kernels.exact import compute_unit, exact, normalized, normalized_terms, weight
 from sizes import LANES
 from tolerance import assert_within, stored
@@ -17,10 +17,10 @@ from tolerance import assert_within, stored
 ROUNDINGS = 2 * 8
 
 
-@pytest.mark.parametrize("n", SIZES)
-def test_affine(isa, kind, n, rng):
+@pytest.mark.parametrize(("rows", "n"), TILES)
+def test_affine(isa, kind, rows, n, rng):
     for words in VARIANTS["affine"]:
-        arguments = draw("affine", words, kind, 2, n, rng)
+        arguments = draw("affine", words, kind, rows, n, rng)
         y = compute(isa, kind, "affine", arguments)
         b = exact(arguments, "b" if "b" in arguments else "b0")
         expected = normalized(arguments) * weight(arguments) + b

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kernels.calls import SIZES, VARIANTS, call, compute, draw
+from kernels.calls import TILES, VARIANTS, call, compute, draw
 from kernels.exact import centre, compute_unit, exact, normalized, normalized_terms, weight
 from sizes import LANES
 from tolerance import assert_within, stored
@@ -16,10 +16,10 @@ from tolerance import assert_within, stored
 ROUNDINGS = 2 * 12
 
 
-@pytest.mark.parametrize("n", SIZES)
-def test_grad_combine(isa, kind, n, rng):
+@pytest.mark.parametrize(("rows", "n"), TILES)
+def test_grad_combine(isa, kind, rows, n, rng):
     for words in VARIANTS["grad_combine"]:
-        arguments = draw("grad_combine", words, kind, 2, n, rng)
+        arguments = draw("grad_combine", words, kind, rows, n, rng)
         dx = compute(isa, kind, "grad_combine", arguments)
         names = ("c0", "c1") if "c0" in arguments else ("c00", "c10")
         c0, c1 = (exact(arguments, name) for name in names)

@@ -3,22 +3,26 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from kernels.calls import ALL, DATA, ELEMENTWISE, KINDS, SHORT, bits, call, draw
 from kernels.exact import lanes
 from kernels.places import (
+    LINE,
     PROTECTS,
     Watched,
     after_protected,
     among_nan,
     before_protected,
+    in_lines,
     misaligned,
 )
 from sizes import LANES, ROW_BLOCK
 
-LINE = 64  # bytes; streamed stores are of whole lines
+LONG = 32 * LANES  # rows from here on are streamed although they end within lines
 
 
 def named(value) -> str:
@@ -93,12 +97,19 @@ def test_in_place(isa, kind, method, words, rng):
 
 @calls([(method, words) for method, words in ALL if "stream" in words])
 def test_streaming_changes_no_bit(isa, kind, method, words, rng):
-    """For every place of the output in a line; the second row starts at another one."""
+    """For every place of the output in a line, and rows that are lines apart or are not."""
     item = np.dtype(KINDS[kind]).itemsize
-    for n in (1, LANES - 3, LANES, 2 * LANES + 1, 7 * LANES + 5):
-        arguments = draw(method, words, kind, 2, n, rng)
+    starts = range(LINE // item)
+    places = [partial(in_lines, start=start) for start in starts]
+    uneven = [partial(among_nan, pad=pad) for pad in starts]
+    for rows, n, some in (
+        *((1, n, places) for n in (1, LANES - 3, LANES, 2 * LANES + 1, 7 * LANES + 5)),
+        *((3, n, places + uneven) for n in (LANES, 5 * LANES + 3)),
+        (3, LONG + 5, places),
+    ):
+        arguments = draw(method, words, kind, rows, n, rng)
         expected = call(isa, kind, method, arguments | {"stream": False})
-        for pad in range(LINE // item):
-            output = Watched(arguments["x"], lambda values, pad=pad: among_nan(values, pad))
+        for place in some:
+            output = Watched(arguments["x"], place)
             call(isa, kind, method, arguments, output.view)
-            assert bits(output.written()) == bits(expected), f"{pad} values into the line"
+            assert bits(output.written()) == bits(expected), f"{rows} x {n}, {place}"
