@@ -37,6 +37,9 @@ BLOCKS = (
     *((rows, IN_FLIGHT + LANES + 1) for rows in (*around(2 * COL_BLOCK), 3 * COL_BLOCK + 5)),
 )
 
+# Means of x, whose standard deviation is 2; beside the second, one float32 is too coarse a mean.
+MEANS = (3.0, 1000.0)
+
 
 def subsets(*words: str) -> tuple[tuple[str, ...], ...]:
     """Every selection of `words`."""
@@ -68,8 +71,8 @@ def real(kind: str) -> type:
     return np.float64 if kind == "f64" else np.float32
 
 
-def draw(method: str, words: tuple[str, ...], kind: str, rows: int, n: int, rng) -> dict:
-    """Arguments of one call on `rows` runs of n values about 3 (dy: about 0)."""
+def draw(method: str, words, kind: str, rows: int, n: int, rng, mean: float = 3.0) -> dict:
+    """Arguments of one call on `rows` runs of n values about `mean` (dy: about 0)."""
     dtype, scalar = KINDS[kind], real(kind)
     shape = (n,) if method in RUNS else (rows, n)
 
@@ -80,29 +83,29 @@ def draw(method: str, words: tuple[str, ...], kind: str, rows: int, n: int, rng)
         return (centre + 2 * rng.standard_normal(size)).astype(dtype)
 
     if method == "shift_rows":
-        return {"samples": data(3, (4, n))}
+        return {"samples": data(mean, (4, n))}
     if method == "split":
         return {"v": rng.standard_normal(n) * 10.0 ** rng.integers(-8, 9, n)}
     if method.startswith("moments"):
         wide = "wide" in words
-        shift = 3.1 if method in RUNS else 3.1 + 0.1 * rng.standard_normal(n)
+        shift = mean + 0.1 if method in RUNS else mean + 0.1 * rng.standard_normal(n)
         if method not in RUNS and not wide:
             shift = shift.astype(scalar)
-        return {"x": data(3), "shift": shift, "wide": wide}
+        return {"x": data(mean), "shift": shift, "wide": wide}
 
-    arguments = {"x": data(3)}
+    arguments = {"x": data(mean)}
     if method != "affine":
         arguments["dy"] = data(0.2)
     size = rows if "centre by row" in words else n
     if "centre" in words or "centre by row" in words:
-        means = 3.1 + 0.1 * rng.standard_normal(size)
+        means = mean + 0.1 * rng.standard_normal(size)
         hi = means.astype(scalar)
         arguments |= {"hi": hi, "lo": (means - hi).astype(scalar)}
         arguments["r"] = coefficients(0.5, 0.05, size)
         if method == "grad_combine":
             arguments |= {"c0": coefficients(0.1, 0.1, n), "c1": coefficients(0.2, 0.1, n)}
     else:
-        arguments |= {"mean": 3.1, "rstd": 0.47}
+        arguments |= {"mean": mean + 0.1, "rstd": 0.47}
         if method == "grad_combine":
             arguments |= {"c00": 0.13, "c10": -0.21}
     if "w" in words or "w by row" in words:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import threading
+from itertools import product
 
 import numpy as np
 import pytest
 
-from kernels.calls import BASELINE, SIZES, TILES, VARIANTS, bits, call, compute, draw, real
+from kernels.calls import BASELINE, MEANS, SIZES, TILES, VARIANTS, bits, call, compute, draw, real
 from kernels.exact import compute_unit, exact, normalized, normalized_terms, weight
 from sizes import LANES
 from tolerance import assert_within, stored
@@ -19,14 +20,14 @@ ROUNDINGS = 2 * 8
 
 @pytest.mark.parametrize(("rows", "n"), TILES)
 def test_affine(isa, kind, rows, n, rng):
-    for words in VARIANTS["affine"]:
-        arguments = draw("affine", words, kind, rows, n, rng)
+    for words, mean in product(VARIANTS["affine"], MEANS):
+        arguments = draw("affine", words, kind, rows, n, rng, mean)
         y = compute(isa, kind, "affine", arguments)
         b = exact(arguments, "b" if "b" in arguments else "b0")
         expected = normalized(arguments) * weight(arguments) + b
         terms = np.abs(weight(arguments)) * normalized_terms(arguments, kind) + np.abs(b)
         bound = stored(expected, y.dtype) + ROUNDINGS * compute_unit(kind) * terms
-        assert_within(y, expected, bound, f"{words}: y")
+        assert_within(y, expected, bound, f"{words}, mean {mean}: y")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
-from kernels.calls import TILES, VARIANTS, call, compute, draw
+from kernels.calls import MEANS, TILES, VARIANTS, call, compute, draw
 from kernels.exact import centre, compute_unit, exact, normalized, normalized_terms, weight
 from sizes import LANES
 from tolerance import assert_within, stored
@@ -18,8 +20,8 @@ ROUNDINGS = 2 * 12
 
 @pytest.mark.parametrize(("rows", "n"), TILES)
 def test_grad_combine(isa, kind, rows, n, rng):
-    for words in VARIANTS["grad_combine"]:
-        arguments = draw("grad_combine", words, kind, rows, n, rng)
+    for words, mean in product(VARIANTS["grad_combine"], MEANS):
+        arguments = draw("grad_combine", words, kind, rows, n, rng, mean)
         dx = compute(isa, kind, "grad_combine", arguments)
         names = ("c0", "c1") if "c0" in arguments else ("c00", "c10")
         c0, c1 = (exact(arguments, name) for name in names)
@@ -27,7 +29,7 @@ def test_grad_combine(isa, kind, rows, n, rng):
         expected = ((g - c0) - normalized(arguments) * c1) * rstd
         terms = np.abs(g) + np.abs(c0) + normalized_terms(arguments, kind) * np.abs(c1)
         bound = stored(expected, dx.dtype) + ROUNDINGS * compute_unit(kind) * terms * rstd
-        assert_within(dx, expected, bound, f"{words}: dx")
+        assert_within(dx, expected, bound, f"{words}, mean {mean}: dx")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

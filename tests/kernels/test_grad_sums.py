@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
-from kernels.calls import BLOCKS, SIZES, VARIANTS, call, compute, draw
+from kernels.calls import BLOCKS, MEANS, SIZES, VARIANTS, call, compute, draw
 from kernels.exact import (
     by_column,
     by_lane,
@@ -32,18 +34,18 @@ def check(sums, arguments: dict, summed, kind: str, additions: int, what: str) -
 
 @pytest.mark.parametrize("n", SIZES)
 def test_grad_sums_rows(isa, kind, n, rng):
-    for words in VARIANTS["grad_sums_rows"]:
-        arguments = draw("grad_sums_rows", words, kind, 1, n, rng)
+    for words, mean in product(VARIANTS["grad_sums_rows"], MEANS):
+        arguments = draw("grad_sums_rows", words, kind, 1, n, rng, mean)
         sums = compute(isa, kind, "grad_sums_rows", arguments)
-        check(sums, arguments, by_lane(kind), kind, row_additions(kind), f"{words}")
+        check(sums, arguments, by_lane(kind), kind, row_additions(kind), f"{words}, mean {mean}")
 
 
 @pytest.mark.parametrize(("rows", "n"), BLOCKS)
 def test_grad_sums_cols(isa, kind, rows, n, rng):
-    for words in VARIANTS["grad_sums_cols"]:
-        arguments = draw("grad_sums_cols", words, kind, rows, n, rng)
+    for words, mean in product(VARIANTS["grad_sums_cols"], MEANS):
+        arguments = draw("grad_sums_cols", words, kind, rows, n, rng, mean)
         sums = compute(isa, kind, "grad_sums_cols", arguments)
-        check(sums, arguments, by_column, kind, COL_BLOCK, f"{words}")
+        check(sums, arguments, by_column, kind, COL_BLOCK, f"{words}, mean {mean}")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
