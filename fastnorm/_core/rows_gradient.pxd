@@ -40,5 +40,5 @@ cdef void piece_sums(const job *t, const Py_ssize_t *group, size_t piece,
 cdef sums_t group_means(const job *t, const Py_ssize_t *group,
                         const sums_t *slots) noexcept nogil
 cdef sums_t whole_group(const job *t, const Py_ssize_t *group, sums_t *slots) noexcept nogil
-cdef void combine(const job *t, const Py_ssize_t *group, sums_t means, size_t seg0, size_t seg1,
-                  size_t j0, size_t j1) noexcept nogil
+cdef void combine(const job *t, const Py_ssize_t *group, const Py_ssize_t *following, sums_t means,
+                  size_t seg0, size_t seg1, size_t j0, size_t j1) noexcept nogil

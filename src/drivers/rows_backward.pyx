@@ -9,6 +9,7 @@ vector        parameters that vary along the run and whose gradients are wanted:
 from libc.stdlib cimport free, malloc
 
 from fastnorm._core.call cimport fn_call, fn_cut_rows, fn_piece, fn_span
+from fastnorm._core.dispatch cimport l2_bytes
 from fastnorm._core.plan cimport FN_DP, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start
 from fastnorm._core.rows_gradient cimport (
     combine, group_means, job, piece_sums, sums_t, whole_group,
@@ -28,14 +29,18 @@ cdef void group_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t stop = min(g + t.groups_per_task, c.plan.groups)
     cdef sums_t *slots = t.spare + <size_t>task * t.slots
     cdef sums_t means
-    cdef fn_walk at
+    cdef bint near = 8 * c.plan.count * c.kernels.item <= l2_bytes()  # two groups of x and dy
+    cdef fn_walk at, following
     fn_walk_start(&at, c.plan.dims, c.plan.nouter, g)
+    fn_walk_start(&following, c.plan.dims, c.plan.nouter, g)
     while g < stop:
+        fn_walk_next(&following)
         if t.sums != NULL:
             slots = t.sums + g * t.slots
         means = whole_group(t, at.off, NULL if c.fixed and t.sums == NULL else slots)
         if c.at[FN_Y] != NULL:
-            combine(t, at.off, means, 0, t.segs, 0, t.n)
+            combine(t, at.off, following.off if near and g + 1 < stop else NULL, means, 0, t.segs,
+                    0, t.n)
         fn_walk_next(&at)
         g += 1
     if c.stream:
@@ -60,8 +65,8 @@ cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef fn_span span = fn_piece(&t.cut, t.segs, t.n, <size_t>task % t.cut.count)
     cdef fn_walk at
     fn_walk_start(&at, p.dims, p.nouter, g)
-    combine(t, at.off, group_means(t, at.off, t.sums + g * t.slots), span.seg0, span.seg1,
-            span.j0, span.j1)
+    combine(t, at.off, NULL, group_means(t, at.off, t.sums + g * t.slots), span.seg0,
+            span.seg1, span.j0, span.j1)
     if t.call.stream:
         t.call.kernels.fence()
 

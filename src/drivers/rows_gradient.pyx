@@ -110,9 +110,9 @@ cdef sums_t whole_group(const job *t, const Py_ssize_t *group, sums_t *slots) no
     return group_means(t, group, slots)
 
 
-cdef void combine(const job *t, const Py_ssize_t *group, sums_t means, size_t seg0, size_t seg1,
-                  size_t j0, size_t j1) noexcept nogil:
-    """dx of runs [seg0, seg1), values [j0, j1) of each."""
+cdef void combine(const job *t, const Py_ssize_t *group, const Py_ssize_t *following, sums_t means,
+                  size_t seg0, size_t seg1, size_t j0, size_t j1) noexcept nogil:
+    """dx of runs [seg0, seg1), values [j0, j1) of each; following: the group to fetch meanwhile."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
@@ -139,6 +139,9 @@ cdef void combine(const job *t, const Py_ssize_t *group, sums_t means, size_t se
     memset(&param, 0, sizeof(param))
     memset(&mean, 0, sizeof(mean))
     param.w0 = 1
+    if following != NULL:
+        memory.ahead_x = following[FN_X] - group[FN_X]
+        memory.ahead_dy = following[FN_DY] - group[FN_DY]
     centre.rstd = rstd_of(c, group[FN_S])
     if not c.fixed:
         centre.mean = mean_of(c, group[FN_S])

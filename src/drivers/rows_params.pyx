@@ -25,7 +25,7 @@ from fastnorm._core.rows_gradient cimport (
 from fastnorm._core.threads cimport parallel_for
 
 cdef enum:
-    BLOCK_VALUES = 131072  # values of a block of rows: x and dy fit L2
+    BLOCK_VALUES = 65536  # values of a block of rows: x and dy of two blocks fit L2
     CHUNKS = 64            # partial gradients at most
     WIDE_TILE = 4096       # columns of a task where rows are few
 
@@ -145,7 +145,7 @@ cdef void chunk_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef char *dbias = c.dbias
     cdef sums_t means[32]
     cdef sums_t *slots = t.sums + <size_t>task * t.slots
-    cdef fn_walk at
+    cdef fn_walk at, following
     if t.partial != NULL:
         dweight = <char *>(t.partial + <size_t>task * 2 * c.dparam_size)
         dbias = dweight + c.dparam_size * sizeof(double)
@@ -159,10 +159,14 @@ cdef void chunk_task(void *context, Py_ssize_t task) noexcept nogil:
         for seg in range(t.segs):
             block_gradients(t, first, rows, seg, 0, t.n, dweight, dbias)
         if c.at[FN_Y] != NULL:
+            # The next block is fetched while this one is written.
             fn_walk_start(&at, c.plan.dims, c.plan.nouter, first)
+            fn_walk_start(&following, c.plan.dims, c.plan.nouter, (first + rows) % c.plan.groups)
             for i in range(rows):
-                combine(t, at.off, means[i], 0, t.segs, 0, t.n)
+                combine(t, at.off, following.off if block + 1 < stop else NULL, means[i], 0,
+                        t.segs, 0, t.n)
                 fn_walk_next(&at)
+                fn_walk_next(&following)
         block += 1
     if c.stream:
         c.kernels.fence()
@@ -201,7 +205,7 @@ cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
         for i in range(rows):
             if not c.fixed:
                 means = group_means(t, at.off, t.sums + (first + i) * t.slots)
-            combine(t, at.off, means, 0, t.segs, j0, j1)
+            combine(t, at.off, NULL, means, 0, t.segs, j0, j1)
             fn_walk_next(&at)
     if c.stream:
         c.kernels.fence()
