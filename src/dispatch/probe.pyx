@@ -9,7 +9,7 @@ cimport numpy as cnp
 
 from fastnorm._core.dispatch cimport (
     FN_BF16, FN_F16, FN_F32, FN_F64, FN_LANES_MAX, fn_centre, fn_kernels, fn_means, fn_memory,
-    fn_param,     kernels_of,
+    fn_param, kernels_of,
 )
 
 import numpy as np

@@ -28,8 +28,8 @@ typedef struct {
 
 /* Room for values that must be gathered first: a block of a run, and a block of rows of columns. */
 #define FN_GATHER 256
-typedef char fn_run_buffer[FN_ROW_BLOCK * 8];
-typedef char fn_block_buffer[FN_COL_BLOCK * FN_GATHER * 8];
+typedef char fn_run_buffer[FN_ROW_BLOCK * 8] __attribute__((aligned(64)));
+typedef char fn_block_buffer[FN_COL_BLOCK * FN_GATHER * 8] __attribute__((aligned(64)));
 typedef double fn_row_buffer[FN_COL_BLOCK];
 
 /* Pieces of a rows reduction: the unit that is summed about one shift and merged in order. The cut

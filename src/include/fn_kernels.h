@@ -5,8 +5,8 @@
  * Two layouts. rows: the run of n contiguous values is reduced. cols: the run of n contiguous
  * values are columns, reduced down `rows` rows that lie `ld` bytes apart.
  *
- * Contract of every kernel: data pointers may have any alignment; n >= 1, rows >= 1; outputs do not
- * overlap inputs unless they are the very same run; no threads, no allocation, no errors; NaN and
+ * Contract of every kernel: x, y, dy, dx may have any alignment, coefficients that of their type;
+ * n >= 1, rows >= 1; outputs do not overlap inputs unless they are the very same run; no threads, no allocation, no errors; NaN and
  * Inf travel as IEEE arithmetic has them. "A" is the compute type: float for f16, bf16 and f32
  * storage, double for f64. Statistics and sums are always double.
  */
@@ -16,8 +16,8 @@
 #include "fn_common.h"
 
 /* The statistics xh = ((x - hi) - lo) * r is made from, with hi + lo the mean and r = 1/std.
- * Vectors of A: one value per column, or per row where `by_row` (read by grad_sums_cols alone).
- * With hi == NULL the scalars hold for the whole run. */
+ * Vectors of A: one value per column. With hi == NULL the scalars hold for the whole run, but not in
+ * grad_sums_cols, which alone reads by_row: the vectors then have one value per row. */
 typedef struct {
     const void *hi, *lo, *r;
     double mean, rstd;
@@ -63,7 +63,7 @@ typedef void (*fn_affine_t)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t
 typedef void (*fn_grad_sums_rows_t)(const void *x, const void *dy, size_t n,
                                     const fn_centre *centre, const void *w, double *s1, double *s2);
 /* s1[j] += sum_i g[i,j], s2[j] += sum_i g[i,j] * xh[i,j]; w: NULL, one per row (w_by_row) or per
- * column. */
+ * column; with statistics by row (the gradients of parameters) g = dy, w is NULL. */
 typedef void (*fn_grad_sums_cols_t)(const void *x, fn_ld ldx, const void *dy, fn_ld lddy,
                                     size_t rows, size_t n, const fn_centre *centre, const void *w,
                                     int w_by_row, double *s1, double *s2);

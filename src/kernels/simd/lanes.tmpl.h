@@ -22,7 +22,7 @@ FN_N(lv_set1)(FN_A a)
     FN_LV out;
     FN_UNROLL
     for (int k = 0; k < FN_NATIVE; k++) {
-        out.v[k] = (FN_V){0} + a;
+        out.v[k] = a - (FN_V){0}; /* a sum would lose the sign of -0 */
     }
     return out;
 }
