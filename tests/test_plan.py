@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from fastnorm._core.plan import describe
 from strategies import shapes
 
-LONGEST_FOLD = 255  # a reduced run of 256 values is walked as rows
-FOLD_ROWS = 8
+LONGEST_FOLD = 95  # a reduced run of 96 values is walked as rows
+FOLD_ROWS = 16
 
 
 def rows(outer, red, run, count, **rest):
@@ -121,20 +121,20 @@ TABLE = {
         cols((), (16,), (512, 49), 784, fold=49, run_param=True),
     ),
     "batch norm of 7x7 maps, a fold's fewest rows": (
-        *((8, 512, 7, 7), (25088, 49, 7, 1), (0, 2, 3), ()),
-        cols((), (8,), (512, 49), 392, fold=49),
+        *((16, 512, 7, 7), (25088, 49, 7, 1), (0, 2, 3), ()),
+        cols((), (16,), (512, 49), 784, fold=49),
     ),
     "batch norm of 7x7 maps, too few rows to fold": (
-        *((7, 512, 7, 7), (25088, 49, 7, 1), (0, 2, 3), (1,)),
-        rows((512,), (7,), (49,), 343),
+        *((15, 512, 7, 7), (25088, 49, 7, 1), (0, 2, 3), (1,)),
+        rows((512,), (15,), (49,), 735),
     ),
     "batch norm of the longest fold": (
-        *((8, 64, 15, 17), (16320, 255, 17, 1), (0, 2, 3), (1,)),
-        cols((), (8,), (64, 255), 2040, fold=255, run_param=True),
+        *((16, 64, 5, 19), (6080, 95, 19, 1), (0, 2, 3), (1,)),
+        cols((), (16,), (64, 95), 1520, fold=95, run_param=True),
     ),
     "batch norm of maps too long to fold": (
-        *((8, 64, 16, 16), (16384, 256, 16, 1), (0, 2, 3), (1,)),
-        rows((64,), (8,), (256,), 2048),
+        *((16, 64, 8, 12), (6144, 96, 12, 1), (0, 2, 3), (1,)),
+        rows((64,), (16,), (96,), 1536),
     ),
     "batch norm (N, C, L)": (
         *((32, 10, 3), (30, 3, 1), (0, 2), (1,)),
@@ -278,12 +278,12 @@ TABLE = {
         cols((2, 4), (3, 5), (6,), 15, even=False),
     ),
     "R K R K R, folded": (
-        *((2, 3, 4, 5, 6), (360, 120, 30, 6, 1), (0, 2, 4), ()),
-        cols((3,), (2, 4), (5, 6), 48, fold=6, even=False),
+        *((4, 3, 4, 5, 6), (360, 120, 30, 6, 1), (0, 2, 4), ()),
+        cols((3,), (4, 4), (5, 6), 96, fold=6, even=False),
     ),
     "R K R K R, too few rows to fold": (
-        *((2, 3, 3, 5, 6), (270, 90, 30, 6, 1), (0, 2, 4), ()),
-        rows((3, 5), (2, 3), (6,), 36, even=False),
+        *((3, 3, 5, 5, 6), (450, 150, 30, 6, 1), (0, 2, 4), ()),
+        rows((3, 5), (3, 5), (6,), 90, even=False),
     ),
     "parameters of a reduced axis outside the run": (
         *((4, 3, 300), (900, 300, 1), (0, 2), (0,)),

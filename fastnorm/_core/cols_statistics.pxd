@@ -27,8 +27,6 @@ cdef size_t scratch_bytes(size_t width) noexcept nogil
 cdef tile_t tile_at(char *scratch, size_t width) noexcept nogil
 cdef void piece_moments(const fn_call *c, const char *x, size_t row0, size_t rows, size_t j,
                         size_t width, tile_t *t) noexcept nogil
-cdef void merge_piece(size_t before, size_t rows, size_t width, const double *mean,
-                      const double *m2, tile_t *t) noexcept nogil
 cdef int kept_dims(const fn_plan *p) noexcept nogil
 cdef void put_statistics(const fn_call *c, const Py_ssize_t *outer, size_t j, size_t width,
                          const tile_t *t) noexcept nogil

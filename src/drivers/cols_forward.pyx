@@ -13,10 +13,10 @@ from fastnorm._core.call cimport (
     FN_GATHER, fn_call, fn_gather, fn_real_at, fn_run_buffer, fn_scatter,
 )
 from fastnorm._core.cols_statistics cimport (
-    centre_columns, merge_piece, piece_moments, put_statistics, read_columns,
+    centre_columns, piece_moments, put_statistics, read_columns,
     scratch_bytes, tile_at, tile_t,
 )
-from fastnorm._core.columns cimport fn_cut_cols, fn_grid
+from fastnorm._core.columns cimport fn_columns_merge, fn_cut_cols, fn_grid
 from fastnorm._core.dispatch cimport fn_centre, fn_memory, fn_param
 from fastnorm._core.plan cimport (
     FN_B, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
@@ -122,17 +122,21 @@ cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef const fn_call *c = t.call
     cdef size_t n = <size_t>task * t.per_task, stop = min(n + t.per_task, t.tiles)
     cdef size_t j, width, piece
-    cdef tile_t tile = tile_at(t.scratch + <size_t>task * t.scratch_size, t.grid.width)
+    cdef tile_t tile = tile_at(t.scratch + <size_t>task * t.scratch_size, t.grid.width), first
     cdef fn_walk outer
     while n < stop:
         columns_of(t, n, &j, &width)
         fn_walk_start(&outer, c.plan.dims, c.plan.nouter, n / t.grid.tiles)
         if not c.given:
-            for piece in range(t.grid.pieces):
+            first = tile  # the first piece becomes the total
+            first.piece_mean = tile.mean
+            first.piece_m2 = tile.m2
+            piece_moments(c, c.at[FN_X] + outer.off[FN_X], 0, rows_of(t, 0), j, width, &first)
+            for piece in range(1, t.grid.pieces):
                 piece_moments(c, c.at[FN_X] + outer.off[FN_X], piece * t.grid.rows,
                               rows_of(t, piece), j, width, &tile)
-                merge_piece(piece * t.grid.rows, rows_of(t, piece), width, tile.piece_mean,
-                            tile.piece_m2, &tile)
+                fn_columns_merge(width, <double>(piece * t.grid.rows), <double>rows_of(t, piece),
+                                 tile.mean, tile.m2, tile.piece_mean, tile.piece_m2)
             put_statistics(c, outer.off, j, width, &tile)
         if c.at[FN_Y] != NULL:
             apply(t, outer.off, j, width, 0, c.plan.segs, &tile)
@@ -175,7 +179,8 @@ cdef void merge_task(void *context, Py_ssize_t task) noexcept nogil:
     tile.m2 = part + wide
     for piece in range(1, t.grid.pieces):
         part += 2 * wide
-        merge_piece(piece * t.grid.rows, rows_of(t, piece), width, part, part + wide, &tile)
+        fn_columns_merge(width, <double>(piece * t.grid.rows), <double>rows_of(t, piece),
+                         tile.mean, tile.m2, part, part + wide)
     put_statistics(c, outer.off, j, width, &tile)
 
 

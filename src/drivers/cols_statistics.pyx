@@ -12,7 +12,7 @@ from fastnorm._core.call cimport (
     FN_GATHER, fn_block_buffer, fn_call, fn_from_sums, fn_gather, fn_moment, fn_real_at, fn_rstd,
 )
 from fastnorm._core.columns cimport (
-    fn_columns_fill, fn_columns_from_sums, fn_columns_merge, fn_fold,
+    fn_columns_fill, fn_columns_from_sums, fn_fold,
 )
 from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_moments_cols_t
 from fastnorm._core.plan cimport (
@@ -169,18 +169,6 @@ cdef void piece_moments(const fn_call *c, const char *x, size_t row0, size_t row
                                  t.piece_mean, t.piece_m2, t.again)
     if which:
         again(c, x, row0, rows, j, width, which, t)
-
-
-cdef void merge_piece(size_t before, size_t rows, size_t width, const double *mean,
-                      const double *m2, tile_t *t) noexcept nogil:
-    """Fold one piece of `rows` rows into t.mean, t.m2, which hold `before` rows."""
-    cdef size_t q
-    if before == 0:
-        for q in range(width):
-            t.mean[q] = mean[q]
-            t.m2[q] = m2[q]
-        return
-    fn_columns_merge(width, <double>before, <double>rows, t.mean, t.m2, mean, m2)
 
 
 cdef int kept_dims(const fn_plan *p) noexcept nogil:

@@ -9,16 +9,16 @@ x, reduced axes marked *       example                                   layout
 =============================  ========================================  =======
 K R*                           layer norm; instance, group norm (NCHW)   rows
 R* K R*                        batch norm (NCHW)                         rows
-R* K R*, short last run        batch norm of 7x7 maps                    cols, fold = 49
+R* K R*, last run below 96     batch norm of 7x7 maps                    cols, fold = 49
 R* K                           batch norm (channels last)                cols
 K R* K                         instance norm (channels last), axis=1     cols
-K R* K R*, short last run      group norm (channels last)                cols, fold = C/G
+K R* K R*, last run below 96   group norm (channels last)                cols, fold = C/G
 =============================  ========================================  =======
 """
 
 cdef enum:
-    SHORT_RUN = 256  # an innermost reduced run below this is folded into columns ...
-    FOLD_ROWS = 8    # ... when at least so many rows share the columns
+    SHORT_RUN = 96   # an innermost reduced run below this is folded into columns ...
+    FOLD_ROWS = 16   # ... when at least so many rows share the columns
     SHORT_PARAM = 32 # parameter runs below this are read as vectors
 
 
@@ -216,7 +216,7 @@ def describe(shape, strides, axes, param_axes=()):
     make(&plan, ndim, item)
     ends = (0, plan.nouter, plan.nouter + plan.nred, plan.nouter + plan.nred + plan.nrun)
     out = {"layout": "rows" if plan.layout == FN_ROWS else "cols"}
-    for part, start, stop in zip(PARTS, ends[:-1], ends[1:], strict=True):
+    for part, start, stop in zip(PARTS, ends[:3], ends[1:], strict=True):
         out[part] = tuple(plan.dims[i].len for i in range(start, stop))
     out.update(
         split=plan.split, fold=plan.fold, count=plan.count, direct=bool(plan.direct[FN_X]),
