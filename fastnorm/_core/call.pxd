@@ -45,6 +45,7 @@ cdef extern from "fn_numerics.h" nogil:
     ctypedef struct fn_moment:
         double count
         double mean
+        double low
         double m2
 
     double fn_lane_sum(const double *lanes)

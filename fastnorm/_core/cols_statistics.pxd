@@ -9,9 +9,11 @@ ctypedef struct tile_t:
     double *s1
     double *s2
     double *mean
+    double *low
     double *m2
     double *shift
     double *piece_mean
+    double *piece_low
     double *piece_m2
     char *hi
     char *lo

@@ -13,10 +13,12 @@ cdef extern from "fn_columns.h" nogil:
 
     fn_grid fn_cut_cols(const fn_plan *p)
     int fn_columns_from_sums(size_t width, double n, const double *shift, const double *s1,
-                             const double *s2, bint raw, bint single, double *mean, double *m2,
-                             unsigned char *again)
-    void fn_columns_merge(size_t width, double na, double nb, double *mean, double *m2,
-                          const double *mean_b, const double *m2_b)
-    fn_moment fn_fold(size_t fold, double n, const double *mean, const double *m2)
+                             const double *s2, bint raw, bint single, double *mean, double *low,
+                             double *m2, unsigned char *again)
+    void fn_columns_merge(size_t width, double na, double nb, double *mean, double *low,
+                          double *m2, const double *mean_b, const double *low_b,
+                          const double *m2_b)
+    fn_moment fn_fold(size_t fold, double n, const double *mean, const double *low,
+                      const double *m2)
     void fn_columns_fill(size_t n, double value, double *out)
     void fn_columns_add(size_t n, const double *source, double *to)

@@ -35,7 +35,7 @@ ctypedef struct job:
     char *scratch          # of every task
     size_t scratch_size
     size_t piece_tasks     # over pieces: tasks of the first region
-    double *parts          # over pieces: means and M2s of every piece of every tile
+    double *parts          # over pieces: means, lows and M2s of every piece of every tile
 
 
 cdef void apply(const job *t, const Py_ssize_t *outer, size_t j, size_t width, size_t row0,
@@ -130,13 +130,15 @@ cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
         if not c.given:
             first = tile  # the first piece becomes the total
             first.piece_mean = tile.mean
+            first.piece_low = tile.low
             first.piece_m2 = tile.m2
             piece_moments(c, c.at[FN_X] + outer.off[FN_X], 0, rows_of(t, 0), j, width, &first)
             for piece in range(1, t.grid.pieces):
                 piece_moments(c, c.at[FN_X] + outer.off[FN_X], piece * t.grid.rows,
                               rows_of(t, piece), j, width, &tile)
                 fn_columns_merge(width, <double>(piece * t.grid.rows), <double>rows_of(t, piece),
-                                 tile.mean, tile.m2, tile.piece_mean, tile.piece_m2)
+                                 tile.mean, tile.low, tile.m2, tile.piece_mean, tile.piece_low,
+                                 tile.piece_m2)
             put_statistics(c, outer.off, j, width, &tile)
         if c.at[FN_Y] != NULL:
             apply(t, outer.off, j, width, 0, c.plan.segs, &tile)
@@ -158,8 +160,9 @@ cdef void pieces_task(void *context, Py_ssize_t task) noexcept nogil:
         columns_of(t, n / t.grid.pieces, &j, &width)
         row = n % t.grid.pieces
         fn_walk_start(&outer, c.plan.dims, c.plan.nouter, n / t.grid.pieces / t.grid.tiles)
-        tile.piece_mean = t.parts + 2 * n * wide
-        tile.piece_m2 = tile.piece_mean + wide
+        tile.piece_mean = t.parts + 3 * n * wide
+        tile.piece_low = tile.piece_mean + wide
+        tile.piece_m2 = tile.piece_low + wide
         piece_moments(c, c.at[FN_X] + outer.off[FN_X], row * t.grid.rows, rows_of(t, row), j,
                       width, &tile)
         n += 1
@@ -170,17 +173,18 @@ cdef void merge_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef job *t = <job *>context
     cdef const fn_call *c = t.call
     cdef size_t wide = t.grid.width, piece, j, width
-    cdef double *part = t.parts + 2 * <size_t>task * t.grid.pieces * wide
+    cdef double *part = t.parts + 3 * <size_t>task * t.grid.pieces * wide
     cdef tile_t tile
     cdef fn_walk outer
     columns_of(t, <size_t>task, &j, &width)
     fn_walk_start(&outer, c.plan.dims, c.plan.nouter, <size_t>task / t.grid.tiles)
     tile.mean = part  # the first piece becomes the total
-    tile.m2 = part + wide
+    tile.low = part + wide
+    tile.m2 = part + 2 * wide
     for piece in range(1, t.grid.pieces):
-        part += 2 * wide
+        part += 3 * wide
         fn_columns_merge(width, <double>(piece * t.grid.rows), <double>rows_of(t, piece),
-                         tile.mean, tile.m2, part, part + wide)
+                         tile.mean, tile.low, tile.m2, part, part + wide, part + 2 * wide)
     put_statistics(c, outer.off, j, width, &tile)
 
 
@@ -225,7 +229,7 @@ cdef int forward(fn_call *c) noexcept nogil:
         t.row_tasks = min(p.segs, (threads * TASKS_PER_THREAD + t.tiles - 1) / t.tiles)
         tasks = max(t.piece_tasks, t.tiles * t.row_tasks)
         if not c.given:
-            t.parts = <double *>malloc(2 * pieces * t.grid.width * sizeof(double))
+            t.parts = <double *>malloc(3 * pieces * t.grid.width * sizeof(double))
     t.scratch = <char *>malloc(t.scratch_size * tasks)
     if t.scratch == NULL or (over_pieces and not c.given and t.parts == NULL):
         free(t.scratch)

@@ -24,8 +24,8 @@ cdef enum:
 
 
 cdef size_t scratch_bytes(size_t width) noexcept nogil:
-    """14 vectors of double and one of bytes; aligned to a line."""
-    return (width * (14 * sizeof(double) + 1) + 63) / 64 * 64
+    """16 vectors of double and one of bytes; aligned to a line."""
+    return (width * (16 * sizeof(double) + 1) + 63) / 64 * 64
 
 
 cdef tile_t tile_at(char *scratch, size_t width) noexcept nogil:
@@ -46,7 +46,9 @@ cdef tile_t tile_at(char *scratch, size_t width) noexcept nogil:
     t.b = <char *>(d + 11 * width)
     t.c0 = <char *>(d + 12 * width)
     t.c1 = <char *>(d + 13 * width)
-    t.again = <unsigned char *>(d + 14 * width)
+    t.low = d + 14 * width
+    t.piece_low = d + 15 * width
+    t.again = <unsigned char *>(d + 16 * width)
     return t
 
 
@@ -132,6 +134,7 @@ cdef void again(const fn_call *c, const char *x, size_t row0, size_t rows, size_
             if t.again[q] == 1:
                 m = fn_from_sums(n, t.shift[q], t.s1[q], t.s2[q])
                 t.piece_mean[q] = m.mean
+                t.piece_low[q] = m.low
                 t.piece_m2[q] = m.m2
                 if not (isfinite(t.s1[q]) and isfinite(t.s2[q])):
                     t.again[q] = 2
@@ -149,12 +152,13 @@ cdef void again(const fn_call *c, const char *x, size_t row0, size_t rows, size_
                  sizeof(double), t.s1, t.s2)
         for q in range(width):
             if t.again[q] == 2:
-                m = fn_moment(n, 0, t.s2[q])
+                m = fn_moment(n, 0, 0, t.s2[q])
                 if not c.raw:
                     m = fn_from_sums(n, t.shift[q], t.s1[q], t.s2[q])
                     if not isfinite(t.shift[q]):
-                        m = fn_moment(n, t.shift[q], NAN)
+                        m = fn_moment(n, t.shift[q], 0, NAN)
                 t.piece_mean[q] = m.mean
+                t.piece_low[q] = m.low
                 t.piece_m2[q] = m.m2
 
 
@@ -166,7 +170,7 @@ cdef void piece_moments(const fn_call *c, const char *x, size_t row0, size_t row
     clear(t, width)
     sums(c, x, row0, 1, rows, j, width, c.kernels.moments_cols, t.hi, c.kernels.real, t.s1, t.s2)
     which = fn_columns_from_sums(width, <double>rows, t.shift, t.s1, t.s2, c.raw, c.single,
-                                 t.piece_mean, t.piece_m2, t.again)
+                                 t.piece_mean, t.piece_low, t.piece_m2, t.again)
     if which:
         again(c, x, row0, rows, j, width, which, t)
 
@@ -189,9 +193,9 @@ cdef void put_statistics(const fn_call *c, const Py_ssize_t *outer, size_t j, si
     fn_walk_start(&w, p.dims + p.nouter + p.nred, kept_dims(p), j / p.fold)
     q = 0
     while q < width:
-        m = fn_fold(p.fold, <double>p.segs, t.mean + q, t.m2 + q)
+        m = fn_fold(p.fold, <double>p.segs, t.mean + q, t.low + q, t.m2 + q)
         if not c.raw:
-            (<double *>(c.at[FN_S] + outer[FN_S] + w.off[FN_S]))[0] = m.mean
+            (<double *>(c.at[FN_S] + outer[FN_S] + w.off[FN_S]))[0] = m.mean + m.low
         (<double *>(c.var + outer[FN_S] + w.off[FN_S]))[0] = m.m2 / m.count
         fn_walk_next(&w)
         q += p.fold

@@ -48,7 +48,7 @@ fn_cut_cols(const fn_plan *p)
  * (again[j]: 1 about a better shift, 2 in double). */
 static inline int
 fn_columns_from_sums(size_t width, double n, const double *shift, const double *s1,
-                     const double *s2, int raw, int single, double *mean, double *m2,
+                     const double *s2, int raw, int single, double *mean, double *low, double *m2,
                      unsigned char *again)
 {
     const double share = 1 / n, centred = raw ? 0 : 1, tiny = single ? n * 0x1p-100 : 0;
@@ -56,7 +56,7 @@ fn_columns_from_sums(size_t width, double n, const double *shift, const double *
     int64_t suspect = 0;
     for (size_t j = 0; j < width; j++) {
         const double d = s1[j] * share * centred, drift = s1[j] * d, left = s2[j] - drift;
-        mean[j] = shift[j] + d;
+        fn_two_sum(shift[j], d, &mean[j], &low[j]);
         m2[j] = left > 0 ? left : 0;
         suspect |= -(int64_t)!(s2[j] <= largest) | -(int64_t)!(fabs(s1[j]) <= largest) |
                    -(int64_t)(s2[j] < tiny) | -(int64_t)(drift > 2.25 * left);
@@ -66,7 +66,7 @@ fn_columns_from_sums(size_t width, double n, const double *shift, const double *
     }
     int any = 0;
     for (size_t j = 0; j < width; j++) {
-        const fn_moment m = {n, mean[j], m2[j]};
+        const fn_moment m = {n, mean[j], low[j], m2[j]};
         const int out = fn_out_of_range(n, shift[j], s1[j], s2[j], single);
         again[j] = (unsigned char)(out ? 2 : !raw && fn_poor_shift(m, s1[j]));
         any |= again[j];
@@ -76,30 +76,33 @@ fn_columns_from_sums(size_t width, double n, const double *shift, const double *
 
 /* Fold piece b into a, column by column (fn_merge for equal counts). */
 static inline void
-fn_columns_merge(size_t width, double na, double nb, double *mean, double *m2, const double *mean_b,
-                 const double *m2_b)
+fn_columns_merge(size_t width, double na, double nb, double *mean, double *low, double *m2,
+                 const double *mean_b, const double *low_b, const double *m2_b)
 {
     const double share = nb / (na + nb), cross = na * share;
     for (size_t j = 0; j < width; j++) {
-        const double d = mean_b[j] - mean[j];
-        mean[j] += d * share;
+        const double d = (mean_b[j] - mean[j]) + (low_b[j] - low[j]);
+        double rest;
+        fn_two_sum(mean[j], d * share, &mean[j], &rest);
+        low[j] += rest;
         m2[j] += m2_b[j] + d * d * cross;
     }
 }
 
 /* Fold neighbouring columns of n values each into one statistic. */
 static inline fn_moment
-fn_fold(size_t fold, double n, const double *mean, const double *m2)
+fn_fold(size_t fold, double n, const double *mean, const double *low, const double *m2)
 {
-    fn_moment m = {(double)fold * n, mean[0], m2[0]};
+    fn_moment m = {(double)fold * n, mean[0], low[0], m2[0]};
     if (fold > 1) {
         double sum = 0, between = 0, within = 0;
         for (size_t f = 0; f < fold; f++) {
-            sum += mean[f] - mean[0];
+            sum += (mean[f] - mean[0]) + (low[f] - low[0]);
         }
-        m.mean = mean[0] + sum / (double)fold;
+        fn_two_sum(mean[0], sum / (double)fold, &m.mean, &m.low);
+        m.low += low[0];
         for (size_t f = 0; f < fold; f++) {
-            const double d = mean[f] - m.mean;
+            const double d = (mean[f] - m.mean) + (low[f] - m.low);
             between += d * d;
             within += m2[f];
         }

@@ -9,9 +9,20 @@
 
 #include <math.h>
 
+/* The mean is mean + low, unevaluated: where |mean| >> std, differences of rounded means would cost
+ * the variance of float64 data its last digits. */
 typedef struct {
-    double count, mean, m2;
+    double count, mean, low, m2;
 } fn_moment;
+
+/* *sum + *low = a + b exactly (Knuth's two-sum). */
+static inline void
+fn_two_sum(double a, double b, double *sum, double *low)
+{
+    const double s = a + b, t = s - a;
+    *sum = s;
+    *low = (a - (s - t)) + (b - t);
+}
 
 /* The lanes of a rows sum, halves added pairwise: one order for all ISAs. */
 static inline double
@@ -32,7 +43,9 @@ static inline fn_moment
 fn_from_sums(double n, double shift, double s1, double s2)
 {
     const double d = s1 / n, m2 = s2 - s1 * d;
-    return (fn_moment){n, shift + d, m2 > 0 || m2 != m2 ? m2 : 0};
+    fn_moment m = {n, 0, 0, m2 > 0 || m2 != m2 ? m2 : 0};
+    fn_two_sum(shift, d, &m.mean, &m.low);
+    return m;
 }
 
 /* In float32, squares above 2^128 overflow and below about 2^-126 vanish; a sum of zero is believed
@@ -62,8 +75,10 @@ fn_merge(fn_moment *a, fn_moment b)
         *a = b;
         return;
     }
-    const double n = a->count + b.count, d = b.mean - a->mean;
-    a->mean += d * (b.count / n);
+    const double n = a->count + b.count, d = (b.mean - a->mean) + (b.low - a->low);
+    double low;
+    fn_two_sum(a->mean, d * (b.count / n), &a->mean, &low);
+    a->low += low;
     a->m2 += b.m2 + d * d * (a->count * (b.count / n));
     a->count = n;
 }

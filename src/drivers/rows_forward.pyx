@@ -104,7 +104,7 @@ cdef fn_moment piece_moments(const job *t, const char *x, size_t piece) noexcept
         s1 = sums(c, x, &span, 0, c.kernels.moments_rows, &s2)
         if fn_out_of_range(n, 0, s1, s2, c.single):
             sums(c, x, &span, 0, c.kernels.moments_rows_wide, &s2)
-        return fn_moment(n, 0, s2)
+        return fn_moment(n, 0, 0, s2)
     shift = sample(c, x, &span)
     s1 = sums(c, x, &span, shift, c.kernels.moments_rows, &s2)
     m = fn_from_sums(n, shift, s1, s2)
@@ -118,14 +118,14 @@ cdef fn_moment piece_moments(const job *t, const char *x, size_t piece) noexcept
             return m
     shift = sums(c, x, &span, 0, c.kernels.moments_rows_wide, &s2) / n
     if not isfinite(shift):
-        return fn_moment(n, shift, NAN)
+        return fn_moment(n, shift, 0, NAN)
     s1 = sums(c, x, &span, shift, c.kernels.moments_rows_wide, &s2)
     return fn_from_sums(n, shift, s1, s2)
 
 
 cdef void put_statistics(const fn_call *c, Py_ssize_t at, const fn_moment *m) noexcept nogil:
     if not c.raw:
-        (<double *>(c.at[FN_S] + at))[0] = m.mean
+        (<double *>(c.at[FN_S] + at))[0] = m.mean + m.low
     (<double *>(c.var + at))[0] = m.m2 / m.count
 
 
@@ -209,7 +209,7 @@ cdef void group_task(void *context, Py_ssize_t task) noexcept nogil:
     while g < stop:
         fn_walk_next(&following)
         if not c.given:
-            m = fn_moment(0, 0, 0)
+            m = fn_moment(0, 0, 0, 0)
             for piece in range(t.cut.count):
                 fn_merge(&m, piece_moments(t, c.at[FN_X] + at.off[FN_X], piece))
             put_statistics(c, at.off[FN_S], &m)
@@ -261,7 +261,7 @@ cdef int over_pieces(job *t) noexcept nogil:
         parallel_for(<Py_ssize_t>(p.groups * t.cut.count), moments_task, t, c.threads)
         fn_walk_start(&at, p.dims, p.nouter, 0)
         for g in range(p.groups):
-            m = fn_moment(0, 0, 0)
+            m = fn_moment(0, 0, 0, 0)
             for piece in range(t.cut.count):
                 fn_merge(&m, t.parts[g * t.cut.count + piece])
             put_statistics(c, at.off[FN_S], &m)
