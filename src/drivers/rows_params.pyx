@@ -25,7 +25,7 @@ from fastnorm._core.rows_gradient cimport (
 from fastnorm._core.threads cimport parallel_for
 
 cdef enum:
-    BLOCK_VALUES = 65536  # values of a block of rows: x and dy of two blocks fit L2
+    BLOCK_VALUES = 131072  # values of a block of rows: x and dy fit L2
     CHUNKS = 64            # partial gradients at most
     WIDE_TILE = 4096       # columns of a task where rows are few
 

@@ -19,7 +19,7 @@ cdef extern from "fn_omp.h" nogil:
     int fn_set_local_threads(int n)
 
 cdef enum:
-    GRAIN = 32768  # values of work that pay for one more thread
+    GRAIN = 65536  # values of work that pay for one more thread: some 20 us
 
 cdef int setting = 0        # process-wide
 cdef int initial = 1        # what OpenMP said at import; a change of it is somebody's limit
