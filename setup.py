@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The build: Cython modules, and the C kernels once per ISA tier.
 
-Every rung of src/kernels/isa is compiled with its own flags into an object of its own and linked into
-fastnorm._core.dispatch, which holds the tables. Environment variables:
+Every rung of src/kernels/isa is compiled with its own flags into an object of its own and linked
+into fastnorm._core.dispatch, which holds the tables. Environment variables:
 
 FASTNORM_NO_OPENMP=1   build without OpenMP; everything then works on one thread.
 FASTNORM_DEBUG=1       assertions, debug symbols, no optimization.
@@ -14,6 +14,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
@@ -110,9 +111,11 @@ class BuildTiers(build_ext):
         super().build_extensions()
 
     def compile_tier(self, tier):
-        """Objects of one rung, in a folder of their own; compiled again only when a source changed."""
-        source = f"src/kernels/isa/{tier}.c"
-        folder = os.path.join(self.build_temp, f"isa-{tier}")
+        """Objects of one rung, in a folder of their own; compiled when a source changed."""
+        source, flags = f"src/kernels/isa/{tier}.c", [*CFLAGS, *TIERS[tier]]
+        # Not below build_temp: pip makes a new one for every build, and the kernels are most of it.
+        key = zlib.crc32(repr((self.compiler.compiler_so, flags)).encode())
+        folder = f"build/kernels/{tier}-{key:08x}"
         objects = self.compiler.object_filenames([source], output_dir=folder)
         if not self.force and not newer_group([*KERNELS, "setup.py"], objects[0]):
             return objects
@@ -120,7 +123,7 @@ class BuildTiers(build_ext):
             [source],
             output_dir=folder,
             include_dirs=INCLUDE,
-            extra_postargs=[*CFLAGS, *TIERS[tier]],
+            extra_postargs=flags,
         )
 
 

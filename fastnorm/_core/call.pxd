@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the drivers share: a call, its cut into pieces, its numerics (the headers in src/drivers)."""
+"""What the drivers share: a call, its cut into pieces, its numerics (headers in src/drivers)."""
 
 from fastnorm._core.dispatch cimport fn_kernels
 from fastnorm._core.plan cimport fn_dim, fn_plan

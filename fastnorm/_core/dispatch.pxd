@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""C-level declarations of the kernel table (src/include/fn_kernels.h, src/dispatch/dispatch.pyx)."""
+"""C-level declarations of the kernel table (src/include/fn_kernels.h, src/dispatch)."""
 
 cdef extern from "fn_kernels.h" nogil:
     ctypedef struct fn_centre:

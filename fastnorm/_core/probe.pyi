@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-from typing import Any
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+Array: TypeAlias = NDArray[Any]
 
 class Probe:
     real: type

@@ -12,6 +12,7 @@ cdef extern from "fn_machine.h" nogil:
     size_t fn_l2_bytes()
     size_t fn_llc_bytes()
 
+
 cdef const fn_table *chosen = NULL
 cdef size_t l2 = fn_l2_bytes()
 cdef size_t stream_threshold = 0
@@ -49,7 +50,8 @@ def _choose(wanted):
     names = available()
     if wanted and wanted not in built():
         raise ImportError(
-            f"FASTNORM_ISA={wanted!r} is not an ISA tier of this build; use one of {', '.join(built())}"
+            f"FASTNORM_ISA={wanted!r} is not an ISA tier of this build; "
+            f"use one of {', '.join(built())}"
         )
     if wanted and wanted not in names:
         raise ImportError(
@@ -64,7 +66,7 @@ def isa():
 
 
 def caches():
-    """Bytes of L2 and of the last-level cache, and the output size from which stores are streamed."""
+    """Bytes of L2 and of the last level, and the output size from which stores are streamed."""
     return {"l2": l2, "llc": fn_llc_bytes(), "stream_threshold": stream_threshold}
 
 
@@ -73,8 +75,8 @@ def _read_environment():
     _choose(os.environ.get("FASTNORM_ISA", ""))
     text = os.environ.get("FASTNORM_STREAM_THRESHOLD", "")
     if not text:
-        # What a next reader would not find in its own L2. The last level is common to all cores, and
-        # on servers to all tenants: measured, keeping outputs there does not pay (DECISIONS.md).
+        # What a next reader would not find in its own L2. The last level is common to all cores,
+        # and on servers to all tenants: keeping outputs there did not pay (DECISIONS.md).
         stream_threshold = 2 * l2
     elif text.isdecimal():
         stream_threshold = int(text)

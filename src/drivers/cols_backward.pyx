@@ -2,8 +2,8 @@
 """Backward, cols layout: which task computes what.
 
 over tiles    each task takes tiles of columns: both sums down all rows, then dx of the tile.
-over pieces   fewer tiles than threads: pieces of rows of every tile are summed in parallel, added up
-              in order, then dx is formed in parallel.
+over pieces   fewer tiles than threads: pieces of rows of every tile are summed in parallel,
+              added up in order, then dx is formed in parallel.
 
 The gradients of the parameters are added up at the end, in order, from what the tiles left.
 """
@@ -92,7 +92,7 @@ cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
     what the parameters need."""
     cdef job *t = <job *>context
     cdef const fn_call *c = t.call
-    cdef size_t n = <size_t>task / t.row_tasks, part = <size_t>task % t.row_tasks, j, width, piece
+    cdef size_t n = <size_t>task / t.row_tasks, part = <size_t>task % t.row_tasks, j, width, _piece
     cdef size_t wide = t.grid.width
     cdef const double *sums = t.parts + 2 * n * t.grid.pieces * wide
     cdef tile_t tile = tile_at(t.scratch + <size_t>task * t.scratch_size, wide)
@@ -102,7 +102,7 @@ cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
     centre_columns(c, outer.off, j, width, False, &tile)
     memset(tile.s1, 0, width * sizeof(double))
     memset(tile.s2, 0, width * sizeof(double))
-    for piece in range(t.grid.pieces):
+    for _piece in range(t.grid.pieces):
         fn_columns_add(width, sums, tile.s1)
         fn_columns_add(width, sums + wide, tile.s2)
         sums += 2 * wide
@@ -125,14 +125,14 @@ cdef void column_totals(const job *t) noexcept nogil:
     """Parameters per column: add up the groups' sums, outer index after outer index."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
-    cdef size_t g, q, groups = p.n / t.share
+    cdef size_t _g, _q, groups = p.n / t.share
     cdef int ndims = p.nrun if t.share == 1 else kept_dims(p)
     cdef const double *sums = t.column_sums
     cdef fn_walk outer, run
     fn_walk_start(&outer, p.dims, p.nouter, 0)
-    for g in range(p.groups):
+    for _g in range(p.groups):
         fn_walk_start(&run, p.dims + p.nouter + p.nred, ndims, 0)
-        for q in range(groups):
+        for _q in range(groups):
             add_to(c, outer.off[FN_DP] + run.off[FN_DP], sums)
             sums += 2
             fn_walk_next(&run)
@@ -143,13 +143,13 @@ cdef void row_totals(const job *t) noexcept nogil:
     """Parameters per row: add up the tiles' sums in order."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
-    cdef size_t n, row
+    cdef size_t n, _row
     cdef const double *sums = t.row_sums
     cdef fn_walk outer, red
     for n in range(t.tiles):
         fn_walk_start(&outer, p.dims, p.nouter, n / t.grid.tiles)
         fn_walk_start(&red, p.dims + p.nouter, p.nred, 0)
-        for row in range(p.segs):
+        for _row in range(p.segs):
             add_to(c, outer.off[FN_DP] + red.off[FN_DP], sums)
             sums += 2
             fn_walk_next(&red)

@@ -3,8 +3,8 @@
 
 over tiles    each task takes a tile of columns: all its rows' statistics, then its output, which is
               one read of memory where the tile's rows fit L2.
-over pieces   fewer tiles than threads: pieces of rows of every tile are summed in parallel, merged in
-              order, then normalized in parallel.
+over pieces   fewer tiles than threads: pieces of rows of every tile are summed in parallel,
+              merged in order, then normalized in parallel.
 """
 
 from libc.stdlib cimport free, malloc
@@ -45,7 +45,7 @@ cdef void apply(const job *t, const Py_ssize_t *outer, size_t j, size_t width, s
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *red = p.dims + p.nouter
     cdef const fn_dim *run = red + p.nred
-    cdef size_t item = c.kernels.item, real = c.kernels.real, row, at, take
+    cdef size_t item = c.kernels.item, real = c.kernels.real, _row, at, take
     cdef bint weighted = c.at[FN_W] != NULL, biased = c.at[FN_B] != NULL
     cdef bint by_row = p.red_param, even = p.even and p.direct[FN_X] and p.direct[FN_Y]
     cdef fn_run_buffer xs
@@ -72,7 +72,7 @@ cdef void apply(const job *t, const Py_ssize_t *outer, size_t j, size_t width, s
                          <Py_ssize_t>at, row1 - row0, width, &centre, &param, &memory)
         return
     fn_walk_start(&walk, red, p.nred, row0)
-    for row in range(row0, row1):
+    for _row in range(row0, row1):
         at = 0
         while at < width:
             take = width - at if even and not p.run_param else min(<size_t>FN_GATHER, width - at)

@@ -4,8 +4,8 @@
 Parameters are of one of three kinds:
 
 per column  (channels last): the sums of dy serve both, the weight is applied to them afterwards.
-per row     (layer norm of axis=1): the weight multiplies dy in the column sums; dweight and dbias are
-            sums along the rows of a tile.
+per row     (layer norm of axis=1): the weight multiplies dy in the column sums; dweight and dbias
+            are sums along the rows of a tile.
 both        a parameter over reduced and kept axes at once: row by row.
 """
 
@@ -16,7 +16,9 @@ from fastnorm._core.call cimport (
     fn_scatter, fn_scatter_add,
 )
 from fastnorm._core.cols_statistics cimport read_columns, tile_t
-from fastnorm._core.dispatch cimport FN_COL_BLOCK, FN_ROW_BLOCK, fn_centre, fn_means, fn_memory, fn_param
+from fastnorm._core.dispatch cimport (
+    FN_COL_BLOCK, FN_ROW_BLOCK, fn_centre, fn_means, fn_memory, fn_param,
+)
 from fastnorm._core.plan cimport (
     FN_DP, FN_DY, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
@@ -78,8 +80,8 @@ cdef void block_sums(const job *t, const Py_ssize_t *outer, size_t row0, size_t 
             for i in range(block):
                 fn_gather(xs + i * FN_GATHER * item, x + walk.off[FN_X], run, p.nrun, FN_X, j + at,
                           take, item)
-                fn_gather(dys + i * FN_GATHER * item, dy + walk.off[FN_DY], run, p.nrun, FN_DY, j + at,
-                          take, item)
+                fn_gather(dys + i * FN_GATHER * item, dy + walk.off[FN_DY], run, p.nrun, FN_DY,
+                          j + at, take, item)
                 fn_walk_next(&walk)
             c.kernels.grad_sums_cols(
                 xs, FN_GATHER * item, dys, FN_GATHER * item, block, take, &centre,
@@ -136,12 +138,12 @@ cdef void finish_sums(const job *t, const Py_ssize_t *outer, size_t n, size_t j,
 
 cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t j, size_t width,
                         const tile_t *tile) noexcept nogil:
-    """Per row: sums of dy and dy * xh along a tile, for every row. Both: straight into the result."""
+    """Per row: sums of dy and dy * xh along a tile, for every row. Both: into the result."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *red = p.dims + p.nouter
     cdef const fn_dim *run = red + p.nred
-    cdef size_t item = c.kernels.item, real = c.kernels.real, row, at, take
+    cdef size_t item = c.kernels.item, real = c.kernels.real, _row, at, take
     cdef fn_run_buffer xs
     cdef fn_run_buffer dys
     cdef double s1[256]
@@ -155,7 +157,7 @@ cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t 
     if t.row_sums != NULL:
         out = t.row_sums + 2 * n * p.segs
     fn_walk_start(&walk, red, p.nred, 0)
-    for row in range(p.segs):
+    for _row in range(p.segs):
         memset(s1, 0, sizeof(s1))
         memset(s2, 0, sizeof(s2))
         x = c.at[FN_X] + outer[FN_X] + walk.off[FN_X]

@@ -16,7 +16,7 @@ from fastnorm._core.columns cimport (
 )
 from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_moments_cols_t
 from fastnorm._core.plan cimport (
-    FN_B, FN_S, FN_W, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_S, FN_W, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 
 cdef enum:
@@ -55,7 +55,7 @@ cdef tile_t tile_at(char *scratch, size_t width) noexcept nogil:
 cdef void sums(const fn_call *c, const char *x, size_t row0, size_t step, size_t rows, size_t j,
                size_t width, fn_moments_cols_t kernel, const char *shift, size_t shift_item,
                double *s1, double *s2) noexcept nogil:
-    """Sums of `rows` rows, every step-th from row0 on, of `width` columns from j on; added to s1, s2."""
+    """Sums of `rows` rows, every step-th from row0 on, of `width` columns, added to s1 and s2."""
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *red = p.dims + p.nouter
     cdef size_t item = c.kernels.item, start, block, at, take, i
@@ -64,8 +64,8 @@ cdef void sums(const fn_call *c, const char *x, size_t row0, size_t step, size_t
     cdef fn_walk w
     if p.even and p.direct[FN_X]:
         ld = red.stride[FN_X] if p.nred else 0
-        kernel(x + <Py_ssize_t>row0 * ld + <Py_ssize_t>(j * item), ld * <Py_ssize_t>step, rows, width,
-               shift, s1, s2)
+        kernel(x + <Py_ssize_t>row0 * ld + <Py_ssize_t>(j * item), ld * <Py_ssize_t>step, rows,
+               width, shift, s1, s2)
         return
     at = 0
     while at < width:
@@ -75,8 +75,8 @@ cdef void sums(const fn_call *c, const char *x, size_t row0, size_t step, size_t
         while start < rows:
             block = min(<size_t>FN_COL_BLOCK, rows - start)
             for i in range(block):
-                fn_gather(buffer + i * FN_GATHER * item, x + w.off[FN_X], red + p.nred, p.nrun, FN_X,
-                          j + at, take, item)
+                fn_gather(buffer + i * FN_GATHER * item, x + w.off[FN_X], red + p.nred, p.nrun,
+                          FN_X, j + at, take, item)
                 if step == 1:
                     fn_walk_next(&w)
                 else:
@@ -129,7 +129,8 @@ cdef void again(const fn_call *c, const char *x, size_t row0, size_t rows, size_
             t.shift[q] = t.piece_mean[q] if isfinite(t.piece_mean[q]) else 0
         round_shift(c, width, t)
         clear(t, width)
-        sums(c, x, row0, 1, rows, j, width, c.kernels.moments_cols, t.hi, c.kernels.real, t.s1, t.s2)
+        sums(c, x, row0, 1, rows, j, width, c.kernels.moments_cols, t.hi, c.kernels.real, t.s1,
+             t.s2)
         for q in range(width):
             if t.again[q] == 1:
                 m = fn_from_sums(n, t.shift[q], t.s1[q], t.s2[q])

@@ -13,9 +13,9 @@
 typedef struct {
     const fn_plan *plan;
     const fn_kernels *kernels;
-    char *at[FN_NOPS]; /* index 0 of every array; FN_S: the means, FN_DP: the weight's gradient */
-    char *var;         /* beside the means */
-    char *dbias;       /* beside the weight's gradient */
+    char *at[FN_NOPS];  /* index 0 of every array; FN_S: the means, FN_DP: the weight's gradient */
+    char *var;          /* beside the means */
+    char *dbias;        /* beside the weight's gradient */
     size_t dparam_size; /* values in either gradient */
     double eps;
     int raw;    /* no centring: var holds the mean square */

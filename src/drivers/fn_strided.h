@@ -40,8 +40,8 @@ fn_move(char *dst, ptrdiff_t to, const char *src, ptrdiff_t from, size_t n, size
 /* Values [start, start + n) of the flattened dims; `array` is where index 0 lies. scatter != 0 moves
  * from the buffer to the array. */
 static inline void
-fn_move_run(char *buffer, char *array, const fn_dim *dims, int ndims, int op, size_t start, size_t n,
-            size_t item, int scatter)
+fn_move_run(char *buffer, char *array, const fn_dim *dims, int ndims, int op, size_t start,
+            size_t n, size_t item, int scatter)
 {
     const fn_dim *inner = &dims[ndims - 1];
     const size_t len = (size_t)inner->len;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Forward, rows layout: the reduced run is contiguous (layer, RMS, instance, group, batch norm NCHW).
+"""Forward, rows layout: the reduced run is contiguous (layer, RMS, instance norm, batch norm NCHW).
 
 A group is the values of one statistic: `segs` runs of `n`. It is summed piece by piece, the pieces
 are merged in order, and then it is normalized while it still sits in cache.
@@ -51,11 +51,11 @@ cdef double sums(const fn_call *c, const char *x, const fn_span *span, double sh
     cdef double *s1 = lanes
     cdef double *s2 = lanes + FN_LANES_MAX
     cdef fn_run_buffer buffer
-    cdef size_t item = c.kernels.item, seg, j, take
+    cdef size_t item = c.kernels.item, _seg, j, take
     cdef fn_walk w
     memset(lanes, 0, sizeof(lanes))
     fn_walk_start(&w, p.dims + p.nouter, p.nred, span.seg0)
-    for seg in range(span.seg0, span.seg1):
+    for _seg in range(span.seg0, span.seg1):
         if p.whole:
             kernel(x + w.off[FN_X] + span.j0 * item, span.j1 - span.j0, shift, s1, s2)
         else:
@@ -131,12 +131,12 @@ cdef void put_statistics(const fn_call *c, Py_ssize_t at, const fn_moment *m) no
 
 cdef void apply(const job *t, const Py_ssize_t *group, size_t piece,
                 Py_ssize_t ahead) noexcept nogil:
-    """Normalize one piece of a group with the group's statistics; ahead: bytes to the next group."""
+    """Normalize one piece of a group by its statistics; ahead: bytes to the next group."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
     cdef fn_span span = fn_piece(&t.apply_cut, t.apply_segs, t.apply_n, piece)
-    cdef size_t item = c.kernels.item, real = c.kernels.real, seg, j, take
+    cdef size_t item = c.kernels.item, real = c.kernels.real, _seg, j, take
     cdef const char *x
     cdef const char *w
     cdef const char *b
@@ -159,7 +159,7 @@ cdef void apply(const job *t, const Py_ssize_t *group, size_t piece,
         centre.mean = (<double *>(c.at[FN_S] + group[FN_S]))[0]
     centre.rstd = fn_rstd((<double *>(c.var + group[FN_S]))[0], c.eps)
     fn_walk_start(&at, p.dims + p.nouter, p.nred + p.split, span.seg0)
-    for seg in range(span.seg0, span.seg1):
+    for _seg in range(span.seg0, span.seg1):
         x = c.at[FN_X] + group[FN_X] + at.off[FN_X]
         y = c.at[FN_Y] + group[FN_Y] + at.off[FN_Y]
         w = c.at[FN_W] + group[FN_W] + at.off[FN_W] if weighted else NULL

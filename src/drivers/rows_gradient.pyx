@@ -116,7 +116,7 @@ cdef void combine(const job *t, const Py_ssize_t *group, const Py_ssize_t *follo
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
-    cdef size_t item = c.kernels.item, real = c.kernels.real, seg, j, take
+    cdef size_t item = c.kernels.item, real = c.kernels.real, _seg, j, take
     cdef bint weighted = c.at[FN_W] != NULL, vector = weighted and p.run_param
     cdef bint direct = p.direct[FN_X] and p.direct[FN_DY] and p.direct[FN_Y] and (
         not vector or p.direct[FN_W])
@@ -148,7 +148,7 @@ cdef void combine(const job *t, const Py_ssize_t *group, const Py_ssize_t *follo
         mean.c00 = means.g
         mean.c10 = means.gx
     fn_walk_start(&at, p.dims + p.nouter, p.nred + p.split, seg0)
-    for seg in range(seg0, seg1):
+    for _seg in range(seg0, seg1):
         x = c.at[FN_X] + group[FN_X] + at.off[FN_X]
         dy = c.at[FN_DY] + group[FN_DY] + at.off[FN_DY]
         dx = c.at[FN_Y] + group[FN_Y] + at.off[FN_Y]

@@ -3,8 +3,8 @@
 
 uniform  one value per run: the sums the group needed anyway, added up in order at the end.
 vector   varying along the run (layer norm): a sum down the rows. Groups that share the parameters
-         are taken in blocks of a few rows while these sit in L2: the rows' sums, the column sums for
-         dweight and dbias, dx. Chunks of blocks, cut by the shape alone, have partial gradients of
+         are taken in blocks of a few rows while these sit in L2: the rows' sums, the column sums
+         for dweight and dbias, dx. Chunks of blocks, cut by the shape alone, have partial gradients of
          their own, merged in order. Where there is one chunk only (few long rows), tasks are tiles
          of columns instead, after a first region for the sums.
 """
@@ -53,7 +53,7 @@ cdef void uniform_gradients(const job *t) noexcept nogil:
 
 cdef void gather_rows(const job *t, size_t g, size_t rows, size_t seg, size_t j, size_t take,
                       char *xs, char *dys) noexcept nogil:
-    """Columns [j, j + take) of run `seg` of `rows` groups from g on, side by side in the buffers."""
+    """Columns [j, j + take) of run `seg` of `rows` groups from g on, side by side."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
@@ -120,8 +120,8 @@ cdef void block_gradients(const job *t, size_t g, size_t rows, size_t seg, size_
         memset(dw, 0, sizeof(dw))
         memset(db, 0, sizeof(db))
         gather_rows(t, g, rows, seg, j, take, xs, dys)
-        c.kernels.grad_sums_cols(xs, FN_GATHER * item, dys, FN_GATHER * item, rows, take, &centre, NULL,
-                                 False, db, dw)
+        c.kernels.grad_sums_cols(xs, FN_GATHER * item, dys, FN_GATHER * item, rows, take, &centre,
+                                 NULL, False, db, dw)
         fn_scatter_add(dw, dweight, p.dims + inner, ndims, FN_DP, j, take)
         fn_scatter_add(db, dbias, p.dims + inner, ndims, FN_DP, j, take)
         j += take

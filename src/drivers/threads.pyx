@@ -69,7 +69,7 @@ def set_num_threads(int n):
 
 
 def set_local_num_threads(int n):
-    """Override the number of threads for the calling thread (0: no override); returns the old one."""
+    """Override the number of threads of the calling thread (0: no override); returns the old."""
     if n < 0:
         raise ValueError(f"n must be at least 0, got {n}")
     return fn_set_local_threads(n if FN_OPENMP or n == 0 else 1)

@@ -14,6 +14,7 @@
 
 #if defined(__GNUC__) || defined(__clang__)
 #define FN_INLINE static inline __attribute__((always_inline))
+#define FN_NOINLINE static __attribute__((noinline))
 #define FN_UNROLL _Pragma("GCC unroll 4")
 #else
 #error "fastnorm's kernels are written with the vector extensions of GCC and Clang"

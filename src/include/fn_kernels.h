@@ -38,8 +38,8 @@ typedef struct {
 
 /* How memory is used; changes no value. */
 typedef struct {
-    int stream;                   /* store past the cache; the output is aligned to its element */
-    ptrdiff_t ahead_x, ahead_dy;  /* bytes to the run that is read after this one; 0: unknown */
+    int stream;                  /* store past the cache; the output is aligned to its element */
+    ptrdiff_t ahead_x, ahead_dy; /* bytes to the run that is read after this one; 0: unknown */
 } fn_memory;
 
 typedef ptrdiff_t fn_ld; /* distance of two rows in bytes */

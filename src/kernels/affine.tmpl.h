@@ -13,13 +13,14 @@
 
 /* K logical vectors of columns from j on, or its first `left`, down `rows` rows: coefficients are read
  * once and stay in registers. K, vs, vw, vb (which coefficients are vectors) and stream are constants in
- * every call. */
+ * every call but that of affine_edge. */
 FN_INLINE void
 FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t rows, size_t j, size_t left,
                    const fn_centre *centre, const fn_param *param, ptrdiff_t ahead, int K, int vs,
                    int vw, int vb, int stream)
 {
-    const FN_A *his = centre->hi, *los = centre->lo, *rs = centre->r, *ws = param->w, *bs = param->b;
+    const FN_A *his = centre->hi, *los = centre->lo, *rs = centre->r, *ws = param->w,
+               *bs = param->b;
     const FN_A mean = (FN_A)centre->mean;
     FN_LV hi[FN_SWEEP], lo[FN_SWEEP], r[FN_SWEEP], w[FN_SWEEP], b[FN_SWEEP];
     FN_UNROLL
@@ -57,6 +58,15 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t rows, si
     }
 }
 
+/* Fewer columns than a vector holds: one copy for all the cases, or they would be most of the code. */
+FN_NOINLINE void
+FN_N(affine_edge)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t rows, size_t j, size_t left,
+                  const fn_centre *centre, const fn_param *param)
+{
+    FN_N(affine_panel)(y, ldy, x, ldx, rows, j, left, centre, param, 0, 1, centre->hi != NULL,
+                       param->w != NULL, param->b != NULL, 0);
+}
+
 FN_INLINE void
 FN_N(affine_block)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t rows, size_t n,
                    const fn_centre *centre, const fn_param *param, ptrdiff_t ahead, int vs, int vw,
@@ -64,17 +74,17 @@ FN_N(affine_block)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t rows, si
 {
     size_t j = stream ? FN_N(lv_head)(y, n) : 0;
     if (j) {
-        FN_N(affine_panel)(y, ldy, x, ldx, rows, 0, j, centre, param, ahead, 1, vs, vw, vb, 0);
+        FN_N(affine_edge)(y, ldy, x, ldx, rows, 0, j, centre, param);
     }
     for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
-        FN_N(affine_panel)
-        (y, ldy, x, ldx, rows, j, 0, centre, param, ahead, FN_SWEEP, vs, vw, vb, stream);
+        FN_N(affine_panel)(y, ldy, x, ldx, rows, j, 0, centre, param, ahead, FN_SWEEP, vs, vw, vb,
+                           stream);
     }
-    for (; j + FN_LANES <= n; j += FN_LANES) {
+    for (; FN_SWEEP > 1 && j + FN_LANES <= n; j += FN_LANES) {
         FN_N(affine_panel)(y, ldy, x, ldx, rows, j, 0, centre, param, ahead, 1, vs, vw, vb, stream);
     }
     if (j < n) {
-        FN_N(affine_panel)(y, ldy, x, ldx, rows, j, n - j, centre, param, ahead, 1, vs, vw, vb, 0);
+        FN_N(affine_edge)(y, ldy, x, ldx, rows, j, n - j, centre, param);
     }
 }
 
@@ -83,7 +93,8 @@ FN_N(fn_affine)(void *y_, fn_ld ldy, const void *x_, fn_ld ldx, size_t rows, siz
                 const fn_centre *centre, const fn_param *param, const fn_memory *memory)
 {
     const int which = (centre->hi != NULL) << 3 | (param->w != NULL) << 2 |
-                      (param->b != NULL) << 1 | FN_N(lv_may_stream)(memory->stream, y_, rows, ldy, n);
+                      (param->b != NULL) << 1 |
+                      FN_N(lv_may_stream)(memory->stream, y_, rows, ldy, n);
     for (size_t row0 = 0; row0 < rows; row0 += FN_COL_BLOCK) {
         const size_t len = rows - row0 < FN_COL_BLOCK ? rows - row0 : FN_COL_BLOCK;
         const char *x = (const char *)x_ + (fn_ld)row0 * ldx;
@@ -91,9 +102,8 @@ FN_N(fn_affine)(void *y_, fn_ld ldy, const void *x_, fn_ld ldx, size_t rows, siz
         switch (which) {
 #define FN_CASE(s)                                                                                 \
     case s:                                                                                        \
-        FN_N(affine_block)                                                                         \
-        (y, ldy, x, ldx, len, n, centre, param, memory->ahead_x, (s) >> 3, (s) >> 2 & 1,           \
-         (s) >> 1 & 1, (s) & 1);                                                                   \
+        FN_N(affine_block)(y, ldy, x, ldx, len, n, centre, param, memory->ahead_x, (s) >> 3,       \
+                           (s) >> 2 & 1, (s) >> 1 & 1, (s) & 1);                                   \
         break;
             FN_CASE(0)
             FN_CASE(1)

@@ -67,24 +67,28 @@ const fn_table FN_TABLE = {
     .type =
         {
 #define FN_PRIMITIVE(name) .name = FN_CAT(FN_CAT(FN_CAT(fn, name), f16), FN_ISA),
-            [FN_F16] = {
+            [FN_F16] =
+                {
 #include "kernels.inc"
-                .item = 2, .real = sizeof(float)},
+                    .item = 2, .real = sizeof(float)},
 #undef FN_PRIMITIVE
 #define FN_PRIMITIVE(name) .name = FN_CAT(FN_CAT(FN_CAT(fn, name), bf16), FN_ISA),
-            [FN_BF16] = {
+            [FN_BF16] =
+                {
 #include "kernels.inc"
-                .item = 2, .real = sizeof(float)},
+                    .item = 2, .real = sizeof(float)},
 #undef FN_PRIMITIVE
 #define FN_PRIMITIVE(name) .name = FN_CAT(FN_CAT(FN_CAT(fn, name), f32), FN_ISA),
-            [FN_F32] = {
+            [FN_F32] =
+                {
 #include "kernels.inc"
-                .item = 4, .real = sizeof(float)},
+                    .item = 4, .real = sizeof(float)},
 #undef FN_PRIMITIVE
 #define FN_PRIMITIVE(name) .name = FN_CAT(FN_CAT(FN_CAT(fn, name), f64), FN_ISA),
-            [FN_F64] = {
+            [FN_F64] =
+                {
 #include "kernels.inc"
-                .item = 8, .real = sizeof(double)},
+                    .item = 8, .real = sizeof(double)},
 #undef FN_PRIMITIVE
         },
 };

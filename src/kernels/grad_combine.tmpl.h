@@ -60,28 +60,35 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
     }
 }
 
+FN_NOINLINE void
+FN_N(grad_combine_edge)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
+                        size_t rows, size_t j, size_t left, const fn_centre *centre,
+                        const fn_param *param, const fn_means *means)
+{
+    const fn_memory plain = {0, 0, 0};
+    FN_N(grad_combine_panel)(dx, lddx, x, ldx, dy, lddy, rows, j, left, centre, param, means,
+                             &plain, 1, centre->hi != NULL, param->w != NULL, 0);
+}
+
 FN_INLINE void
 FN_N(grad_combine_block)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
                          size_t rows, size_t n, const fn_centre *centre, const fn_param *param,
-                         const fn_means *means, const fn_memory *memory, int vs, int vw,
-                         int stream)
+                         const fn_means *means, const fn_memory *memory, int vs, int vw, int stream)
 {
     size_t j = stream ? FN_N(lv_head)(dx, n) : 0;
     if (j) {
-        FN_N(grad_combine_panel)
-        (dx, lddx, x, ldx, dy, lddy, rows, 0, j, centre, param, means, memory, 1, vs, vw, 0);
+        FN_N(grad_combine_edge)(dx, lddx, x, ldx, dy, lddy, rows, 0, j, centre, param, means);
     }
     for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
-        FN_N(grad_combine_panel)
-        (dx, lddx, x, ldx, dy, lddy, rows, j, 0, centre, param, means, memory, FN_SWEEP, vs, vw, stream);
+        FN_N(grad_combine_panel)(dx, lddx, x, ldx, dy, lddy, rows, j, 0, centre, param, means,
+                                 memory, FN_SWEEP, vs, vw, stream);
     }
-    for (; j + FN_LANES <= n; j += FN_LANES) {
-        FN_N(grad_combine_panel)
-        (dx, lddx, x, ldx, dy, lddy, rows, j, 0, centre, param, means, memory, 1, vs, vw, stream);
+    for (; FN_SWEEP > 1 && j + FN_LANES <= n; j += FN_LANES) {
+        FN_N(grad_combine_panel)(dx, lddx, x, ldx, dy, lddy, rows, j, 0, centre, param, means,
+                                 memory, 1, vs, vw, stream);
     }
     if (j < n) {
-        FN_N(grad_combine_panel)
-        (dx, lddx, x, ldx, dy, lddy, rows, j, n - j, centre, param, means, memory, 1, vs, vw, 0);
+        FN_N(grad_combine_edge)(dx, lddx, x, ldx, dy, lddy, rows, j, n - j, centre, param, means);
     }
 }
 
@@ -100,9 +107,8 @@ FN_N(fn_grad_combine)(void *dx_, fn_ld lddx, const void *x_, fn_ld ldx, const vo
         switch (which) {
 #define FN_CASE(s)                                                                                 \
     case s:                                                                                        \
-        FN_N(grad_combine_block)                                                                   \
-        (dx, lddx, x, ldx, dy, lddy, len, n, centre, param, means, memory, (s) >> 2,               \
-         (s) >> 1 & 1, (s) & 1);                                                                   \
+        FN_N(grad_combine_block)(dx, lddx, x, ldx, dy, lddy, len, n, centre, param, means, memory, \
+                                 (s) >> 2, (s) >> 1 & 1, (s) & 1);                                 \
         break;
             FN_CASE(0)
             FN_CASE(1)

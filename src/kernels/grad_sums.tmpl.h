@@ -32,8 +32,8 @@ FN_N(grad_sums_step)(const FN_T *x, const FN_T *dy, size_t j, size_t left, FN_LV
 }
 
 FN_INLINE void
-FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t n, const fn_centre *centre,
-                    const FN_A *w, double *s1, double *s2, int vs, int vw)
+FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t n, const fn_centre *centre, const FN_A *w,
+                    double *s1, double *s2, int vs, int vw)
 {
     const size_t step = FN_ACCUMULATORS * FN_LANES;
     const FN_A mean = (FN_A)centre->mean;
@@ -55,8 +55,8 @@ FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t n, const fn_centre *ce
             for (size_t j = start + (size_t)sweep * FN_LANES; j < whole; j += step) {
                 FN_UNROLL
                 for (int k = 0; k < FN_SWEEP; k++) {
-                    FN_N(grad_sums_step)
-                    (x, dy, j + (size_t)k * FN_LANES, 0, &a[k], &q[k], hi, lo, r, centre, w, vs, vw);
+                    FN_N(grad_sums_step)(x, dy, j + (size_t)k * FN_LANES, 0, &a[k], &q[k], hi, lo,
+                                         r, centre, w, vs, vw);
                 }
             }
             FN_UNROLL
@@ -66,17 +66,17 @@ FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t n, const fn_centre *ce
                     FN_N(grad_sums_step)(x, dy, j, 0, &a[k], &q[k], hi, lo, r, centre, w, vs, vw);
                 }
                 else if (j < stop) {
-                    FN_N(grad_sums_step)
-                    (x, dy, j, stop - j, &a[k], &q[k], hi, lo, r, centre, w, vs, vw);
+                    FN_N(grad_sums_step)(x, dy, j, stop - j, &a[k], &q[k], hi, lo, r, centre, w, vs,
+                                         vw);
                 }
                 sum[sweep + k] = a[k];
                 dot[sweep + k] = q[k];
             }
         }
-        FN_N(lv_to_double)
-        (s1, FN_N(lv_add)(FN_N(lv_add)(sum[0], sum[1]), FN_N(lv_add)(sum[2], sum[3])));
-        FN_N(lv_to_double)
-        (s2, FN_N(lv_add)(FN_N(lv_add)(dot[0], dot[1]), FN_N(lv_add)(dot[2], dot[3])));
+        FN_N(lv_to_double)(
+            s1, FN_N(lv_add)(FN_N(lv_add)(sum[0], sum[1]), FN_N(lv_add)(sum[2], sum[3])));
+        FN_N(lv_to_double)(
+            s2, FN_N(lv_add)(FN_N(lv_add)(dot[0], dot[1]), FN_N(lv_add)(dot[2], dot[3])));
     }
 }
 
@@ -103,9 +103,9 @@ FN_N(fn_grad_sums_rows)(const void *x, const void *dy, size_t n, const fn_centre
 /* One panel of K logical vectors (or the last `left` columns) down one block of rows.
  * by_row, weighted, w_by_row are constants in every call. */
 FN_INLINE void
-FN_N(grad_sums_panel)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t rows, size_t row0,
-                      size_t j, size_t left, const fn_centre *centre, const FN_A *w, double *s1,
-                      double *s2, int K, int by_row, int weighted, int w_by_row)
+FN_N(grad_sums_panel)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t rows,
+                      size_t row0, size_t j, size_t left, const fn_centre *centre, const FN_A *w,
+                      double *s1, double *s2, int K, int by_row, int weighted, int w_by_row)
 {
     const FN_A *his = centre->hi, *los = centre->lo, *rs = centre->r;
     const FN_LV zero = FN_N(lv_set1)(0);
@@ -162,18 +162,16 @@ FN_N(grad_sums_block)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size
         const char *px = x + (fn_ld)row0 * ldx, *pg = dy + (fn_ld)row0 * lddy;
         size_t j = 0;
         for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
-            FN_N(grad_sums_panel)
-            (px, ldx, pg, lddy, len, row0, j, 0, centre, w, s1, s2, FN_SWEEP, by_row, weighted,
-             w_by_row);
+            FN_N(grad_sums_panel)(px, ldx, pg, lddy, len, row0, j, 0, centre, w, s1, s2, FN_SWEEP,
+                                  by_row, weighted, w_by_row);
         }
-        for (; j + FN_LANES <= n; j += FN_LANES) {
-            FN_N(grad_sums_panel)
-            (px, ldx, pg, lddy, len, row0, j, 0, centre, w, s1, s2, 1, by_row, weighted, w_by_row);
+        for (; FN_SWEEP > 1 && j + FN_LANES <= n; j += FN_LANES) {
+            FN_N(grad_sums_panel)(px, ldx, pg, lddy, len, row0, j, 0, centre, w, s1, s2, 1, by_row,
+                                  weighted, w_by_row);
         }
         if (j < n) {
-            FN_N(grad_sums_panel)
-            (px, ldx, pg, lddy, len, row0, j, n - j, centre, w, s1, s2, 1, by_row, weighted,
-             w_by_row);
+            FN_N(grad_sums_panel)(px, ldx, pg, lddy, len, row0, j, n - j, centre, w, s1, s2, 1,
+                                  by_row, weighted, w_by_row);
         }
     }
 }

@@ -93,10 +93,10 @@ FN_N(fn_moments_rows)(const void *x_, size_t n, double shift, double *s1, double
                 square[sweep + k] = q[k];
             }
         }
-        FN_N(lv_to_double)
-        (s1, FN_N(lv_add)(FN_N(lv_add)(sum[0], sum[1]), FN_N(lv_add)(sum[2], sum[3])));
-        FN_N(lv_to_double)
-        (s2, FN_N(lv_add)(FN_N(lv_add)(square[0], square[1]), FN_N(lv_add)(square[2], square[3])));
+        FN_N(lv_to_double)(
+            s1, FN_N(lv_add)(FN_N(lv_add)(sum[0], sum[1]), FN_N(lv_add)(sum[2], sum[3])));
+        FN_N(lv_to_double)(s2, FN_N(lv_add)(FN_N(lv_add)(square[0], square[1]),
+                                            FN_N(lv_add)(square[2], square[3])));
     }
 }
 
@@ -106,8 +106,8 @@ FN_N(fn_moments_rows_wide)(const void *x_, size_t n, double shift, double *s1, d
     const FN_T *x = x_;
     for (size_t j = 0; j < n; j += FN_LANES) {
         const size_t len = n - j < FN_LANES ? n - j : FN_LANES;
-        const FN_LV v = len == FN_LANES ? FN_N(lv_load)(x + j)
-                                         : FN_N(lv_load_n)(x + j, len, FN_N(lv_set1)(0));
+        const FN_LV v =
+            len == FN_LANES ? FN_N(lv_load)(x + j) : FN_N(lv_load_n)(x + j, len, FN_N(lv_set1)(0));
         FN_A held[FN_LANES];
         memcpy(held, &v, sizeof held);
         for (size_t i = 0; i < len; i++) {
@@ -172,7 +172,7 @@ FN_N(fn_moments_cols)(const void *x_, fn_ld ldx, size_t rows, size_t n, const vo
         for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
             FN_N(moments_panel)(x, ldx, len, j, 0, shift, s1, s2, FN_SWEEP);
         }
-        for (; j + FN_LANES <= n; j += FN_LANES) {
+        for (; FN_SWEEP > 1 && j + FN_LANES <= n; j += FN_LANES) {
             FN_N(moments_panel)(x, ldx, len, j, 0, shift, s1, s2, 1);
         }
         if (j < n) {

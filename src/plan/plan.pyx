@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """(shape, strides, axes) -> loops. Pure: it touches no data and calls nothing.
 
-`make` orders the axes by the memory order of x, drops those of length 1, and sorts the rest into the
-three parts of `fn_plan.h`:
+`make` orders the axes by the memory order of x, drops those of length 1, and sorts the rest into
+the three parts of `fn_plan.h`:
 
 =============================  ========================================  =======
 x, reduced axes marked *       example                                   layout
@@ -17,9 +17,9 @@ K R* K R*, last run below 96   group norm (channels last)                cols, f
 """
 
 cdef enum:
-    SHORT_RUN = 96   # an innermost reduced run below this is folded into columns ...
-    FOLD_ROWS = 16   # ... when at least so many rows share the columns
-    SHORT_PARAM = 32 # parameter runs below this are read as vectors
+    SHORT_RUN = 96  # an innermost reduced run below this is folded into columns ...
+    FOLD_ROWS = 16  # ... when at least so many rows share the columns
+    SHORT_PARAM = 32  # parameter runs below this are read as vectors
 
 
 cdef void swap(fn_dim *a, fn_dim *b) noexcept nogil:
@@ -186,7 +186,7 @@ PARTS = ("outer", "red", "run")
 
 
 def describe(shape, strides, axes, param_axes=()):
-    """The plan of one array as a dict, for tests: strides in elements, axes reduced, param_axes varying.
+    """The plan of one array as a dict, for tests.
 
     Parameters
     ----------

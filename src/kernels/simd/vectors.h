@@ -140,9 +140,16 @@ fn_select(fn_vi mask, fn_vu yes, fn_vu no)
     return ((fn_vu)mask & yes) | (~(fn_vu)mask & no);
 }
 
+/* Where the hardware converts, inline; in software one copy a tier, or every kernel carries dozens. */
+#if (defined(__AVX512F__) && FN_VBYTES == 64) || (defined(__F16C__) && FN_VBYTES == 32)
+#define FN_CONVERSION FN_INLINE
+#else
+#define FN_CONVERSION FN_NOINLINE
+#endif
+
 /* float16 -> float32, exact. Zero and subnormals by integer conversion, so that a process that
  * flushes subnormals gets the same bits. Signalling NaN becomes quiet, as the hardware does. */
-FN_INLINE fn_vf
+FN_CONVERSION fn_vf
 fn_widen_f16(fn_vh stored)
 {
 #if defined(__AVX512F__) && FN_VBYTES == 64
@@ -162,7 +169,7 @@ fn_widen_f16(fn_vh stored)
 }
 
 /* float32 -> float16, to nearest even. */
-FN_INLINE fn_vh
+FN_CONVERSION fn_vh
 fn_narrow_f16(fn_vf value)
 {
 #if defined(__AVX512F__) && FN_VBYTES == 64
