@@ -12,10 +12,10 @@ cdef extern from "fn_machine.h" nogil:
     size_t fn_l2_bytes()
     size_t fn_llc_bytes()
 
-
 cdef const fn_table *chosen = NULL
 cdef size_t l2 = fn_l2_bytes()
 cdef size_t stream_threshold = 0
+
 
 def _primitives():
     names = []

@@ -4,9 +4,9 @@
 uniform  one value per run: the sums the group needed anyway, added up in order at the end.
 vector   varying along the run (layer norm): a sum down the rows. Groups that share the parameters
          are taken in blocks of a few rows while these sit in L2: the rows' sums, the column sums
-         for dweight and dbias, dx. Chunks of blocks, cut by the shape alone, have partial gradients of
-         their own, merged in order. Where there is one chunk only (few long rows), tasks are tiles
-         of columns instead, after a first region for the sums.
+         for dweight and dbias, dx. Chunks of blocks, cut by the shape alone, have partial
+         gradients of their own, merged in order. Where there is one chunk only (few long rows),
+         tasks are tiles of columns instead, after a first region for the sums.
 """
 
 from libc.stdlib cimport calloc, free, malloc
