@@ -21,6 +21,8 @@ cdef extern from "fn_kernels.h" nogil:
         const void *c1
         double c00
         double c10
+        void *dw
+        void *db
 
     ctypedef struct fn_memory:
         bint stream
@@ -29,7 +31,7 @@ cdef extern from "fn_kernels.h" nogil:
 
     ctypedef Py_ssize_t fn_ld
     ctypedef void (*fn_moments_rows_t)(
-        const void *, size_t, double, double *, double *) noexcept nogil
+        const void *, size_t, double, double *, double *, Py_ssize_t) noexcept nogil
     ctypedef void (*fn_moments_cols_t)(
         const void *, fn_ld, size_t, size_t, const void *, double *, double *) noexcept nogil
 
@@ -43,7 +45,8 @@ cdef extern from "fn_kernels.h" nogil:
                     const fn_centre *centre, const fn_param *param,
                     const fn_memory *memory) noexcept nogil
         void grad_sums_rows(const void *x, const void *dy, size_t n, const fn_centre *centre,
-                            const void *w, double *s1, double *s2) noexcept nogil
+                            const void *w, double *s1, double *s2,
+                            const fn_memory *memory) noexcept nogil
         void grad_sums_cols(const void *x, fn_ld ldx, const void *dy, fn_ld lddy, size_t rows,
                             size_t n, const fn_centre *centre, const void *w, int w_by_row,
                             double *s1, double *s2) noexcept nogil
@@ -51,6 +54,7 @@ cdef extern from "fn_kernels.h" nogil:
                           fn_ld lddy, size_t rows, size_t n, const fn_centre *centre,
                           const fn_param *param, const fn_means *means,
                           const fn_memory *memory) noexcept nogil
+        void settle(size_t n, void *part, double *total) noexcept nogil
         void split(size_t n, const double *v, void *hi, void *lo) noexcept nogil
         void fence() noexcept nogil
         size_t item

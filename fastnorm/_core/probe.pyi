@@ -1,67 +1,70 @@
 # SPDX-License-Identifier: BSD-3-Clause
-from typing import Any, TypeAlias
+from typing import Any
 
 from numpy.typing import NDArray
-
-Array: TypeAlias = NDArray[Any]
 
 class Probe:
     real: type
     def __init__(self, isa: str, dtype: str) -> None: ...
-    def shift_rows(self, samples: Array) -> float: ...
-    def moments_rows(self, x: Array, shift: float, wide: bool = ...) -> Array: ...
-    def moments_cols(self, x: Array, shift: Array, wide: bool = ...) -> Array: ...
+    def shift_rows(self, samples: NDArray[Any]) -> float: ...
+    def moments_rows(self, x: NDArray[Any], shift: float, wide: bool = ...) -> NDArray[Any]: ...
+    def moments_cols(
+        self, x: NDArray[Any], shift: NDArray[Any], wide: bool = ...
+    ) -> NDArray[Any]: ...
     def affine(
         self,
-        x: Array,
+        x: NDArray[Any],
         mean: float = ...,
         rstd: float = ...,
-        hi: Array | None = ...,
-        lo: Array | None = ...,
-        r: Array | None = ...,
-        w: Array | None = ...,
-        b: Array | None = ...,
+        hi: NDArray[Any] | None = ...,
+        lo: NDArray[Any] | None = ...,
+        r: NDArray[Any] | None = ...,
+        w: NDArray[Any] | None = ...,
+        b: NDArray[Any] | None = ...,
         w0: float = ...,
         b0: float = ...,
         stream: bool = ...,
-    ) -> Array: ...
+    ) -> NDArray[Any]: ...
     def grad_sums_rows(
         self,
-        x: Array,
-        dy: Array,
+        x: NDArray[Any],
+        dy: NDArray[Any],
         mean: float = ...,
         rstd: float = ...,
-        hi: Array | None = ...,
-        lo: Array | None = ...,
-        r: Array | None = ...,
-        w: Array | None = ...,
-    ) -> Array: ...
+        hi: NDArray[Any] | None = ...,
+        lo: NDArray[Any] | None = ...,
+        r: NDArray[Any] | None = ...,
+        w: NDArray[Any] | None = ...,
+    ) -> NDArray[Any]: ...
     def grad_sums_cols(
         self,
-        x: Array,
-        dy: Array,
-        hi: Array,
-        lo: Array,
-        r: Array,
+        x: NDArray[Any],
+        dy: NDArray[Any],
+        hi: NDArray[Any],
+        lo: NDArray[Any],
+        r: NDArray[Any],
         by_row: bool = ...,
-        w: Array | None = ...,
+        w: NDArray[Any] | None = ...,
         w_by_row: bool = ...,
-    ) -> Array: ...
+    ) -> NDArray[Any]: ...
     def grad_combine(
         self,
-        x: Array,
-        dy: Array,
+        x: NDArray[Any],
+        dy: NDArray[Any],
         mean: float = ...,
         rstd: float = ...,
-        hi: Array | None = ...,
-        lo: Array | None = ...,
-        r: Array | None = ...,
-        w: Array | None = ...,
+        hi: NDArray[Any] | None = ...,
+        lo: NDArray[Any] | None = ...,
+        r: NDArray[Any] | None = ...,
+        w: NDArray[Any] | None = ...,
         w0: float = ...,
-        c0: Array | None = ...,
-        c1: Array | None = ...,
+        c0: NDArray[Any] | None = ...,
+        c1: NDArray[Any] | None = ...,
         c00: float = ...,
         c10: float = ...,
+        dw: NDArray[Any] | None = ...,
+        db: NDArray[Any] | None = ...,
         stream: bool = ...,
-    ) -> Array: ...
-    def split(self, v: Array) -> tuple[Array, Array]: ...
+    ) -> NDArray[Any]: ...
+    def settle(self, part: NDArray[Any], total: NDArray[Any]) -> None: ...
+    def split(self, v: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]: ...

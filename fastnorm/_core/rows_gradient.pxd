@@ -24,6 +24,7 @@ ctypedef struct job:
     size_t blocks_per_trail
     size_t blocks
     size_t chunks
+    char *rows             # dweight and dbias of a block of rows, in the compute type, per chunk
     double *partial        # 2 * dparam_size per chunk; NULL: straight into the result
 
 
@@ -35,10 +36,12 @@ cdef inline double rstd_of(const fn_call *c, Py_ssize_t at) noexcept nogil:
     return fn_rstd((<double *>(c.var + at))[0], c.eps)
 
 
-cdef void piece_sums(const job *t, const Py_ssize_t *group, size_t piece,
-                     sums_t *out) noexcept nogil
+cdef void piece_sums(const job *t, const Py_ssize_t *group, const Py_ssize_t *following,
+                     size_t piece, sums_t *out) noexcept nogil
 cdef sums_t group_means(const job *t, const Py_ssize_t *group,
                         const sums_t *slots) noexcept nogil
-cdef sums_t whole_group(const job *t, const Py_ssize_t *group, sums_t *slots) noexcept nogil
+cdef sums_t whole_group(const job *t, const Py_ssize_t *group, const Py_ssize_t *following,
+                        sums_t *slots) noexcept nogil
 cdef void combine(const job *t, const Py_ssize_t *group, const Py_ssize_t *following, sums_t means,
-                  size_t seg0, size_t seg1, size_t j0, size_t j1) noexcept nogil
+                  size_t seg0, size_t seg1, size_t j0, size_t j1, char *dw,
+                  char *db) noexcept nogil

@@ -50,7 +50,7 @@ cdef class Probe:
         cdef cnp.ndarray s = np.zeros((2, FN_LANES_MAX))
         cdef double *p = <double *>cnp.PyArray_DATA(s)
         (self.k.moments_rows_wide if wide else self.k.moments_rows)(
-            data(x), x.size, shift, p, p + FN_LANES_MAX)
+            data(x), x.size, shift, p, p + FN_LANES_MAX, 0)
         return s
 
     def moments_cols(self, cnp.ndarray x not None, cnp.ndarray shift not None, bint wide=False):
@@ -79,7 +79,9 @@ cdef class Probe:
         cdef cnp.ndarray s = np.zeros((2, FN_LANES_MAX))
         cdef double *p = <double *>cnp.PyArray_DATA(s)
         cdef fn_centre centre = self.centre(mean, rstd, hi, lo, r, False)
-        self.k.grad_sums_rows(data(x), data(dy), x.size, &centre, data(w), p, p + FN_LANES_MAX)
+        cdef fn_memory memory = fn_memory(False, 0, 0)
+        self.k.grad_sums_rows(data(x), data(dy), x.size, &centre, data(w), p, p + FN_LANES_MAX,
+                              &memory)
         return s
 
     def grad_sums_cols(self, cnp.ndarray x not None, cnp.ndarray dy not None, hi, lo, r,
@@ -94,17 +96,21 @@ cdef class Probe:
 
     def grad_combine(self, cnp.ndarray x not None, cnp.ndarray dy not None, mean=0.0, rstd=1.0,
                      hi=None, lo=None, r=None, w=None, w0=1.0, c0=None, c1=None, c00=0.0, c10=0.0,
-                     bint stream=False):
-        """x, dy: (rows, n). Returns dx."""
+                     dw=None, db=None, bint stream=False):
+        """x, dy: (rows, n). Returns dx; adds to dw and db."""
         cdef cnp.ndarray dx = np.empty_like(x)
         cdef fn_centre centre = self.centre(mean, rstd, hi, lo, r, False)
         cdef fn_param param = fn_param(data(w), NULL, w0, 0)
-        cdef fn_means means = fn_means(data(c0), data(c1), c00, c10)
+        cdef fn_means means = fn_means(data(c0), data(c1), c00, c10, data(dw), data(db))
         cdef fn_memory memory = fn_memory(stream, 0, 0)
         self.k.grad_combine(data(dx), dx.strides[0], data(x), x.strides[0], data(dy),
                             dy.strides[0], x.shape[0], x.shape[1], &centre, &param, &means, &memory)
         self.k.fence()
         return dx
+
+    def settle(self, cnp.ndarray part not None, cnp.ndarray total not None):
+        """Move part, of the compute type, on to total, float64."""
+        self.k.settle(part.size, data(part), <double *>cnp.PyArray_DATA(total))
 
     def split(self, cnp.ndarray v not None):
         """v: (n,) float64. Returns hi, lo."""

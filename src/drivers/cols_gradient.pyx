@@ -152,6 +152,7 @@ cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t 
     cdef const char *x
     cdef const char *dy
     cdef double *out = NULL
+    cdef fn_memory memory = fn_memory(False, 0, 0)
     cdef fn_centre centre = fn_centre(NULL, NULL, NULL, 0, 0, False)
     cdef fn_walk walk
     if t.row_sums != NULL:
@@ -191,7 +192,8 @@ cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t 
             else:
                 c.kernels.grad_sums_rows(
                     x + (j + at) * item if p.direct[FN_X] else xs,
-                    dy + (j + at) * item if p.direct[FN_DY] else dys, take, &centre, NULL, s1, s2)
+                    dy + (j + at) * item if p.direct[FN_DY] else dys, take, &centre, NULL, s1, s2,
+                    &memory)
             at += take
         if out != NULL:
             out[0] = fn_lane_sum(s1)
@@ -224,7 +226,7 @@ cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
     cdef Py_ssize_t ld_dx = 0, ld_x = 0, ld_dy = 0
     cdef fn_centre centre = fn_centre(tile.hi, tile.lo, tile.r, 0, 0, False)
     cdef fn_param param = fn_param(NULL, NULL, 1, 0)
-    cdef fn_means means = fn_means(tile.c0, tile.c1, 0, 0)
+    cdef fn_means means = fn_means(tile.c0, tile.c1, 0, 0, NULL, NULL)
     cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
     cdef fn_walk walk
     cdef size_t rows = 1

@@ -37,10 +37,11 @@ cdef void group_task(void *context, Py_ssize_t task) noexcept nogil:
         fn_walk_next(&following)
         if t.sums != NULL:
             slots = t.sums + g * t.slots
-        means = whole_group(t, at.off, NULL if c.fixed and t.sums == NULL else slots)
+        means = whole_group(t, at.off, following.off if near and g + 1 < stop else NULL,
+                            NULL if c.fixed and t.sums == NULL else slots)
         if c.at[FN_Y] != NULL:
             combine(t, at.off, following.off if near and g + 1 < stop else NULL, means, 0, t.segs,
-                    0, t.n)
+                    0, t.n, NULL, NULL)
         fn_walk_next(&at)
         g += 1
     if c.stream:
@@ -54,7 +55,7 @@ cdef void sums_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t g = <size_t>task / t.cut.count
     cdef fn_walk at
     fn_walk_start(&at, p.dims, p.nouter, g)
-    piece_sums(t, at.off, <size_t>task % t.cut.count, t.sums + g * t.slots)
+    piece_sums(t, at.off, NULL, <size_t>task % t.cut.count, t.sums + g * t.slots)
 
 
 cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
@@ -66,7 +67,7 @@ cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef fn_walk at
     fn_walk_start(&at, p.dims, p.nouter, g)
     combine(t, at.off, NULL, group_means(t, at.off, t.sums + g * t.slots), span.seg0,
-            span.seg1, span.j0, span.j1)
+            span.seg1, span.j0, span.j1, NULL, NULL)
     if t.call.stream:
         t.call.kernels.fence()
 

@@ -43,8 +43,8 @@ ctypedef struct job:
 
 
 cdef double sums(const fn_call *c, const char *x, const fn_span *span, double shift,
-                 fn_moments_rows_t kernel, double *square) noexcept nogil:
-    """Sum of (x - shift) over a span, and of its square."""
+                 fn_moments_rows_t kernel, Py_ssize_t ahead, double *square) noexcept nogil:
+    """Sum of (x - shift) over a span, and of its square; ahead: bytes to the next group."""
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *run = p.dims + p.nouter + p.nred
     cdef double lanes[32]
@@ -57,13 +57,14 @@ cdef double sums(const fn_call *c, const char *x, const fn_span *span, double sh
     fn_walk_start(&w, p.dims + p.nouter, p.nred, span.seg0)
     for _seg in range(span.seg0, span.seg1):
         if p.whole:
-            kernel(x + w.off[FN_X] + span.j0 * item, span.j1 - span.j0, shift, s1, s2)
+            kernel(x + w.off[FN_X] + span.j0 * item, span.j1 - span.j0, shift, s1, s2,
+                   ahead)
         else:
             j = span.j0
             while j < span.j1:
                 take = min(<size_t>FN_ROW_BLOCK, span.j1 - j)
                 fn_gather(buffer, x + w.off[FN_X], run, p.nrun, FN_X, j, take, item)
-                kernel(buffer, take, shift, s1, s2)
+                kernel(buffer, take, shift, s1, s2, 0)
                 j += take
         fn_walk_next(&w)
     square[0] = fn_lane_sum(s2)
@@ -93,7 +94,8 @@ cdef double sample(const fn_call *c, const char *x, const fn_span *span) noexcep
     return c.kernels.shift_rows(where, w)
 
 
-cdef fn_moment piece_moments(const job *t, const char *x, size_t piece) noexcept nogil:
+cdef fn_moment piece_moments(const job *t, const char *x, size_t piece,
+                             Py_ssize_t ahead) noexcept nogil:
     """count, mean and M2 of one piece of the group whose first value is at x."""
     cdef const fn_call *c = t.call
     cdef fn_span span = fn_piece(&t.cut, c.plan.segs, c.plan.n, piece)
@@ -101,25 +103,25 @@ cdef fn_moment piece_moments(const job *t, const char *x, size_t piece) noexcept
     cdef double s1, s2, shift
     cdef fn_moment m
     if c.raw:
-        s1 = sums(c, x, &span, 0, c.kernels.moments_rows, &s2)
+        s1 = sums(c, x, &span, 0, c.kernels.moments_rows, ahead, &s2)
         if fn_out_of_range(n, 0, s1, s2, c.single):
-            sums(c, x, &span, 0, c.kernels.moments_rows_wide, &s2)
+            sums(c, x, &span, 0, c.kernels.moments_rows_wide, 0, &s2)
         return fn_moment(n, 0, 0, s2)
     shift = sample(c, x, &span)
-    s1 = sums(c, x, &span, shift, c.kernels.moments_rows, &s2)
+    s1 = sums(c, x, &span, shift, c.kernels.moments_rows, ahead, &s2)
     m = fn_from_sums(n, shift, s1, s2)
     if not fn_out_of_range(n, shift, s1, s2, c.single):
         if not fn_poor_shift(m, s1):
             return m
         shift = <double><float>m.mean if c.single else m.mean
-        s1 = sums(c, x, &span, shift, c.kernels.moments_rows, &s2)
+        s1 = sums(c, x, &span, shift, c.kernels.moments_rows, 0, &s2)
         m = fn_from_sums(n, shift, s1, s2)
         if not fn_out_of_range(n, shift, s1, s2, c.single):
             return m
-    shift = sums(c, x, &span, 0, c.kernels.moments_rows_wide, &s2) / n
+    shift = sums(c, x, &span, 0, c.kernels.moments_rows_wide, 0, &s2) / n
     if not isfinite(shift):
         return fn_moment(n, shift, 0, NAN)
-    s1 = sums(c, x, &span, shift, c.kernels.moments_rows_wide, &s2)
+    s1 = sums(c, x, &span, shift, c.kernels.moments_rows_wide, 0, &s2)
     return fn_from_sums(n, shift, s1, s2)
 
 
@@ -201,25 +203,23 @@ cdef void group_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t g = <size_t>task * t.groups_per_task, piece
     cdef size_t stop = min(g + t.groups_per_task, c.plan.groups)
     cdef bint near = 4 * c.plan.count * c.kernels.item <= l2_bytes()
-    cdef Py_ssize_t ahead = 0
+    cdef Py_ssize_t ahead
     cdef fn_moment m
     cdef fn_walk at, following
     fn_walk_start(&at, c.plan.dims, c.plan.nouter, g)
     fn_walk_start(&following, c.plan.dims, c.plan.nouter, g)
     while g < stop:
         fn_walk_next(&following)
+        # The next group is fetched while this one is worked on, if both fit L2.
+        ahead = following.off[FN_X] - at.off[FN_X] if near and g + 1 < stop else 0
         if not c.given:
             m = fn_moment(0, 0, 0, 0)
             for piece in range(t.cut.count):
-                fn_merge(&m, piece_moments(t, c.at[FN_X] + at.off[FN_X], piece))
+                fn_merge(&m, piece_moments(t, c.at[FN_X] + at.off[FN_X], piece, ahead))
             put_statistics(c, at.off[FN_S], &m)
         if c.at[FN_Y] != NULL:
-            # The next group is fetched while this one is written, if both fit L2.
-            if g + 1 < stop and near:
-                ahead = following.off[FN_X] - at.off[FN_X]
             for piece in range(t.apply_cut.count):
                 apply(t, at.off, piece, ahead)
-            ahead = 0
         fn_walk_next(&at)
         g += 1
     if c.stream:
@@ -233,7 +233,7 @@ cdef void moments_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef fn_walk at
     fn_walk_start(&at, p.dims, p.nouter, <size_t>task / t.cut.count)
     t.parts[task] = piece_moments(
-        t, t.call.at[FN_X] + at.off[FN_X], <size_t>task % t.cut.count)
+        t, t.call.at[FN_X] + at.off[FN_X], <size_t>task % t.cut.count, 0)
 
 
 cdef void apply_task(void *context, Py_ssize_t task) noexcept nogil:

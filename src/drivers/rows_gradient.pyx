@@ -20,8 +20,8 @@ from fastnorm._core.plan cimport (
     FN_DY, FN_S, FN_W, FN_X, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 
-cdef void piece_sums(const job *t, const Py_ssize_t *group, size_t piece,
-                     sums_t *out) noexcept nogil:
+cdef void piece_sums(const job *t, const Py_ssize_t *group, const Py_ssize_t *following,
+                     size_t piece, sums_t *out) noexcept nogil:
     """Fill the slots of one piece; out is the first slot of the group."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
@@ -39,7 +39,11 @@ cdef void piece_sums(const job *t, const Py_ssize_t *group, size_t piece,
     cdef const char *dy
     cdef const void *w
     cdef fn_centre centre
+    cdef fn_memory memory = fn_memory(False, 0, 0)
     cdef fn_walk at
+    if following != NULL and direct:
+        memory.ahead_x = following[FN_X] - group[FN_X]
+        memory.ahead_dy = following[FN_DY] - group[FN_DY]
     memset(&centre, 0, sizeof(centre))
     centre.mean = mean_of(c, group[FN_S])
     centre.rstd = rstd_of(c, group[FN_S])
@@ -65,7 +69,8 @@ cdef void piece_sums(const job *t, const Py_ssize_t *group, size_t piece,
                 fn_gather(dys, dy, p.dims + inner, ndims, FN_DY, j, take, item)
             c.kernels.grad_sums_rows(
                 x + j * item if p.direct[FN_X] else xs,
-                dy + j * item if p.direct[FN_DY] else dys, take, &centre, w, s1, s2)
+                dy + j * item if p.direct[FN_DY] else dys, take, &centre, w, s1, s2,
+                &memory)
             j += take
         if t.per_seg:
             slot = seg if t.cut.per_seg == 1 else piece
@@ -100,19 +105,24 @@ cdef sums_t group_means(const job *t, const Py_ssize_t *group,
     return total
 
 
-cdef sums_t whole_group(const job *t, const Py_ssize_t *group, sums_t *slots) noexcept nogil:
+cdef sums_t whole_group(const job *t, const Py_ssize_t *group, const Py_ssize_t *following,
+                        sums_t *slots) noexcept nogil:
     """The slots and means of a group, piece after piece; nothing where statistics are constants."""
     cdef size_t piece
     if slots == NULL:
         return sums_t(0, 0)
     for piece in range(t.cut.count):
-        piece_sums(t, group, piece, slots)
+        piece_sums(t, group, following, piece, slots)
     return group_means(t, group, slots)
 
 
 cdef void combine(const job *t, const Py_ssize_t *group, const Py_ssize_t *following, sums_t means,
-                  size_t seg0, size_t seg1, size_t j0, size_t j1) noexcept nogil:
-    """dx of runs [seg0, seg1), values [j0, j1) of each; following: the group to fetch meanwhile."""
+                  size_t seg0, size_t seg1, size_t j0, size_t j1, char *dw,
+                  char *db) noexcept nogil:
+    """dx of runs [seg0, seg1), values [j0, j1) of each; following: the group to fetch meanwhile.
+
+    dw, db: NULL, or what dy * xh and dy of a contiguous run are added to, in the compute type.
+    """
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
@@ -173,6 +183,9 @@ cdef void combine(const job *t, const Py_ssize_t *group, const Py_ssize_t *follo
             else:
                 if not p.direct[FN_X]:
                     fn_gather(xs, x, p.dims + inner, ndims, FN_X, j, take, item)
+                if dw != NULL:
+                    mean.dw = dw + j * real
+                    mean.db = db + j * real
                 c.kernels.grad_combine(to, 0, x + j * item if p.direct[FN_X] else xs, 0, from_dy, 0,
                                        1, take, &centre, &param, &mean, &memory)
             if not p.direct[FN_Y]:

@@ -134,39 +134,70 @@ cdef void rows_of_block(const job *t, size_t block, size_t *first, size_t *rows)
     rows[0] = min(t.block, t.trail - start)
 
 
+cdef void fused_block(const job *t, size_t first, size_t rows, bint more, sums_t *slots, char *dw,
+                      char *db) noexcept nogil:
+    """Sums and dx of contiguous rows one after the other; dy * xh and dy are added to dw and db."""
+    cdef const fn_call *c = t.call
+    cdef const Py_ssize_t *next_row
+    cdef sums_t means
+    cdef size_t i
+    cdef fn_walk at, following
+    fn_walk_start(&at, c.plan.dims, c.plan.nouter, first)
+    fn_walk_start(&following, c.plan.dims, c.plan.nouter, first)
+    for i in range(rows):
+        fn_walk_next(&following)
+        next_row = following.off if more or i + 1 < rows else NULL
+        means = whole_group(t, at.off, next_row, slots)
+        combine(t, at.off, next_row, means, 0, 1, 0, t.n, dw, db)
+        fn_walk_next(&at)
+
+
+cdef void plain_block(const job *t, size_t first, size_t rows, sums_t *slots, char *dweight,
+                      char *dbias) noexcept nogil:
+    """The same in three steps, for rows that must be gathered, or whose dx is not wanted."""
+    cdef const fn_call *c = t.call
+    cdef sums_t means[32]
+    cdef size_t i, seg
+    cdef fn_walk at
+    fn_walk_start(&at, c.plan.dims, c.plan.nouter, first)
+    for i in range(rows):
+        means[i] = whole_group(t, at.off, NULL, NULL if c.fixed else slots)
+        fn_walk_next(&at)
+    for seg in range(t.segs):
+        block_gradients(t, first, rows, seg, 0, t.n, dweight, dbias)
+    if c.at[FN_Y] == NULL:
+        return
+    fn_walk_start(&at, c.plan.dims, c.plan.nouter, first)
+    for i in range(rows):
+        combine(t, at.off, NULL, means[i], 0, t.segs, 0, t.n, NULL, NULL)
+        fn_walk_next(&at)
+
+
 cdef void chunk_task(void *context, Py_ssize_t task) noexcept nogil:
-    """The blocks of one chunk, each while it sits in L2: sums, parameter gradients, dx."""
+    """The blocks of one chunk. Both ways to go through a block give the same bits: the partial sums
+    of at most FN_COL_BLOCK rows in the compute type, row after row, then added in double."""
     cdef job *t = <job *>context
     cdef const fn_call *c = t.call
     cdef size_t block = <size_t>task * t.blocks / t.chunks
     cdef size_t stop = (<size_t>task + 1) * t.blocks / t.chunks
-    cdef size_t first, rows, i, seg
+    cdef size_t first, rows, bytes = t.n * c.kernels.real
     cdef char *dweight = c.at[FN_DP]
     cdef char *dbias = c.dbias
-    cdef sums_t means[32]
+    cdef char *dw = t.rows + <size_t>task * 2 * bytes
     cdef sums_t *slots = t.sums + <size_t>task * t.slots
-    cdef fn_walk at, following
+    cdef fn_walk at
     if t.partial != NULL:
         dweight = <char *>(t.partial + <size_t>task * 2 * c.dparam_size)
         dbias = dweight + c.dparam_size * sizeof(double)
     while block < stop:
         rows_of_block(t, block, &first, &rows)
-        if not c.fixed:
+        if t.rows == NULL:
+            plain_block(t, first, rows, slots, dweight, dbias)
+        else:
+            fused_block(t, first, rows, block + 1 < stop, slots, dw, dw + bytes)
             fn_walk_start(&at, c.plan.dims, c.plan.nouter, first)
-            for i in range(rows):
-                means[i] = whole_group(t, at.off, slots)
-                fn_walk_next(&at)
-        for seg in range(t.segs):
-            block_gradients(t, first, rows, seg, 0, t.n, dweight, dbias)
-        if c.at[FN_Y] != NULL:
-            # The next block is fetched while this one is written.
-            fn_walk_start(&at, c.plan.dims, c.plan.nouter, first)
-            fn_walk_start(&following, c.plan.dims, c.plan.nouter, (first + rows) % c.plan.groups)
-            for i in range(rows):
-                combine(t, at.off, following.off if block + 1 < stop else NULL, means[i], 0,
-                        t.segs, 0, t.n)
-                fn_walk_next(&at)
-                fn_walk_next(&following)
+            c.kernels.settle(t.n, dw, <double *>(dweight + at.off[FN_DP]))
+            c.kernels.settle(t.n, dw + bytes, <double *>(dbias + at.off[FN_DP]))
         block += 1
     if c.stream:
         c.kernels.fence()
@@ -205,7 +236,7 @@ cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
         for i in range(rows):
             if not c.fixed:
                 means = group_means(t, at.off, t.sums + (first + i) * t.slots)
-            combine(t, at.off, NULL, means, 0, t.segs, j0, j1)
+            combine(t, at.off, NULL, means, 0, t.segs, j0, j1, NULL, NULL)
             fn_walk_next(&at)
     if c.stream:
         c.kernels.fence()
@@ -217,7 +248,7 @@ cdef void slots_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t g = <size_t>task / t.cut.count
     cdef fn_walk at
     fn_walk_start(&at, t.call.plan.dims, t.call.plan.nouter, g)
-    piece_sums(t, at.off, <size_t>task % t.cut.count, t.sums + g * t.slots)
+    piece_sums(t, at.off, NULL, <size_t>task % t.cut.count, t.sums + g * t.slots)
 
 
 cdef int vector_gradients(job *t) noexcept nogil:
@@ -241,6 +272,7 @@ cdef int vector_gradients(job *t) noexcept nogil:
     # Tiles must not share a gradient, so each of their columns has its own.
     tiles = t.chunks == 1 and c.threads > 1 and t.n > WIDE_TILE and p.direct[FN_DP]
     t.partial = NULL
+    t.rows = NULL
     if c.at[FN_DP] == NULL or c.dbias == NULL:
         unwanted = <double *>malloc(c.dparam_size * sizeof(double))
         if unwanted == NULL:
@@ -252,6 +284,9 @@ cdef int vector_gradients(job *t) noexcept nogil:
     t.sums = <sums_t *>malloc((p.groups if tiles else t.chunks) * t.slots * sizeof(sums_t))
     if t.chunks > 1:
         t.partial = <double *>calloc(t.chunks * 2 * c.dparam_size, sizeof(double))
+    if not tiles and t.segs == 1 and not c.fixed and c.at[FN_Y] != NULL and (
+            p.direct[FN_X] and p.direct[FN_DY] and p.direct[FN_DP]):
+        t.rows = <char *>calloc(t.chunks * 2, t.n * c.kernels.real)  # without it: plain blocks
     if t.sums != NULL and (t.chunks == 1 or t.partial != NULL):
         result = 0
         if tiles:
@@ -265,5 +300,6 @@ cdef int vector_gradients(job *t) noexcept nogil:
                          c.threads)
     free(t.sums)
     free(t.partial)
+    free(t.rows)
     free(unwanted)
     return result

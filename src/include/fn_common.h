@@ -23,6 +23,11 @@
 /* Ask for a line that will be read once, soon; any address will do. */
 #define FN_PREFETCH(p) __builtin_prefetch((p), 0, 2)
 
+/* A line ahead is asked for by one of the two sweeps over a run, or the few misses a core can have under
+ * way would all be spent in one: the first sweep takes the even vectors, the second the odd ones. */
+#define FN_FIRST_SWEEP(k) ((k) % 2 == 0 && FN_SWEEP > 1)
+#define FN_SECOND_SWEEP(k) ((k) % 2 == 1 || FN_SWEEP == 1)
+
 #define FN_CAT_(a, b) a##_##b
 #define FN_CAT(a, b) FN_CAT_(a, b)
 

@@ -30,10 +30,12 @@ typedef struct {
     double w0, b0;
 } fn_param;
 
-/* What the backward pass subtracts: c0 = mean(g), c1 = mean(g * xh). Vectors of A, or scalars. */
+/* What the backward pass subtracts: c0 = mean(g), c1 = mean(g * xh). Vectors of A, or scalars. Where
+ * dw is not NULL (scalars only), the vectors dw and db of A receive dy * xh and dy on the way. */
 typedef struct {
     const void *c0, *c1;
     double c00, c10;
+    void *dw, *db;
 } fn_means;
 
 /* How memory is used; changes no value. */
@@ -46,8 +48,10 @@ typedef ptrdiff_t fn_ld; /* distance of two rows in bytes */
 
 /* Mean of four samples of w <= lanes contiguous values each: a shift near the mean. */
 typedef double (*fn_shift_rows_t)(const void *const x[4], size_t w);
-/* s1[lane] += sum (x - shift), s2[lane] += sum (x - shift)^2; FN_LANES_MAX lanes. */
-typedef void (*fn_moments_rows_t)(const void *x, size_t n, double shift, double *s1, double *s2);
+/* s1[lane] += sum (x - shift), s2[lane] += sum (x - shift)^2; FN_LANES_MAX lanes. ahead: as in
+ * fn_memory. */
+typedef void (*fn_moments_rows_t)(const void *x, size_t n, double shift, double *s1, double *s2,
+                                  ptrdiff_t ahead);
 /* The same with every operation in double: for values whose squares leave the range of A. */
 typedef fn_moments_rows_t fn_moments_rows_wide_t;
 /* s1[j] += sum_i (x[i,j] - shift[j]), s2[j] += sum_i (x[i,j] - shift[j])^2; shift of A. */
@@ -61,7 +65,8 @@ typedef void (*fn_affine_t)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t
                             const fn_memory *memory);
 /* s1[lane] += sum g, s2[lane] += sum g * xh, g = dy * w (w NULL: g = dy). */
 typedef void (*fn_grad_sums_rows_t)(const void *x, const void *dy, size_t n,
-                                    const fn_centre *centre, const void *w, double *s1, double *s2);
+                                    const fn_centre *centre, const void *w, double *s1, double *s2,
+                                    const fn_memory *memory);
 /* s1[j] += sum_i g[i,j], s2[j] += sum_i g[i,j] * xh[i,j]; w: NULL, one per row (w_by_row) or per
  * column; with statistics by row (the gradients of parameters) g = dy, w is NULL. */
 typedef void (*fn_grad_sums_cols_t)(const void *x, fn_ld ldx, const void *dy, fn_ld lddy,
@@ -72,6 +77,8 @@ typedef void (*fn_grad_combine_t)(void *dx, fn_ld lddx, const void *x, fn_ld ldx
                                   fn_ld lddy, size_t rows, size_t n, const fn_centre *centre,
                                   const fn_param *param, const fn_means *means,
                                   const fn_memory *memory);
+/* total[j] += part[j] in double, part[j] = 0; part of A. */
+typedef void (*fn_settle_t)(size_t n, void *part, double *total);
 /* hi = (A)v, lo = (A)(v - hi); lo may be NULL. The exact centre, and any narrowing to A. */
 typedef void (*fn_split_t)(size_t n, const double *v, void *hi, void *lo);
 /* Wait until streamed stores are visible to other threads. */

@@ -45,7 +45,7 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t rows, si
         FN_UNROLL
         for (int k = 0; k < K; k++) {
             const FN_T *px = (const FN_T *)x + k * FN_LANES;
-            if (ahead) {
+            if (FN_SECOND_SWEEP(k) && ahead) {
                 FN_PREFETCH((const char *)px + ahead);
             }
             FN_LV v = FN_N(lv_load_any)(px, left, hi[k]);

@@ -33,7 +33,7 @@ FN_N(grad_sums_step)(const FN_T *x, const FN_T *dy, size_t j, size_t left, FN_LV
 
 FN_INLINE void
 FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t n, const fn_centre *centre, const FN_A *w,
-                    double *s1, double *s2, int vs, int vw)
+                    double *s1, double *s2, const fn_memory *memory, int vs, int vw)
 {
     const size_t step = FN_ACCUMULATORS * FN_LANES;
     const FN_A mean = (FN_A)centre->mean;
@@ -55,6 +55,11 @@ FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t n, const fn_centre *ce
             for (size_t j = start + (size_t)sweep * FN_LANES; j < whole; j += step) {
                 FN_UNROLL
                 for (int k = 0; k < FN_SWEEP; k++) {
+                    if (FN_FIRST_SWEEP(k) && memory->ahead_x) {
+                        const size_t at = j + (size_t)k * FN_LANES;
+                        FN_PREFETCH((const char *)(x + at) + memory->ahead_x);
+                        FN_PREFETCH((const char *)(dy + at) + memory->ahead_dy);
+                    }
                     FN_N(grad_sums_step)(x, dy, j + (size_t)k * FN_LANES, 0, &a[k], &q[k], hi, lo,
                                          r, centre, w, vs, vw);
                 }
@@ -82,21 +87,21 @@ FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t n, const fn_centre *ce
 
 static void
 FN_N(fn_grad_sums_rows)(const void *x, const void *dy, size_t n, const fn_centre *centre,
-                        const void *w, double *s1, double *s2)
+                        const void *w, double *s1, double *s2, const fn_memory *memory)
 {
     if (centre->hi) {
         if (w) {
-            FN_N(grad_sums_run)(x, dy, n, centre, w, s1, s2, 1, 1);
+            FN_N(grad_sums_run)(x, dy, n, centre, w, s1, s2, memory, 1, 1);
         }
         else {
-            FN_N(grad_sums_run)(x, dy, n, centre, w, s1, s2, 1, 0);
+            FN_N(grad_sums_run)(x, dy, n, centre, w, s1, s2, memory, 1, 0);
         }
     }
     else if (w) {
-        FN_N(grad_sums_run)(x, dy, n, centre, w, s1, s2, 0, 1);
+        FN_N(grad_sums_run)(x, dy, n, centre, w, s1, s2, memory, 0, 1);
     }
     else {
-        FN_N(grad_sums_run)(x, dy, n, centre, w, s1, s2, 0, 0);
+        FN_N(grad_sums_run)(x, dy, n, centre, w, s1, s2, memory, 0, 0);
     }
 }
 

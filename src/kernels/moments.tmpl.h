@@ -41,7 +41,8 @@ FN_N(fn_shift_rows)(const void *const samples[4], size_t w)
 }
 
 static void
-FN_N(fn_moments_rows)(const void *x_, size_t n, double shift, double *s1, double *s2)
+FN_N(fn_moments_rows)(const void *x_, size_t n, double shift, double *s1, double *s2,
+                      ptrdiff_t ahead)
 {
     const size_t step = FN_ACCUMULATORS * FN_LANES;
     const FN_LV c = FN_N(lv_set1)((FN_A)shift);
@@ -69,6 +70,9 @@ FN_N(fn_moments_rows)(const void *x_, size_t n, double shift, double *s1, double
                 for (size_t l = 0; l < some; l++, p += step) {
                     FN_UNROLL
                     for (int k = 0; k < FN_SWEEP; k++) {
+                        if (FN_FIRST_SWEEP(k) && ahead) {
+                            FN_PREFETCH((const char *)(p + k * FN_LANES) + ahead);
+                        }
                         FN_LV d = FN_N(lv_sub)(FN_N(lv_load)(p + k * FN_LANES), c);
                         a[k] = FN_N(lv_add)(a[k], d);
                         s[k] = FN_N(lv_add)(s[k], FN_N(lv_mul)(d, d));
@@ -101,8 +105,10 @@ FN_N(fn_moments_rows)(const void *x_, size_t n, double shift, double *s1, double
 }
 
 static void
-FN_N(fn_moments_rows_wide)(const void *x_, size_t n, double shift, double *s1, double *s2)
+FN_N(fn_moments_rows_wide)(const void *x_, size_t n, double shift, double *s1, double *s2,
+                           ptrdiff_t ahead)
 {
+    (void)ahead; /* a second reading: all is in cache */
     const FN_T *x = x_;
     for (size_t j = 0; j < n; j += FN_LANES) {
         const size_t len = n - j < FN_LANES ? n - j : FN_LANES;

@@ -32,7 +32,8 @@ def test_tier_is_among_those_compared(tier):
 
 
 def test_every_method_of_the_probe_has_variants():
-    methods = {name for name in vars(Probe) if not name.startswith("_")} - {"real"}
+    # settle writes into its arguments: test_settle compares it with other kernels and tiers itself.
+    methods = {name for name in vars(Probe) if not name.startswith("_")} - {"real", "settle"}
     assert methods == calls.VARIANTS.keys()
 
 

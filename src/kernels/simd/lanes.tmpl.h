@@ -126,6 +126,20 @@ FN_N(lv_coef_any)(const FN_A *p, size_t left)
 }
 
 FN_INLINE void
+FN_N(lv_coef_put)(FN_A *p, FN_LV a, size_t left)
+{
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        if (left) {
+            FN_CAT(fn_write_n, FN_REAL)(p + k * FN_VLANES, a.v[k], FN_N(lv_share)(left, k));
+        }
+        else {
+            FN_CAT(fn_write, FN_REAL)(p + k * FN_VLANES, a.v[k]);
+        }
+    }
+}
+
+FN_INLINE void
 FN_N(lv_store_any)(FN_T *p, FN_LV a, size_t left, int stream)
 {
     if (left) {
