@@ -42,6 +42,9 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t rows, si
     x += j * sizeof(FN_T);
     y += j * sizeof(FN_T);
     for (size_t i = 0; i < rows; i++, x += ldx, y += ldy) {
+        /* All loads before the first store: a store at the same place of another page would hold up
+         * the load after it. */
+        FN_LV out[FN_SWEEP];
         FN_UNROLL
         for (int k = 0; k < K; k++) {
             const FN_T *px = (const FN_T *)x + k * FN_LANES;
@@ -53,7 +56,11 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t rows, si
             if (vs || vw) {
                 v = FN_N(lv_mul)(v, w[k]);
             }
-            FN_N(lv_store_any)((FN_T *)y + k * FN_LANES, FN_N(lv_add)(v, b[k]), left, stream);
+            out[k] = FN_N(lv_add)(v, b[k]);
+        }
+        FN_UNROLL
+        for (int k = 0; k < K; k++) {
+            FN_N(lv_store_any)((FN_T *)y + k * FN_LANES, out[k], left, stream);
         }
     }
 }
