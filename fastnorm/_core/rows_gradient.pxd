@@ -4,6 +4,9 @@
 from fastnorm._core.call cimport fn_call, fn_cut, fn_rstd
 from fastnorm._core.plan cimport FN_S
 
+cdef enum:
+    APART = 8  # sums between those of two tasks: no cache line is written by both
+
 ctypedef struct sums_t:
     double g   # sum of dy * weight, or of dy where the weight is uniform
     double gx  # the same times xh

@@ -12,7 +12,7 @@ from fastnorm._core.call cimport fn_call, fn_cut_rows, fn_piece, fn_span
 from fastnorm._core.dispatch cimport l2_bytes
 from fastnorm._core.plan cimport FN_DP, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start
 from fastnorm._core.rows_gradient cimport (
-    combine, group_means, job, piece_sums, sums_t, whole_group,
+    APART, combine, group_means, job, piece_sums, sums_t, whole_group,
 )
 from fastnorm._core.rows_params cimport uniform_gradients, vector_gradients
 from fastnorm._core.threads cimport effective, parallel_for
@@ -27,7 +27,7 @@ cdef void group_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef const fn_call *c = t.call
     cdef size_t g = <size_t>task * t.groups_per_task
     cdef size_t stop = min(g + t.groups_per_task, c.plan.groups)
-    cdef sums_t *slots = t.spare + <size_t>task * t.slots
+    cdef sums_t *slots = t.spare + <size_t>task * (t.slots + APART)
     cdef sums_t means
     cdef bint near = 8 * c.plan.count * c.kernels.item <= l2_bytes()  # two groups of x and dy
     cdef fn_walk at, following
@@ -103,7 +103,8 @@ cdef int backward(fn_call *c) noexcept nogil:
     tasks = (p.groups + t.groups_per_task - 1) / t.groups_per_task
     t.sums = NULL
     t.spare = <sums_t *>malloc(
-        (p.groups if wanted or over_pieces else tasks) * t.slots * sizeof(sums_t))
+        (p.groups * t.slots if wanted or over_pieces else tasks * (t.slots + APART))
+        * sizeof(sums_t))
     if t.spare == NULL:
         return -1
     if wanted or over_pieces:

@@ -20,7 +20,7 @@ from fastnorm._core.plan cimport (
     FN_DP, FN_DY, FN_S, FN_X, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 from fastnorm._core.rows_gradient cimport (
-    combine, group_means, job, mean_of, piece_sums, rstd_of, sums_t, whole_group,
+    APART, combine, group_means, job, mean_of, piece_sums, rstd_of, sums_t, whole_group,
 )
 from fastnorm._core.threads cimport parallel_for
 
@@ -173,6 +173,11 @@ cdef void plain_block(const job *t, size_t first, size_t rows, sums_t *slots, ch
         fn_walk_next(&at)
 
 
+cdef inline size_t row_bytes(const job *t) noexcept nogil:
+    """A row of partials, and a line so that no two tasks write to one."""
+    return (t.n * t.call.kernels.real + 127) / 64 * 64
+
+
 cdef void chunk_task(void *context, Py_ssize_t task) noexcept nogil:
     """The blocks of one chunk. Both ways to go through a block give the same bits: the partial sums
     of at most FN_COL_BLOCK rows in the compute type, row after row, then added in double."""
@@ -180,11 +185,11 @@ cdef void chunk_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef const fn_call *c = t.call
     cdef size_t block = <size_t>task * t.blocks / t.chunks
     cdef size_t stop = (<size_t>task + 1) * t.blocks / t.chunks
-    cdef size_t first, rows, bytes = t.n * c.kernels.real
+    cdef size_t first, rows, bytes = row_bytes(t)
     cdef char *dweight = c.at[FN_DP]
     cdef char *dbias = c.dbias
     cdef char *dw = t.rows + <size_t>task * 2 * bytes
-    cdef sums_t *slots = t.sums + <size_t>task * t.slots
+    cdef sums_t *slots = t.sums + <size_t>task * (t.slots + APART)
     cdef fn_walk at
     if t.partial != NULL:
         dweight = <char *>(t.partial + <size_t>task * 2 * c.dparam_size)
@@ -281,12 +286,13 @@ cdef int vector_gradients(job *t) noexcept nogil:
             c.dbias = <char *>unwanted
         else:
             c.at[FN_DP] = <char *>unwanted
-    t.sums = <sums_t *>malloc((p.groups if tiles else t.chunks) * t.slots * sizeof(sums_t))
+    t.sums = <sums_t *>malloc(
+        (p.groups * t.slots if tiles else t.chunks * (t.slots + APART)) * sizeof(sums_t))
     if t.chunks > 1:
         t.partial = <double *>calloc(t.chunks * 2 * c.dparam_size, sizeof(double))
     if not tiles and t.segs == 1 and not c.fixed and c.at[FN_Y] != NULL and (
             p.direct[FN_X] and p.direct[FN_DY] and p.direct[FN_DP]):
-        t.rows = <char *>calloc(t.chunks * 2, t.n * c.kernels.real)  # without it: plain blocks
+        t.rows = <char *>calloc(t.chunks * 2, row_bytes(t))  # without it: plain blocks
     if t.sums != NULL and (t.chunks == 1 or t.partial != NULL):
         result = 0
         if tiles:
