@@ -2,11 +2,12 @@
 """The gradients of the parameters, rows layout: dweight = sum(dy * xh), dbias = sum(dy).
 
 uniform  one value per run: the sums the group needed anyway, added up in order at the end.
-vector   varying along the run (layer norm): a sum down the rows. Groups that share the parameters
-         are taken in blocks of a few rows while these sit in L2: the rows' sums, the column sums
-         for dweight and dbias, dx. Chunks of blocks, cut by the shape alone, have partial
-         gradients of their own, merged in order. Where there is one chunk only (few long rows),
-         tasks are tiles of columns instead, after a first region for the sums.
+vector   varying along the run (layer norm): a sum down the rows. Rows that share the parameters are
+         taken one after the other: the row's sums, then dx, and dy * xh and dy are added to a row
+         of partials on the way. A block of a few rows is summed in the compute type, then added
+         in double. Chunks of blocks, cut by the shape alone, have partial gradients of their
+         own, merged in order. Where there is one chunk only (few long rows), tasks are tiles of
+         columns instead, after a first region for the sums.
 """
 
 from libc.stdlib cimport calloc, free, malloc
@@ -25,7 +26,7 @@ from fastnorm._core.rows_gradient cimport (
 from fastnorm._core.threads cimport parallel_for
 
 cdef enum:
-    BLOCK_VALUES = 131072  # values of a block of rows: x and dy fit L2
+    BLOCK_VALUES = 131072  # values of a block of rows: where it is gone through thrice, it fits L2
     CHUNKS = 64            # partial gradients at most
     WIDE_TILE = 4096       # columns of a task where rows are few
 
