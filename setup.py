@@ -5,7 +5,7 @@ Every rung of src/kernels/isa is compiled with its own flags into an object of i
 into fastnorm._core.dispatch, which holds the tables. Environment variables:
 
 FASTNORM_NO_OPENMP=1   build without OpenMP; everything then works on one thread.
-FASTNORM_DEBUG=1       assertions, debug symbols, no optimization.
+FASTNORM_DEBUG=1       debug symbols, no optimization.
 FASTNORM_SYMBOLS=1     keep the symbol tables, for profilers.
 """
 
