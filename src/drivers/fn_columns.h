@@ -120,6 +120,37 @@ fn_columns_fill(size_t n, double value, double *out)
 }
 
 static inline void
+fn_columns_multiply(size_t n, const double *by, double *what)
+{
+    for (size_t j = 0; j < n; j++) {
+        what[j] *= by[j];
+    }
+}
+
+/* low[j] = (hi - mean) * rstd: what a mean rounded to A leaves over. */
+static inline void
+fn_columns_low(size_t n, const double *mean, const double *rstd, const void *hi, int single,
+               double *low)
+{
+    for (size_t j = 0; j < n; j++) {
+        low[j] = single ? ((double)((const float *)hi)[j] - mean[j]) * rstd[j] : 0;
+    }
+}
+
+/* The coefficients a, b, c of fn_slope in double, from the means c0 of g and c1 of g * xh; they replace
+ * weight, c1 and c0. */
+static inline void
+fn_columns_slope(size_t n, const double *rstd, const double *low, double *weight, double *c1,
+                 double *c0)
+{
+    for (size_t j = 0; j < n; j++) {
+        weight[j] *= rstd[j];
+        c0[j] = -(low[j] * c1[j] + c0[j]) * rstd[j];
+        c1[j] *= rstd[j];
+    }
+}
+
+static inline void
 fn_columns_add(size_t n, const double *from, double *to)
 {
     for (size_t j = 0; j < n; j++) {
