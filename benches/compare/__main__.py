@@ -11,7 +11,7 @@ import argparse
 import importlib.util
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -133,7 +133,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _words(known):  # type: ignore[no-untyped-def]
+def _words(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    known = tuple(known)
+
     def parse(text: str) -> tuple[str, ...]:
         words = tuple(word.strip() for word in text.split(","))
         for word in words:

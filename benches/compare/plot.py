@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benches.compare.contest import OURS
+from benches.compare.report import SHORT
 from benches.compare.results import Comparison, Result
 from fastnorm.compare.results import count_threads
 
@@ -61,15 +62,17 @@ def draw(
     left.xaxis.set_major_formatter("{x:g}")
     left.xaxis.set_minor_formatter(NullFormatter())
     left.set_xlabel("time / time of a memory copy of the same bytes (1: the limit for large data)")
-    labels = [f"{line.case.op} {line.case.label} {line.direction[:3]}" for line in shown]
+    labels = [f"{line.case.op} {line.case.label} {SHORT[line.direction]}" for line in shown]
     left.set_yticks(range(len(shown)), labels, fontsize=6)
     left.set_ylim(len(shown) - 0.5, -0.5)
     left.grid(alpha=0.3)
-    left.legend(loc="lower right", fontsize=7, framealpha=0.9)
-    left.set_title(f"{dtype}, {count_threads(threads)}", fontsize=9)
+    left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=6, fontsize=7, frameon=False)
 
     _draw_offsets(right, offsets)
-    figure.suptitle(f"fastnorm {machine['fastnorm']}: {machine['cpu']}", fontsize=10)
+    figure.suptitle(
+        f"fastnorm {machine['fastnorm']}, {dtype}, {count_threads(threads)}: {machine['cpu']}",
+        fontsize=10,
+    )
     figure.savefig(path, dpi=150)
 
 

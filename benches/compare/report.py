@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benches.compare.results import UNSTEADY, Comparison, Result, summarize
+from fastnorm.compare.catalogue import Direction
 from fastnorm.compare.results import count_threads
 
 try:
@@ -26,6 +27,7 @@ LEGEND = (
     "bold: the fastest peer;  memory/2: two sets of arrays in turn"
 )
 _TEXT_COLUMNS = 4
+SHORT: dict[Direction, str] = {"forward": "fwd", "backward": "bwd"}
 
 
 class Report:
@@ -63,7 +65,7 @@ class Report:
     def flush(self) -> None:
         """Print the table of the lines since the last one."""
         if self._lines:
-            self._table(
+            self.table(
                 self._lines[0].case.op,
                 [*_HEADINGS, *self._names],
                 [_cells(line, self._names) for line in self._lines],
@@ -86,7 +88,7 @@ class Report:
             rows = [[name, *(f"{e.get(m, float('nan')):.0e}" for m in means)]
                     for name, e in offsets.items()]  # fmt: skip
             heading = "largest error of layer_norm, float32, rows of 768, std 1, by mean"
-            self._table(heading, ["library", *means], rows, left=1)
+            self.table(heading, ["library", *means], rows, left=1)
         self.write(*reason_lines(lines, absent))
 
     def write(self, *lines: str) -> None:
@@ -97,14 +99,13 @@ class Report:
             else:
                 self._console.print(line, markup=False)
 
-    def _table(
+    def table(
         self, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]],
         left: int = _TEXT_COLUMNS,
     ) -> None:  # fmt: skip
+        """Print a table whose first `left` columns are words, the others numbers."""
         if self._console is None:
-            plain = [
-                [cell.replace("[bold]", "").replace("[/]", "") for cell in row] for row in rows
-            ]
+            plain = [[re.sub(r"\[.*?\]", "", cell) for cell in row] for row in rows]
             widths = [max(map(len, column)) for column in zip(headings, *plain, strict=True)]
             print(f"\n{title}")
             for row in (headings, *plain):
@@ -130,7 +131,7 @@ def _cells(line: Comparison, names: Sequence[str]) -> list[str]:
     cells = [
         line.case.label,
         line.dtype,
-        line.direction[:3],
+        SHORT[line.direction],
         f"{line.regime}/{line.sets}" if line.sets > 1 else line.regime,
         str(line.threads),
         _microseconds(line.copy.seconds),

@@ -21,7 +21,7 @@ class Prepared:
 
     Attributes
     ----------
-    calls : list of callable
+    calls : sequence of callable
         One per set of arrays, in their order; each returns whatever the library returns, complete:
         a library that computes in the background is waited for.
     read : callable
@@ -31,7 +31,7 @@ class Prepared:
         result is that of the rounded parameters.
     """
 
-    calls: list[Call]
+    calls: Sequence[Call]
     read: Callable[[Any], dict[str, Array]]
     rounded_parameters: bool = False
 

@@ -42,7 +42,7 @@ class Functions:
     """
 
     forward: Callable[..., Any]
-    saved: Callable[..., tuple[Any, ...]] | None = None
+    saved: Callable[..., Any] | None = None
     backward: Callable[..., Any] | None = None
     eager: bool = True
 
@@ -99,7 +99,7 @@ def _layer_norm(shape: Form, sizes: tuple[int, ...]) -> Functions:
         y = F.layer_norm(_rows(shape, x), normalized, w, b, eps)
         return _unrows(shape, y)
 
-    def saved(x: Tensor, w: Tensor, b: Tensor, *_: Any) -> tuple[Any, ...]:
+    def saved(x: Tensor, w: Tensor, b: Tensor, *_: Any) -> Any:
         return torch.native_layer_norm(_rows(shape, x), normalized, w, b, eps)[1:]
 
     def backward(dy: Tensor, x: Tensor, w: Tensor, b: Tensor, _m: Any, _v: Any, *kept: Any) -> Any:
@@ -118,7 +118,7 @@ def _rms_norm(shape: Form, sizes: tuple[int, ...]) -> Functions:
     def forward(x: Tensor, w: Tensor, *_: Any) -> Tensor:
         return _unrows(shape, F.rms_norm(_rows(shape, x), normalized, w, eps))
 
-    def saved(x: Tensor, w: Tensor, *_: Any) -> tuple[Any, ...]:
+    def saved(x: Tensor, w: Tensor, *_: Any) -> Any:
         return aten._fused_rms_norm(_rows(shape, x), normalized, w, eps)[1:]
 
     def backward(dy: Tensor, x: Tensor, w: Tensor, _b: Any, _m: Any, _v: Any, *kept: Any) -> Any:
@@ -136,7 +136,7 @@ def _batch_norm(shape: Form, sizes: tuple[int, ...]) -> Functions:
     def forward(x: Tensor, w: Tensor, b: Tensor, mean: Tensor, var: Tensor) -> Tensor:
         return F.batch_norm(x, mean, var, w, b, training, MOMENTUM, eps)
 
-    def saved(x: Tensor, w: Tensor, b: Tensor, mean: Tensor, var: Tensor) -> tuple[Any, ...]:
+    def saved(x: Tensor, w: Tensor, b: Tensor, mean: Tensor, var: Tensor) -> Any:
         kept = mean.clone(), var.clone()
         return torch.native_batch_norm(x, w, b, *kept, training, MOMENTUM, eps)[1:]
 
@@ -154,7 +154,7 @@ def _instance_norm(shape: Form, sizes: tuple[int, ...]) -> Functions:
     def forward(x: Tensor, w: Tensor, b: Tensor, *_: Any) -> Tensor:
         return F.instance_norm(x, weight=w, bias=b, use_input_stats=True, eps=eps)
 
-    def saved(x: Tensor, w: Tensor, b: Tensor, *_: Any) -> tuple[Any, ...]:
+    def saved(x: Tensor, w: Tensor, b: Tensor, *_: Any) -> Any:
         planes = x.contiguous().view(1, x.shape[0] * x.shape[1], *x.shape[2:])
         ws, bs = w.repeat(x.shape[0]), b.repeat(x.shape[0])
         stats = torch.native_batch_norm(planes, ws, bs, None, None, True, 0.0, eps)[1:]
@@ -180,7 +180,7 @@ def _group_norm(shape: Form, sizes: tuple[int, ...]) -> Functions:
     def forward(x: Tensor, w: Tensor, b: Tensor, *_: Any) -> Tensor:
         return F.group_norm(x, groups, w, b, eps)
 
-    def saved(x: Tensor, w: Tensor, b: Tensor, *_: Any) -> tuple[Any, ...]:
+    def saved(x: Tensor, w: Tensor, b: Tensor, *_: Any) -> Any:
         return torch.native_group_norm(x, w, b, *geometry, eps)[1:]
 
     def backward(dy: Tensor, x: Tensor, w: Tensor, b: Tensor, _m: Any, _v: Any, *kept: Any) -> Any:
