@@ -172,7 +172,8 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"over {name}: {entry['speedup']:.2f}x of {entry['cases']}{tail}")
     behind = summary["behind"]
     if behind:
-        lines.append(f"a peer is faster in {len(behind)} lines, worst first (out=, allocating):")
+        count = f"{len(behind)} line{'s' if len(behind) > 1 else ''}"
+        lines.append(f"a peer is faster in {count}, worst first (out=, allocating):")
         lines += [
             f"    {entry['ratio']:.2f} {entry['ratio_allocating']:.2f}  {entry['line']}: "
             f"{entry['peer']}"
