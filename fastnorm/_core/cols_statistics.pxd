@@ -4,7 +4,7 @@
 from fastnorm._core.call cimport fn_call
 from fastnorm._core.plan cimport fn_plan
 
-# One tile's vectors, a value per column. hi, r, m, a, b, c are of the compute type.
+# One tile's vectors, a value per column. hi, r, m, a, b, c, w are of the compute type.
 ctypedef struct tile_t:
     double *s1
     double *s2
@@ -21,6 +21,7 @@ ctypedef struct tile_t:
     char *a
     char *b
     char *c
+    char *w
     double *weight
     unsigned char *again
 

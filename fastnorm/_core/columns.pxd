@@ -25,5 +25,4 @@ cdef extern from "fn_columns.h" nogil:
     void fn_columns_multiply(size_t n, const double *by, double *what)
     void fn_columns_low(size_t n, const double *mean, const double *rstd, const void *hi,
                         bint single, double *low)
-    void fn_columns_slope(size_t n, const double *rstd, const double *low, double *weight,
-                          double *c1, double *c0)
+    void fn_columns_add_product(size_t n, const double *a, const double *b, double *to)

@@ -15,7 +15,7 @@ from fastnorm._core.call cimport (
     FN_GATHER, fn_block_buffer, fn_call, fn_gather, fn_run_buffer, fn_scatter, fn_scatter_add,
 )
 from fastnorm._core.cols_statistics cimport read_columns, read_rows, tile_t
-from fastnorm._core.columns cimport fn_columns_fill, fn_columns_multiply, fn_columns_slope
+from fastnorm._core.columns cimport fn_columns_add_product, fn_columns_multiply
 from fastnorm._core.dispatch cimport (
     FN_COL_BLOCK, FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, fn_slope,
 )
@@ -99,8 +99,7 @@ cdef void finish_sums(const job *t, const Py_ssize_t *outer, size_t n, size_t j,
     cdef size_t q, f, share = t.share, fold = p.fold
     cdef double s1, s2, count = <double>p.count
     cdef double *out
-    for q in range(width):
-        tile.s2[q] += tile.low[q] * tile.s1[q]
+    fn_columns_add_product(width, tile.low, tile.s1, tile.s2)
     if t.column_sums != NULL and leave:
         out = t.column_sums + 2 * ((n / t.grid.tiles * p.n + j) / share)
         q = 0
@@ -115,10 +114,13 @@ cdef void finish_sums(const job *t, const Py_ssize_t *outer, size_t n, size_t j,
             q += share
     if c.at[FN_W] != NULL and not p.red_param:
         read_columns(c, outer, FN_W, j, width, tile.weight)
-        fn_columns_multiply(width, tile.weight, tile.s1)
-        fn_columns_multiply(width, tile.weight, tile.s2)
-    else:
-        fn_columns_fill(width, 1, tile.weight)
+        if t.weight_inside:
+            fn_columns_multiply(width, tile.weight, tile.s1)
+            fn_columns_multiply(width, tile.weight, tile.s2)
+            c.kernels.narrow(width, tile.weight, tile.w)
+        else:
+            fn_columns_multiply(width, tile.weight, tile.m2)
+    c.kernels.narrow(width, tile.m2, tile.a)
     q = 0
     while q < width:
         s1 = s2 = 0
@@ -134,8 +136,7 @@ cdef void finish_sums(const job *t, const Py_ssize_t *outer, size_t n, size_t j,
     if c.fixed:
         memset(tile.s1, 0, width * sizeof(double))
         memset(tile.s2, 0, width * sizeof(double))
-    fn_columns_slope(width, tile.m2, tile.low, tile.weight, tile.s2, tile.s1)
-    c.kernels.narrow(width, tile.weight, tile.a)
+    fn_columns_add_product(width, tile.low, tile.s2, tile.s1)
     c.kernels.narrow(width, tile.s2, tile.b)
     c.kernels.narrow(width, tile.s1, tile.c)
 
@@ -263,6 +264,8 @@ cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
             slope.a = tile.a + at * real
             slope.b = tile.b + at * real
             slope.c = tile.c + at * real
+            if t.weight_inside:
+                param.w = tile.w + at * real
             if both:
                 fn_gather(ws, c.at[FN_W] + outer[FN_W] + walk.off[FN_W], run, p.nrun, FN_W, j + at,
                           take, real)

@@ -47,7 +47,8 @@ cdef tile_t tile_at(char *scratch, size_t width) noexcept nogil:
     t.a = <char *>(d + 10 * width)
     t.b = <char *>(d + 11 * width)
     t.c = <char *>(d + 12 * width)
-    t.weight = d + 13 * width
+    t.w = <char *>(d + 13 * width)
+    t.weight = d + 4 * width  # no shift is wanted where weights are
     t.low = d + 14 * width
     t.piece_low = d + 15 * width
     t.again = <unsigned char *>(d + 16 * width)

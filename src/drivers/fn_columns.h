@@ -137,16 +137,12 @@ fn_columns_low(size_t n, const double *mean, const double *rstd, const void *hi,
     }
 }
 
-/* The coefficients a, b, c of fn_slope in double, from the means c0 of g and c1 of g * xh; they replace
- * weight, c1 and c0. */
+/* to[j] += a[j] * b[j] */
 static inline void
-fn_columns_slope(size_t n, const double *rstd, const double *low, double *weight, double *c1,
-                 double *c0)
+fn_columns_add_product(size_t n, const double *a, const double *b, double *to)
 {
     for (size_t j = 0; j < n; j++) {
-        weight[j] *= rstd[j];
-        c0[j] = -(low[j] * c1[j] + c0[j]) * rstd[j];
-        c1[j] *= rstd[j];
+        to[j] += a[j] * b[j];
     }
 }
 

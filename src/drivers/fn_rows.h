@@ -74,14 +74,14 @@ fn_centre_rows(size_t rows, fn_each mean, fn_each var, double eps, fn_each w, fn
     }
 }
 
-/* a, b, c of row i, whose centre is set, for means c0 of g and c1 of g * xh; see fn_slope. */
+/* a, b, c of row i, whose centre is set, for means c0 of g and c1 of g * xh, and a weight that is not in
+ * g; see fn_slope. */
 static inline void
 fn_slope_row(size_t i, double w, double c0, double c1, int single, fn_rows *out)
 {
-    const double rstd = out->rstd[i];
-    fn_set_real(out->a, i, rstd * w, single);
-    fn_set_real(out->b, i, c1 * rstd, single);
-    fn_set_real(out->c, i, -(out->low[i] * c1 + c0) * rstd, single);
+    fn_set_real(out->a, i, out->rstd[i] * w, single);
+    fn_set_real(out->b, i, c1, single);
+    fn_set_real(out->c, i, c0 + out->low[i] * c1, single);
 }
 
 /* The kernels' view of them; step 0: the first one's serve all rows. */

@@ -5,15 +5,16 @@ With g = dy * weight and xh = (x - mean) * rstd over a group of m values:
 
     c0 = sum(g) / m,  c1 = sum(g * xh) / m,  dx = (g - c0 - xh * c1) * rstd
 
-A uniform weight (one value per run) is applied to the sums of dy afterwards, so that the same sums
-are the run's share of the parameters' gradients; a vector weight multiplies dy in the kernel.
+A weight of one value per run is not in g while sums are taken, so that the same sums are the run's
+share of the parameters' gradients; it enters afterwards, with rstd where all the group has one, else
+run by run. A vector weight multiplies dy in the kernel.
 """
 
 from libc.string cimport memset
 
 from fastnorm._core.call cimport (
     FN_BATCH, fn_call, fn_centre_of, fn_centre_rows, fn_each, fn_each_real, fn_gather, fn_piece, fn_real_at,
-    fn_rows, fn_run_buffer, fn_scale_of, fn_scatter, fn_slope_of, fn_slope_row, fn_span,
+    fn_rows, fn_run_buffer, fn_scale_of, fn_scatter, fn_set_real, fn_slope_of, fn_slope_row, fn_span,
 )
 from fastnorm._core.dispatch cimport (
     FN_JOINT_BLOCK, FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, fn_slope,
@@ -50,8 +51,10 @@ cdef void run_sums(const fn_call *c, const char *x, const char *dy, const char *
     cdef fn_run_buffer dys
     cdef fn_run_buffer ws
     if p.direct[FN_X] and p.direct[FN_DY] and (w == NULL or p.direct[FN_W]):
-        c.kernels.grad_sums_rows(x + j0 * item, 0, dy + j0 * item, 0, 1, j1 - j0, centre,
-                                 NULL if w == NULL else w + j0 * real, s1, s2, memory)
+        if w != NULL:
+            w += j0 * real
+        c.kernels.grad_sums_rows(x + j0 * item, 0, dy + j0 * item, 0, 1, j1 - j0, centre, w, s1, s2,
+                                 memory)
         return
     while j < j1:
         take = min(<size_t>FN_ROW_BLOCK, j1 - j)
@@ -87,8 +90,10 @@ cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along,
     centre_of(c, off, statistics, rows, &rows_of)
     centre = fn_centre_of(&rows_of, 1)
     if p.direct[FN_X] and p.direct[FN_DY] and (not vector or p.direct[FN_W]):
+        if vector:
+            w += j0 * real
         c.kernels.grad_sums_rows(x + j0 * item, step_x, dy + j0 * item, step_dy, rows, j1 - j0,
-                                 &centre, w + j0 * real if vector else NULL, s1, s2, memory)
+                                 &centre, w, s1, s2, memory)
     else:
         for i in range(rows):
             run_sums(c, x, dy, w, j0, j1, &centre, memory, s1 + i, s2 + i)
@@ -194,17 +199,17 @@ cdef void piece_sums(const job *t, const Py_ssize_t *group, const fn_memory *mem
 
 cdef sums_t group_means(const job *t, const Py_ssize_t *group,
                         const sums_t *slots) noexcept nogil:
-    """c0 and c1 of a group from its slots, with a uniform weight applied."""
+    """c0 and c1 of a group from its slots, with weights that differ between its runs applied."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef sums_t total = sums_t(0, 0)
-    cdef bint uniform = c.at[FN_W] != NULL and not p.run_param
+    cdef bint inside = c.at[FN_W] != NULL and t.per_seg
     cdef size_t slot, cuts = t.cut.per_seg
     cdef double w = 1
     cdef fn_walk at
     fn_walk_start(&at, p.dims + p.nouter, p.nred + p.split, 0)
     for slot in range(t.slots):
-        if uniform:
+        if inside:
             w = fn_real_at(c.at[FN_W] + group[FN_W] + at.off[FN_W], c.single)
         total.g += w * slots[slot].g
         total.gx += w * slots[slot].gx
@@ -243,6 +248,7 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
         not vector or p.direct[FN_W])
     cdef Py_ssize_t step_x = 0, step_dy = 0, step_dx = 0
     cdef fn_each w = fn_each(NULL, 0)
+    cdef sums_t mean = sums_t(0, 0)
     cdef fn_run_buffer xs
     cdef fn_run_buffer dys
     cdef fn_run_buffer dxs
@@ -263,11 +269,18 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
         step_dx = along.stride[FN_Y]
     if c.at[FN_W] != NULL and not vector:
         w = fn_each(c.at[FN_W] + off[FN_W], along.stride[FN_W] if along != NULL else 0)
+    if t.per_seg and w.p != NULL and not c.fixed:
+        for i in range(rows):
+            fn_set_real(ws, i, fn_each_real(w, i, 1, c.single), c.single)
+        w = fn_each(NULL, 0)
+        param.w = ws
+        param.by_row = True
     sets = rows if statistics or w.step else 1
     centre_of(c, off, statistics, sets, &rows_of)
     for i in range(sets):
-        fn_slope_row(i, fn_each_real(w, i, 1, c.single), means[i if statistics else 0].g,
-                     means[i if statistics else 0].gx, c.single, &rows_of)
+        if not c.fixed:
+            mean = means[i if statistics else 0]
+        fn_slope_row(i, fn_each_real(w, i, 1, c.single), mean.g, mean.gx, c.single, &rows_of)
     centre = fn_centre_of(&rows_of, 1 if sets > 1 else 0)
     if c.fixed:  # b and c are zeros: dx = dy * w * a, whatever x is
         centre = fn_scale_of(&rows_of, 1 if sets > 1 else 0)
@@ -301,6 +314,9 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
                 if not p.direct[FN_X]:
                     fn_gather(xs, x, p.dims + inner, ndims, FN_X, j, take, item)
                     from_x = xs
+                if dw != NULL:
+                    slope.dw = dw + j * real
+                    slope.db = db + j * real
                 c.kernels.grad_combine(to, 0, from_x, 0, from_dy, 0, 1, take, &centre, &param,
                                        &slope, memory)
             if not p.direct[FN_Y]:
@@ -309,6 +325,8 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
         x += step_x
         dy += step_dy
         dx += step_dx
+        if param.by_row:
+            param.w = <const char *>param.w + real
         if sets > 1:
             centre.hi = <const char *>centre.hi + real
             centre.r = <const char *>centre.r + real
@@ -343,8 +361,7 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
     cdef const fn_dim *last = NULL
     cdef sums_t means[32]
     cdef size_t i
-    cdef double w, n = <double>p.count
-    cdef fn_each weight = fn_each(NULL, 0)
+    cdef double n = <double>p.count
     cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
     cdef Py_ssize_t statistics = 0
     if p.nouter:
@@ -357,10 +374,7 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
         memset(means, 0, sizeof(means))
     else:
         sums_of_each(t, off, last, rows, statistics, 0, t.n, &memory, slots)
-        if c.at[FN_W] != NULL and not p.run_param:
-            weight = fn_each(c.at[FN_W] + off[FN_W], last.stride[FN_W] if last != NULL else 0)
         for i in range(rows):
-            w = fn_each_real(weight, i, 1, c.single)
-            means[i] = sums_t(0 if c.raw else w * slots[i].g / n, w * slots[i].gx / n)
+            means[i] = sums_t(0 if c.raw else slots[i].g / n, slots[i].gx / n)
     if c.at[FN_Y] != NULL:
         combine_runs(t, off, last, rows, statistics, means, 0, t.n, dw, db, &memory)

@@ -31,9 +31,10 @@ typedef struct {
     int by_row;
 } fn_param;
 
-/* dx = (g * a - (x - hi) * r * b) + c, indexed as the centre is. With c0 = mean(g), c1 = mean(g * xh):
- * a = r, b = c1 * r, c = -(m * b + c0 * r). Where dw is not NULL (by_row only), the vectors dw and db of
- * A receive dy * xh and dy of every row on the way. */
+/* dx = ((g - c) - (x - hi) * r * b) * a, indexed as the centre is. With c0 = mean(g), c1 = mean(g * xh):
+ * a = 1/std, b = c1, c = c0 + m * c1; a weight that all of the group shares is better left out of g and
+ * multiplied into a. Where dw is not NULL (by_row only), the vectors dw and db of A receive dy * xh and
+ * dy of every row on the way. */
 typedef struct {
     const void *a, *b, *c;
     void *dw, *db;

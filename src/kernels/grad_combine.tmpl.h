@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What     dx = (g * a - (x - hi) * r * b) + c,  g = dy * w or dy: the gradient of every layer that
+ * What     dx = ((g - c) - (x - hi) * r * b) * a,  g = dy * w or dy: the gradient of every layer that
  *          divides by a standard deviation, once the two sums are known. With c0 = mean(g) and
- *          c1 = mean(g * xh) it is (g - c0 - xh * c1) * r, for a = r, b = c1 * r, c = -(m * b + c0 * r).
+ *          c1 = mean(g * xh) it is (g - c0 - xh * c1) / std, for a = 1/std, b = c1, c = c0 + m * c1.
+ *          Where g is constant, g - c is exactly 0.
  * Layouts  as in affine.tmpl.h: hi, r, m, a, b, c are scalars of a row or vectors along the columns.
  *          dw, db (by_row only): dy * xh and dy are added to them while dy and xh are in registers, which
  *          saves the gradients of a vector parameter a sweep of their own; settle moves them on.
@@ -82,8 +83,8 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
             if (how == FN_N(EACH_ROW)) {
                 g = FN_N(lv_mul)(g, FN_N(lv_spread)(ws + i));
             }
-            g = FN_N(lv_sub)(FN_N(lv_mul)(g, a[q]), FN_N(lv_mul)(t, b[q]));
-            out[k] = FN_N(lv_add)(g, c[q]);
+            g = FN_N(lv_sub)(FN_N(lv_sub)(g, c[q]), FN_N(lv_mul)(t, b[q]));
+            out[k] = FN_N(lv_mul)(g, a[q]);
         }
         FN_UNROLL
         for (int k = 0; k < K; k++) {
@@ -144,7 +145,7 @@ FN_N(fn_grad_combine)(void *dx_, fn_ld lddx, const void *x_, fn_ld ldx, const vo
     const int how = !param->w ? FN_N(PLAIN) : param->by_row ? FN_N(EACH_ROW) : FN_N(WEIGHT);
     const int columns = how == FN_N(EACH_ROW) ? 2 : how;
     const int which =
-        (centre->by_row ? 3 + how + 2 * (slope->dw != NULL) : columns) << 1 | stream;
+        (centre->by_row ? 3 + columns + 3 * (slope->dw != NULL) : columns) << 1 | stream;
     for (size_t row0 = 0; row0 < rows; row0 += FN_BAND) {
         const size_t len = rows - row0 < FN_BAND ? rows - row0 : FN_BAND;
         const char *x = (const char *)x_ + (fn_ld)row0 * ldx;
@@ -165,8 +166,9 @@ FN_N(fn_grad_combine)(void *dx_, fn_ld lddx, const void *x_, fn_ld ldx, const vo
             FN_CASE(2, 0, FN_N(EACH_ROW), 0)
             FN_CASE(3, 1, FN_N(PLAIN), 0)
             FN_CASE(4, 1, FN_N(WEIGHT), 0)
-            FN_CASE(5, 1, FN_N(PLAIN), 1)
-            FN_CASE(6, 1, FN_N(WEIGHT), 1)
+            FN_CASE(5, 1, FN_N(EACH_ROW), 0)
+            FN_CASE(6, 1, FN_N(PLAIN), 1)
+            FN_CASE(7, 1, FN_N(WEIGHT), 1)
 #undef FN_CASE
         }
     }
