@@ -66,7 +66,7 @@ def _compare(options: argparse.Namespace, cases: Sequence[Case]) -> int:
     table = report.Report(names, total)
     for name, why in absent.items():
         table.write(f"{name}: {why}")
-    table.write(report.describe_run(threads, versions, description["cpu"]))
+    table.write(report.describe_run(threads, versions, description))
     lines: list[results.Comparison] = []
     start = time.perf_counter()
     with Session(names, threads) as session:

@@ -69,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             return 130
         return 0
+    description = machine.describe()  # with the load before our own
     rows: list[dict[str, Any]] = []
     try:
         for policy in options.policy:
@@ -83,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.json is not None:
         document = {
             "schema": 1,
-            "machine": machine.describe(),
+            "machine": description,
             "settings": {
                 "started": datetime.now(UTC).isoformat(timespec="seconds"),
                 "command": ["python", "-m", "benches.compare.latency", *sys.argv[1:]],

@@ -202,7 +202,11 @@ def reason_lines(lines: Sequence[Comparison], absent: Mapping[str, str]) -> list
     return found
 
 
-def describe_run(threads: Sequence[int], versions: Mapping[str, str], cpu: str) -> str:
-    """Return one line: what ran on what."""
+def describe_run(
+    threads: Sequence[int], versions: Mapping[str, str], machine: Mapping[str, Any]
+) -> str:
+    """Return one line: what runs on what, and whether others want the cores."""
     libraries = ", ".join(f"{name} {text}" for name, text in versions.items())
-    return f"{cpu}, {' and '.join(map(count_threads, threads))}: {libraries}"
+    load, cores = machine["load"], machine["cores"]
+    busy = "" if load is None else f", load average {load:.1f} on {cores} cores before the start"
+    return f"{machine['cpu']}{busy}, {' and '.join(map(count_threads, threads))}: {libraries}"
