@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The column loops and the grid of a cols plan (src/drivers/fn_columns.h)."""
 
-from fastnorm._core.call cimport fn_moment
 from fastnorm._core.plan cimport fn_plan
 
 cdef extern from "fn_columns.h" nogil:
@@ -18,8 +17,8 @@ cdef extern from "fn_columns.h" nogil:
     void fn_columns_merge(size_t width, double na, double nb, double *mean, double *low,
                           double *m2, const double *mean_b, const double *low_b,
                           const double *m2_b)
-    fn_moment fn_fold(size_t fold, double n, const double *mean, const double *low,
-                      const double *m2)
+    void fn_columns_fold(size_t width, size_t fold, size_t some, double *v)
+    void fn_columns_spread(size_t width, size_t fold, const double *v, double *to)
     void fn_columns_fill(size_t n, double value, double *out)
     void fn_columns_add(size_t n, const double *source, double *to)
     void fn_columns_multiply(size_t n, const double *by, double *what)

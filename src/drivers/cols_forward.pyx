@@ -110,6 +110,15 @@ cdef inline size_t rows_of(const job *t, size_t piece) noexcept nogil:
     return min(t.grid.rows, t.call.plan.segs - piece * t.grid.rows)
 
 
+cdef void merge(const job *t, size_t piece, size_t width, const tile_t *tile, const double *mean,
+                const double *low, const double *m2) noexcept nogil:
+    """Fold the statistics of one piece into those of the pieces before it."""
+    cdef size_t fold = t.call.plan.fold
+    fn_columns_merge(width / fold, <double>(piece * t.grid.rows * fold),
+                     <double>(rows_of(t, piece) * fold), tile.mean, tile.low, tile.m2, mean, low,
+                     m2)
+
+
 cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
     """Over tiles: statistics of a tile, then its output."""
     cdef job *t = <job *>context
@@ -130,9 +139,7 @@ cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
             for piece in range(1, t.grid.pieces):
                 piece_moments(c, c.at[FN_X] + outer.off[FN_X], piece * t.grid.rows,
                               rows_of(t, piece), j, width, &tile)
-                fn_columns_merge(width, <double>(piece * t.grid.rows), <double>rows_of(t, piece),
-                                 tile.mean, tile.low, tile.m2, tile.piece_mean, tile.piece_low,
-                                 tile.piece_m2)
+                merge(t, piece, width, &tile, tile.piece_mean, tile.piece_low, tile.piece_m2)
             put_statistics(c, outer.off, j, width, &tile)
         if c.at[FN_Y] != NULL:
             apply(t, outer.off, j, width, 0, c.plan.segs, &tile)
@@ -177,8 +184,7 @@ cdef void merge_task(void *context, Py_ssize_t task) noexcept nogil:
     tile.m2 = part + 2 * wide
     for piece in range(1, t.grid.pieces):
         part += 3 * wide
-        fn_columns_merge(width, <double>(piece * t.grid.rows), <double>rows_of(t, piece),
-                         tile.mean, tile.low, tile.m2, part, part + wide, part + 2 * wide)
+        merge(t, piece, width, &tile, part, part + wide, part + 2 * wide)
     put_statistics(c, outer.off, j, width, &tile)
 
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Statistics of a tile of columns, piece of rows by piece of rows, and what is made of them.
 
+A group is one column or, where a short reduced run lies innermost, `fold` neighbours, which have
+one shift, so that their sums are added up before anything else is done with them.
+
 Columns are independent of each other, so the width of a tile changes no result; the pieces do, and
 follow from the shape alone.
 """
@@ -13,8 +16,8 @@ from fastnorm._core.call cimport (
     fn_set_real,
 )
 from fastnorm._core.columns cimport (
-    fn_columns_add, fn_columns_fill, fn_columns_from_sums, fn_columns_low, fn_columns_multiply,
-    fn_fold,
+    fn_columns_add, fn_columns_fill, fn_columns_fold, fn_columns_from_sums, fn_columns_low,
+    fn_columns_multiply, fn_columns_spread,
 )
 from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_moments_cols_t
 from fastnorm._core.plan cimport (
@@ -48,7 +51,8 @@ cdef tile_t tile_at(char *scratch, size_t width) noexcept nogil:
     t.b = <char *>(d + 11 * width)
     t.c = <char *>(d + 12 * width)
     t.w = <char *>(d + 13 * width)
-    t.weight = d + 4 * width  # no shift is wanted where weights are
+    t.weight = d + 4 * width  # no shift is wanted where weights are,
+    t.wide = d + 10 * width   # and no gradient where statistics are
     t.low = d + 14 * width
     t.piece_low = d + 15 * width
     t.again = <unsigned char *>(d + 16 * width)
@@ -91,10 +95,12 @@ cdef void sums(const fn_call *c, const char *x, size_t row0, size_t step, size_t
 
 cdef void shifts(const fn_call *c, const char *x, size_t row0, size_t rows, size_t j, size_t width,
                  tile_t *t) noexcept nogil:
-    """t.shift and, in the compute type, t.hi: the mean of a few rows spread over the piece."""
-    cdef size_t samples = SAMPLES, q
-    while samples > rows:  # a power of two: the mean of equal values is exactly that value
+    """t.shift of every group and, in the compute type, t.hi of its columns: the mean of a few rows."""
+    cdef size_t samples = SAMPLES, some = 1, q
+    while samples > rows:  # powers of two: the mean of equal values is exactly that value
         samples /= 2
+    while 2 * some <= c.plan.fold:
+        some *= 2
     memset(t.hi, 0, width * c.kernels.real)
     fn_columns_fill(width, 0, t.shift)
     if c.raw:
@@ -102,39 +108,53 @@ cdef void shifts(const fn_call *c, const char *x, size_t row0, size_t rows, size
     memset(t.s2, 0, width * sizeof(double))
     sums(c, x, row0, rows / samples, samples, j, width, c.kernels.moments_cols, t.hi,
          c.kernels.real, t.shift, t.s2)
-    for q in range(width):
-        t.shift[q] /= <double>samples
+    fn_columns_fold(width, c.plan.fold, some, t.shift)
+    for q in range(width / c.plan.fold):
+        t.shift[q] /= <double>(samples * some)
     round_shift(c, width, t)
 
 
-cdef void clear(tile_t *t, size_t width) noexcept nogil:
+cdef void group_sums(const fn_call *c, const char *x, size_t row0, size_t rows, size_t j,
+                     size_t width, fn_moments_cols_t kernel, const char *shift, size_t shift_item,
+                     tile_t *t) noexcept nogil:
+    """t.s1 and t.s2 of every group of columns, about the shifts of these columns."""
     memset(t.s1, 0, width * sizeof(double))
     memset(t.s2, 0, width * sizeof(double))
+    sums(c, x, row0, 1, rows, j, width, kernel, shift, shift_item, t.s1, t.s2)
+    fn_columns_fold(width, c.plan.fold, c.plan.fold, t.s1)
+    fn_columns_fold(width, c.plan.fold, c.plan.fold, t.s2)
 
 
 cdef void round_shift(const fn_call *c, size_t width, tile_t *t) noexcept nogil:
     """Make t.shift what the kernel subtracts: t.hi, a number of the compute type."""
     cdef size_t q
-    c.kernels.narrow(width, t.shift, t.hi)
     if c.single:
-        for q in range(width):
-            t.shift[q] = <double>(<float *>t.hi)[q]
+        for q in range(width / c.plan.fold):
+            t.shift[q] = <double><float>t.shift[q]
+    fn_columns_spread(width, c.plan.fold, t.shift, t.s1)
+    c.kernels.narrow(width, t.s1, t.hi)
+
+
+cdef void wide_sums(const fn_call *c, const char *x, size_t row0, size_t rows, size_t j,
+                    size_t width, tile_t *t) noexcept nogil:
+    """As group_sums, in double, about t.shift."""
+    fn_columns_spread(width, c.plan.fold, t.shift, t.wide)
+    group_sums(c, x, row0, rows, j, width, c.kernels.moments_cols_wide, <char *>t.wide,
+               sizeof(double), t)
 
 
 cdef void again(const fn_call *c, const char *x, size_t row0, size_t rows, size_t j, size_t width,
                 int which, tile_t *t) noexcept nogil:
-    """Replace the columns that were summed about a poor shift (which & 1) or out of range (& 2)."""
-    cdef double n = <double>rows
-    cdef size_t q
+    """Replace the groups that were summed about a poor shift (which & 1) or out of range (& 2)."""
+    cdef double n = <double>(rows * c.plan.fold)
+    cdef size_t q, groups = width / c.plan.fold
     cdef fn_moment m
     if which & 1:
-        for q in range(width):
+        for q in range(groups):
             t.shift[q] = t.piece_mean[q] if isfinite(t.piece_mean[q]) else 0
         round_shift(c, width, t)
-        clear(t, width)
-        sums(c, x, row0, 1, rows, j, width, c.kernels.moments_cols, t.hi, c.kernels.real, t.s1,
-             t.s2)
-        for q in range(width):
+        group_sums(c, x, row0, rows, j, width, c.kernels.moments_cols, t.hi, c.kernels.real, t)
+        for q in range(groups):
             if t.again[q] == 1:
                 m = fn_from_sums(n, t.shift[q], t.s1[q], t.s2[q])
                 t.piece_mean[q] = m.mean
@@ -144,17 +164,13 @@ cdef void again(const fn_call *c, const char *x, size_t row0, size_t rows, size_
                     t.again[q] = 2
                     which |= 2
     if which & 2:
-        fn_columns_fill(width, 0, t.shift)
-        clear(t, width)
-        sums(c, x, row0, 1, rows, j, width, c.kernels.moments_cols_wide, <char *>t.shift,
-             sizeof(double), t.s1, t.s2)
+        fn_columns_fill(groups, 0, t.shift)
+        wide_sums(c, x, row0, rows, j, width, t)
         if not c.raw:
-            for q in range(width):
+            for q in range(groups):
                 t.shift[q] = t.s1[q] / n
-            clear(t, width)
-            sums(c, x, row0, 1, rows, j, width, c.kernels.moments_cols_wide, <char *>t.shift,
-                 sizeof(double), t.s1, t.s2)
-        for q in range(width):
+            wide_sums(c, x, row0, rows, j, width, t)
+        for q in range(groups):
             if t.again[q] == 2:
                 m = fn_moment(n, 0, 0, t.s2[q])
                 if not c.raw:
@@ -168,13 +184,13 @@ cdef void again(const fn_call *c, const char *x, size_t row0, size_t rows, size_
 
 cdef void piece_moments(const fn_call *c, const char *x, size_t row0, size_t rows, size_t j,
                         size_t width, tile_t *t) noexcept nogil:
-    """t.piece_mean and t.piece_m2 of rows [row0, row0 + rows)."""
+    """t.piece_mean, t.piece_low and t.piece_m2 of every group, of rows [row0, row0 + rows)."""
     cdef int which
     shifts(c, x, row0, rows, j, width, t)
-    clear(t, width)
-    sums(c, x, row0, 1, rows, j, width, c.kernels.moments_cols, t.hi, c.kernels.real, t.s1, t.s2)
-    which = fn_columns_from_sums(width, <double>rows, t.shift, t.s1, t.s2, c.raw, c.single,
-                                 t.piece_mean, t.piece_low, t.piece_m2, t.again)
+    group_sums(c, x, row0, rows, j, width, c.kernels.moments_cols, t.hi, c.kernels.real, t)
+    which = fn_columns_from_sums(width / c.plan.fold, <double>(rows * c.plan.fold), t.shift, t.s1,
+                                 t.s2, c.raw, c.single, t.piece_mean, t.piece_low, t.piece_m2,
+                                 t.again)
     if which:
         again(c, x, row0, rows, j, width, which, t)
 
@@ -189,20 +205,17 @@ cdef int kept_dims(const fn_plan *p) noexcept nogil:
 
 cdef void put_statistics(const fn_call *c, const Py_ssize_t *outer, size_t j, size_t width,
                          const tile_t *t) noexcept nogil:
-    """Fold the columns of a tile and write the statistics of its groups."""
+    """Write the statistics of a tile's groups."""
     cdef const fn_plan *p = c.plan
     cdef size_t q
-    cdef fn_moment m
+    cdef double share = 1 / <double>p.count
     cdef fn_walk w
     fn_walk_start(&w, p.dims + p.nouter + p.nred, kept_dims(p), j / p.fold)
-    q = 0
-    while q < width:
-        m = fn_fold(p.fold, <double>p.segs, t.mean + q, t.low + q, t.m2 + q)
+    for q in range(width / p.fold):
         if not c.raw:
-            (<double *>(c.at[FN_S] + outer[FN_S] + w.off[FN_S]))[0] = m.mean + m.low
-        (<double *>(c.var + outer[FN_S] + w.off[FN_S]))[0] = m.m2 / m.count
+            (<double *>(c.at[FN_S] + outer[FN_S] + w.off[FN_S]))[0] = t.mean[q] + t.low[q]
+        (<double *>(c.var + outer[FN_S] + w.off[FN_S]))[0] = t.m2[q] * share
         fn_walk_next(&w)
-        q += p.fold
 
 
 cdef void centre_columns(const fn_call *c, const Py_ssize_t *outer, size_t j, size_t width,

@@ -10,9 +10,10 @@
 #include "fn_numerics.h"
 
 /* Columns: cut by the shape alone, because some sums run along a tile. */
-#define FN_TILE_VALUES 262144
+#define FN_TILE_VALUES 65536 /* of a tile that is gone through twice within second-level cache ... */
+#define FN_TILE_LEAST 256    /* ... unless that makes it narrower; then the rows had better be whole */
 #define FN_TILE_MAX 2048
-#define FN_TILE_MIN 64
+#define FN_TILE_UNIT 64
 #define FN_COL_PIECE 131072
 
 typedef struct {
@@ -26,14 +27,14 @@ static inline fn_grid
 fn_cut_cols(const fn_plan *p)
 {
     fn_grid grid;
-    size_t unit = FN_TILE_MIN, width = FN_TILE_VALUES / p->segs;
+    size_t unit = FN_TILE_UNIT, width = FN_TILE_VALUES / p->segs;
     if (p->fold > 1) { /* whole groups, and whole vectors where that is possible */
         unit = p->fold;
         while (unit % FN_LANES_MAX) {
             unit *= 2;
         }
     }
-    width = width < FN_TILE_MAX ? width : FN_TILE_MAX;
+    width = width < FN_TILE_LEAST || width > FN_TILE_MAX ? FN_TILE_MAX : width;
     width = (width / unit ? width / unit : 1) * unit;
     grid.width = width < p->n ? width : p->n;
     grid.tiles = (p->n + grid.width - 1) / grid.width;
@@ -89,26 +90,35 @@ fn_columns_merge(size_t width, double na, double nb, double *mean, double *low, 
     }
 }
 
-/* Fold neighbouring columns of n values each into one statistic. */
-static inline fn_moment
-fn_fold(size_t fold, double n, const double *mean, const double *low, const double *m2)
+/* v[g] = the sum of the first `some` of the `fold` neighbours of group g, in order. */
+static inline void
+fn_columns_fold(size_t width, size_t fold, size_t some, double *v)
 {
-    fn_moment m = {(double)fold * n, mean[0], low[0], m2[0]};
-    if (fold > 1) {
-        double sum = 0, between = 0, within = 0;
-        for (size_t f = 0; f < fold; f++) {
-            sum += (mean[f] - mean[0]) + (low[f] - low[0]);
-        }
-        fn_two_sum(mean[0], sum / (double)fold, &m.mean, &m.low);
-        m.low += low[0];
-        for (size_t f = 0; f < fold; f++) {
-            const double d = (mean[f] - m.mean) + (low[f] - m.low);
-            between += d * d;
-            within += m2[f];
-        }
-        m.m2 = within + n * between;
+    if (fold == 1) {
+        return;
     }
-    return m;
+    for (size_t g = 0; g < width / fold; g++) {
+        double sum = v[g * fold];
+        for (size_t f = 1; f < some; f++) {
+            sum += v[g * fold + f];
+        }
+        v[g] = sum;
+    }
+}
+
+/* to[j] = v[group of j] */
+static inline void
+fn_columns_spread(size_t width, size_t fold, const double *v, double *to)
+{
+    if (fold == 1) {
+        memcpy(to, v, width * sizeof *to);
+        return;
+    }
+    for (size_t g = 0; g < width / fold; g++) {
+        for (size_t f = 0; f < fold; f++) {
+            to[g * fold + f] = v[g];
+        }
+    }
 }
 
 static inline void
