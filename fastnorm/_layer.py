@@ -97,9 +97,12 @@ class Layer:
             raise RuntimeError(
                 f"{name}.backward before any forward pass: call the layer on x first"
             )
-        gradients = self._backward(dy, *self._saved)._asdict()
-        dx: Array = gradients.pop("x")
-        self.grads = {name: value for name, value in gradients.items() if value is not None}
+        gradients = self._backward(dy, *self._saved)
+        self.grads = grads = {}
+        for name, value in zip(gradients._fields, gradients, strict=True):
+            if value is not None:
+                grads[name] = value
+        dx: Array = grads.pop("x")
         return dx
 
     def train(self, mode: bool = True) -> Self:

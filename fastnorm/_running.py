@@ -10,7 +10,7 @@ import numpy as np
 from fastnorm._args import parameter_values
 
 if TYPE_CHECKING:
-    from fastnorm._groups import Groups
+    from fastnorm._core import Groups
     from fastnorm._types import Array
 
 
@@ -41,8 +41,7 @@ class RunningStatistics:
         if self._mean is None or self._var is None:
             missing = "running_mean" if self._mean is None else "running_var"
             raise ValueError(f"{missing} is None, and is needed where training is False")
-        kept = self._groups.kept
-        return self._mean.reshape(kept), self._var.reshape(kept)
+        return self._mean, self._var
 
     def fold_in(self, mean: Array, var: Array, momentum: float) -> None:
         """Move those that were given towards a batch, from its statistics as the core left them.

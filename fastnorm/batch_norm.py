@@ -25,15 +25,16 @@ from fastnorm._args import (
     positive,
     weight_of_batch,
 )
-from fastnorm._groups import over_batch, refuse_single_values
+from fastnorm._groups import BATCH, LAYER_BATCH, over_batch, refuse_single_values
 from fastnorm._layer import Layer
 from fastnorm._running import RunningStatistics
-from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups
+from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
 from fastnorm.standardize import Gradients
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
+    from fastnorm._core import Groups
     from fastnorm._types import Array, ArrayInput
 
 
@@ -160,6 +161,15 @@ def batch_norm(
     >>> running_mean, running_var
     (array([ 1., 10.]), array([  1.5, 100.5]))
     """
+    flags = _core.MANY if training else _core.GIVEN
+    if return_stats:
+        flags |= _core.STATS
+    usual = _core.normalize_batch(
+        *(x, weight, bias, running_mean, running_var, momentum, eps, out),
+        *(BATCH, channel_axis, None, flags),
+    )
+    if usual is not None:
+        return (usual[0], _moments(*usual[1:], training)) if return_stats else usual
     x = array(x, "x")
     groups = over_batch(channel_axis, x.shape)
     momentum = weight_of_batch(momentum)
@@ -172,16 +182,18 @@ def batch_norm(
         mean, var, flags = new_statistic(groups), new_statistic(groups), 0
     else:
         mean, var, flags = *running.for_core(), _core.GIVEN
-    _core.forward(x, y, groups.axes, weight, bias, mean, var, epsilon(eps), flags)
+    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), flags)
     y = deliver(y, out)
     if training:
         running.fold_in(mean, var, momentum)
-    if not return_stats:
-        return y
+    return (y, _moments(mean, var, groups, training)) if return_stats else y
+
+
+def _moments(mean: Array, var: Array, groups: Groups, training: bool) -> Moments:
     stats = moments_of_groups(mean, var, groups)
     if not training:
         stats.count = 0  # no batch stands behind them
-    return y, stats
+    return stats
 
 
 def batch_norm_backward(
@@ -253,6 +265,15 @@ def batch_norm_backward(
     >>> fastnorm.batch_norm_backward(dy, x, eps=0).x
     array([[[ 0.5,  0. , -0.5,  0. ]]])
     """
+    mean, var, count, flags = *parts_of_moments(stats), _core.MANY if training else _core.FIXED
+    if not training and stats is None:
+        mean, var, count, flags = running_mean, running_var, 0, _core.FIXED | _core.RUNNING
+    if flags & _core.RUNNING or (running_mean is None and running_var is None):
+        usual = _core.gradient(
+            dy, x, weight, bias, mean, var, count, eps, out, BATCH, channel_axis, None, flags
+        )
+        if usual is not None:
+            return tuple.__new__(Gradients, usual)
     x = array(x, "x")
     dy = gradient(dy, x)
     groups = over_batch(channel_axis, x.shape)
@@ -269,7 +290,7 @@ def batch_norm_backward(
         flags = _core.FIXED
         mean, var = running.for_core() if stats is None else given_moments(stats, groups, 0, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
-    _core.backward(dy, x, dx, groups.axes, factor, mean, var, eps, flags, dweight, dbias)
+    _core.backward(dy, x, dx, groups, factor, mean, var, eps, flags, dweight, dbias)
     return Gradients(
         deliver(dx, out),
         parameter_gradient(dweight, weight, "weight"),
@@ -368,31 +389,35 @@ class BatchNorm(Layer):
                 stored[...] = start
 
     def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
-        x = channels(x, self.channel_axis, self.num_features, "num_features")
+        axis, expected = self.channel_axis, self.num_features
         by_batch = self.training or not self.track_running_stats
+        flags = _core.STATS | (_core.MANY if by_batch else _core.GIVEN)
         batches = 1 if self.num_batches_tracked is None else int(self.num_batches_tracked) + 1
-        y, stats = batch_norm(
-            x,
-            self.weight,
-            self.bias,
-            self.running_mean,
-            self.running_var,
-            training=by_batch,
-            momentum=1.0 / batches if self.momentum is None else self.momentum,
-            eps=self.eps,
-            channel_axis=self.channel_axis,
-            return_stats=True,
+        arrays = self.weight, self.bias, self.running_mean, self.running_var
+        momentum = 1.0 / batches if self.momentum is None else self.momentum
+        usual = _core.normalize_batch(
+            x, *arrays, momentum, self.eps, None, LAYER_BATCH, axis, expected, flags
         )
+        if usual is not None:
+            y, stats = usual[0], _moments(*usual[1:], by_batch)
+        else:
+            x = channels(x, axis, expected, "num_features")
+            y, stats = batch_norm(
+                x,
+                *arrays,
+                training=by_batch,
+                momentum=momentum,
+                eps=self.eps,
+                channel_axis=axis,
+                return_stats=True,
+            )
         if by_batch and stats.count and self.num_batches_tracked is not None:
             self.num_batches_tracked[...] = batches
         return y, (x, stats, by_batch)
 
     def _backward(self, dy: ArrayInput, x: Array, stats: Moments, by_batch: bool) -> Gradients:
         return batch_norm_backward(
-            dy,
-            x,
-            self.weight,
-            self.bias,
+            *(dy, x, self.weight, self.bias),
             training=by_batch,
             eps=self.eps,
             channel_axis=self.channel_axis,

@@ -23,9 +23,9 @@ from fastnorm._args import (
     parameter_gradient,
     positive,
 )
-from fastnorm._groups import over_channel_groups
+from fastnorm._groups import CHANNEL_GROUPS, LAYER_CHANNEL_GROUPS, over_channel_groups
 from fastnorm._layer import Layer
-from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups
+from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
 from fastnorm.standardize import Gradients
 
 if TYPE_CHECKING:
@@ -128,24 +128,22 @@ def group_norm(
     >>> fastnorm.group_norm(x, 2, eps=0)
     array([[-1.,  1., -1.,  1.]], dtype=float32)
     """
+    flags = _core.STATS if return_stats else 0
+    usual = _core.normalize(
+        x, weight, bias, eps, out, CHANNEL_GROUPS, num_groups, channel_axis, None, flags
+    )
+    if usual is not None:
+        if not return_stats:
+            return usual
+        y, mean, var, groups = usual
+        return y, moments_of_groups(mean, var, groups)
     x = array(x, "x")
     groups = over_channel_groups(num_groups, channel_axis, x.shape)
     y = output(out, x)
     weight = parameter(weight, "weight", groups, x, out)
     bias = parameter(bias, "bias", groups, x, out)
     mean, var = new_statistic(groups), new_statistic(groups)
-    _core.forward(
-        # splitting an axis is a view of any array, so the core writes through to y
-        x.reshape(groups.split),
-        y.reshape(groups.split),
-        groups.axes,
-        weight,
-        bias,
-        mean,
-        var,
-        epsilon(eps),
-        0,
-    )
+    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), 0)
     y = deliver(y, out)
     return (y, moments_of_groups(mean, var, groups)) if return_stats else y
 
@@ -215,6 +213,12 @@ def group_norm_backward(
     >>> fastnorm.group_norm_backward(dy, x, 1, eps=0).x
     array([[ 0.5,  0. , -0.5,  0. ]])
     """
+    mean, var, count = parts_of_moments(stats)
+    usual = _core.gradient(
+        dy, x, weight, bias, mean, var, count, eps, out, CHANNEL_GROUPS, num_groups, channel_axis, 0
+    )
+    if usual is not None:
+        return tuple.__new__(Gradients, usual)
     x = array(x, "x")
     dy = gradient(dy, x)
     groups = over_channel_groups(num_groups, channel_axis, x.shape)
@@ -222,22 +226,9 @@ def group_norm_backward(
     dx = output(out, x, dy)
     factor = parameter(weight, "weight", groups, x, out)
     summand = parameter(bias, "bias", groups, x, out)
-    values = x.reshape(groups.split)
-    mean, var = moments_for_gradient(values, stats, groups, out)
+    mean, var = moments_for_gradient(x, stats, groups, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
-    _core.backward(
-        dy.reshape(groups.split),
-        values,
-        dx.reshape(groups.split),
-        groups.axes,
-        factor,
-        mean,
-        var,
-        eps,
-        0,
-        dweight,
-        dbias,
-    )
+    _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, dweight, dbias)
     return Gradients(
         deliver(dx, out),
         parameter_gradient(dweight, weight, "weight"),
@@ -313,15 +304,25 @@ class GroupNorm(Layer):
         self._make_affine((self.num_channels,), dtype, weight=affine, bias=affine)
 
     def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
-        x = channels(x, self.channel_axis, self.num_channels, "num_channels")
-        y, stats = group_norm(
+        number, axis, expected = self.num_groups, self.channel_axis, self.num_channels
+        usual = _core.normalize(
             x,
-            self.num_groups,
             self.weight,
             self.bias,
-            eps=self.eps,
-            channel_axis=self.channel_axis,
-            return_stats=True,
+            self.eps,
+            None,
+            LAYER_CHANNEL_GROUPS,
+            number,
+            axis,
+            expected,
+            _core.STATS,
+        )
+        if usual is not None:
+            y, mean, var, groups = usual
+            return y, (x, moments_of_groups(mean, var, groups))
+        x = channels(x, axis, expected, "num_channels")
+        y, stats = group_norm(
+            x, number, self.weight, self.bias, eps=self.eps, channel_axis=axis, return_stats=True
         )
         return y, (x, stats)
 

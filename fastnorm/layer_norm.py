@@ -21,9 +21,9 @@ from fastnorm._args import (
     trailing,
     trailing_shape,
 )
-from fastnorm._groups import over_axes
+from fastnorm._groups import AXES, LAYER_AXES, over_axes
 from fastnorm._layer import Layer
-from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups
+from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
 from fastnorm.standardize import Gradients
 
 if TYPE_CHECKING:
@@ -125,13 +125,20 @@ def layer_norm(
     array([[-1.,  2.],
            [-1.,  2.]], dtype=float32)
     """
+    flags = _core.STATS if return_stats else 0
+    usual = _core.normalize(x, weight, bias, eps, out, AXES, axis, None, None, flags)
+    if usual is not None:
+        if not return_stats:
+            return usual
+        y, mean, var, groups = usual
+        return y, moments_of_groups(mean, var, groups)
     x = array(x, "x")
     groups = over_axes(axis, x.shape)
     y = output(out, x)
     weight = parameter(weight, "weight", groups, x, out)
     bias = parameter(bias, "bias", groups, x, out)
     mean, var = new_statistic(groups), new_statistic(groups)
-    _core.forward(x, y, groups.axes, weight, bias, mean, var, epsilon(eps), 0)
+    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), 0)
     y = deliver(y, out)
     return (y, moments_of_groups(mean, var, groups)) if return_stats else y
 
@@ -199,6 +206,10 @@ def layer_norm_backward(
     >>> fastnorm.layer_norm_backward(dy, x, eps=0).x
     array([[ 0.5,  0. , -0.5,  0. ]])
     """
+    mean, var, count = parts_of_moments(stats)
+    usual = _core.gradient(dy, x, weight, bias, mean, var, count, eps, out, AXES, axis, None, 0)
+    if usual is not None:
+        return tuple.__new__(Gradients, usual)
     x = array(x, "x")
     dy = gradient(dy, x)
     groups = over_axes(axis, x.shape)
@@ -208,7 +219,7 @@ def layer_norm_backward(
     summand = parameter(bias, "bias", groups, x, out)
     mean, var = moments_for_gradient(x, stats, groups, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
-    _core.backward(dy, x, dx, groups.axes, factor, mean, var, eps, 0, dweight, dbias)
+    _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, dweight, dbias)
     return Gradients(
         deliver(dx, out),
         parameter_gradient(dweight, weight, "weight"),
@@ -290,10 +301,15 @@ class LayerNorm(Layer):
         )
 
     def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
-        x = trailing(x, self.normalized_shape)
-        y, stats = layer_norm(
-            x, self.weight, self.bias, axis=self._axes, eps=self.eps, return_stats=True
+        axes, expected = self._axes, self.normalized_shape
+        usual = _core.normalize(
+            x, self.weight, self.bias, self.eps, None, LAYER_AXES, axes, expected, None, _core.STATS
         )
+        if usual is not None:
+            y, mean, var, groups = usual
+            return y, (x, moments_of_groups(mean, var, groups))
+        x = trailing(x, expected)
+        y, stats = layer_norm(x, self.weight, self.bias, axis=axes, eps=self.eps, return_stats=True)
         return y, (x, stats)
 
     def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Gradients:
