@@ -98,11 +98,9 @@ class Layer:
                 f"{name}.backward before any forward pass: call the layer on x first"
             )
         gradients = self._backward(dy, *self._saved)
-        self.grads = grads = {}
-        for name, value in zip(gradients._fields, gradients, strict=True):
-            if value is not None:
-                grads[name] = value
-        dx: Array = grads.pop("x")
+        named = zip(gradients._fields, gradients, strict=True)
+        self.grads = {name: value for name, value in named if value is not None}
+        dx: Array = self.grads.pop("x")
         return dx
 
     def train(self, mode: bool = True) -> Self:

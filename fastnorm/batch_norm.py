@@ -21,7 +21,6 @@ from fastnorm._args import (
     new_statistic,
     output,
     parameter,
-    parameter_gradient,
     positive,
     weight_of_batch,
 )
@@ -29,12 +28,11 @@ from fastnorm._groups import BATCH, LAYER_BATCH, over_batch, refuse_single_value
 from fastnorm._layer import Layer
 from fastnorm._running import RunningStatistics
 from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
-from fastnorm.standardize import Gradients
+from fastnorm.standardize import Gradients, gradients_of
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from fastnorm._core import Groups
     from fastnorm._types import Array, ArrayInput
 
 
@@ -161,15 +159,15 @@ def batch_norm(
     >>> running_mean, running_var
     (array([ 1., 10.]), array([  1.5, 100.5]))
     """
-    flags = _core.MANY if training else _core.GIVEN
-    if return_stats:
-        flags |= _core.STATS
+    flags = (_core.MANY if training else _core.GIVEN) | (_core.STATS if return_stats else 0)
     usual = _core.normalize_batch(
-        *(x, weight, bias, running_mean, running_var, momentum, eps, out),
-        *(BATCH, channel_axis, None, flags),
+        x, weight, bias, running_mean, running_var, momentum, eps, out, flags, BATCH, channel_axis
     )
     if usual is not None:
-        return (usual[0], _moments(*usual[1:], training)) if return_stats else usual
+        if not return_stats:
+            return usual
+        y, mean, var, groups = usual
+        return y, moments_of_groups(mean, var, groups, training)
     x = array(x, "x")
     groups = over_batch(channel_axis, x.shape)
     momentum = weight_of_batch(momentum)
@@ -179,21 +177,14 @@ def batch_norm(
     running = RunningStatistics(running_mean, running_var, groups, updated=training)
     if training:
         refuse_single_values(groups, x.shape)
-        mean, var, flags = new_statistic(groups), new_statistic(groups), 0
+        mean, var = new_statistic(groups), new_statistic(groups)
     else:
-        mean, var, flags = *running.for_core(), _core.GIVEN
+        mean, var = running.for_core()
     _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), flags)
     y = deliver(y, out)
     if training:
         running.fold_in(mean, var, momentum)
-    return (y, _moments(mean, var, groups, training)) if return_stats else y
-
-
-def _moments(mean: Array, var: Array, groups: Groups, training: bool) -> Moments:
-    stats = moments_of_groups(mean, var, groups)
-    if not training:
-        stats.count = 0  # no batch stands behind them
-    return stats
+    return (y, moments_of_groups(mean, var, groups, training)) if return_stats else y
 
 
 def batch_norm_backward(
@@ -265,12 +256,13 @@ def batch_norm_backward(
     >>> fastnorm.batch_norm_backward(dy, x, eps=0).x
     array([[[ 0.5,  0. , -0.5,  0. ]]])
     """
-    mean, var, count, flags = *parts_of_moments(stats), _core.MANY if training else _core.FIXED
+    mean, var, count = parts_of_moments(stats)
+    flags = _core.MANY if training else _core.FIXED
     if not training and stats is None:
         mean, var, count, flags = running_mean, running_var, 0, _core.FIXED | _core.RUNNING
     if flags & _core.RUNNING or (running_mean is None and running_var is None):
         usual = _core.gradient(
-            dy, x, weight, bias, mean, var, count, eps, out, BATCH, channel_axis, None, flags
+            dy, x, weight, bias, mean, var, count, eps, out, flags, BATCH, channel_axis
         )
         if usual is not None:
             return tuple.__new__(Gradients, usual)
@@ -284,18 +276,12 @@ def batch_norm_backward(
     running = RunningStatistics(running_mean, running_var, groups, updated=False)
     if training:
         refuse_single_values(groups, x.shape)
-        flags = 0
         mean, var = moments_for_gradient(x, stats, groups, out)
     else:
-        flags = _core.FIXED
         mean, var = running.for_core() if stats is None else given_moments(stats, groups, 0, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
     _core.backward(dy, x, dx, groups, factor, mean, var, eps, flags, dweight, dbias)
-    return Gradients(
-        deliver(dx, out),
-        parameter_gradient(dweight, weight, "weight"),
-        parameter_gradient(dbias, bias, "bias"),
-    )
+    return gradients_of(dx, out, dweight, weight, dbias, bias)
 
 
 class BatchNorm(Layer):
@@ -393,31 +379,29 @@ class BatchNorm(Layer):
         by_batch = self.training or not self.track_running_stats
         flags = _core.STATS | (_core.MANY if by_batch else _core.GIVEN)
         batches = 1 if self.num_batches_tracked is None else int(self.num_batches_tracked) + 1
-        arrays = self.weight, self.bias, self.running_mean, self.running_var
+        weight, bias, mean, var = self.weight, self.bias, self.running_mean, self.running_var
         momentum = 1.0 / batches if self.momentum is None else self.momentum
         usual = _core.normalize_batch(
-            x, *arrays, momentum, self.eps, None, LAYER_BATCH, axis, expected, flags
+            x, weight, bias, mean, var, momentum, self.eps, None, flags, LAYER_BATCH, axis, expected
         )
         if usual is not None:
-            y, stats = usual[0], _moments(*usual[1:], by_batch)
+            y, batch_mean, batch_var, groups = usual
+            stats = moments_of_groups(batch_mean, batch_var, groups, by_batch)
         else:
             x = channels(x, axis, expected, "num_features")
-            y, stats = batch_norm(
-                x,
-                *arrays,
-                training=by_batch,
-                momentum=momentum,
-                eps=self.eps,
-                channel_axis=axis,
-                return_stats=True,
-            )
+            options = {"momentum": momentum, "eps": self.eps, "channel_axis": axis}
+            arrays = x, weight, bias, mean, var
+            y, stats = batch_norm(*arrays, training=by_batch, return_stats=True, **options)
         if by_batch and stats.count and self.num_batches_tracked is not None:
             self.num_batches_tracked[...] = batches
         return y, (x, stats, by_batch)
 
     def _backward(self, dy: ArrayInput, x: Array, stats: Moments, by_batch: bool) -> Gradients:
         return batch_norm_backward(
-            *(dy, x, self.weight, self.bias),
+            dy,
+            x,
+            self.weight,
+            self.bias,
             training=by_batch,
             eps=self.eps,
             channel_axis=self.channel_axis,

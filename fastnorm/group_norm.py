@@ -20,13 +20,12 @@ from fastnorm._args import (
     new_statistic,
     output,
     parameter,
-    parameter_gradient,
     positive,
 )
 from fastnorm._groups import CHANNEL_GROUPS, LAYER_CHANNEL_GROUPS, over_channel_groups
 from fastnorm._layer import Layer
 from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
-from fastnorm.standardize import Gradients
+from fastnorm.standardize import Gradients, gradients_of
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -130,7 +129,7 @@ def group_norm(
     """
     flags = _core.STATS if return_stats else 0
     usual = _core.normalize(
-        x, weight, bias, eps, out, CHANNEL_GROUPS, num_groups, channel_axis, None, flags
+        x, weight, bias, eps, out, flags, CHANNEL_GROUPS, num_groups, channel_axis
     )
     if usual is not None:
         if not return_stats:
@@ -215,7 +214,7 @@ def group_norm_backward(
     """
     mean, var, count = parts_of_moments(stats)
     usual = _core.gradient(
-        dy, x, weight, bias, mean, var, count, eps, out, CHANNEL_GROUPS, num_groups, channel_axis, 0
+        dy, x, weight, bias, mean, var, count, eps, out, 0, CHANNEL_GROUPS, num_groups, channel_axis
     )
     if usual is not None:
         return tuple.__new__(Gradients, usual)
@@ -229,11 +228,7 @@ def group_norm_backward(
     mean, var = moments_for_gradient(x, stats, groups, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
     _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, dweight, dbias)
-    return Gradients(
-        deliver(dx, out),
-        parameter_gradient(dweight, weight, "weight"),
-        parameter_gradient(dbias, bias, "bias"),
-    )
+    return gradients_of(dx, out, dweight, weight, dbias, bias)
 
 
 class GroupNorm(Layer):
@@ -311,11 +306,11 @@ class GroupNorm(Layer):
             self.bias,
             self.eps,
             None,
+            _core.STATS,
             LAYER_CHANNEL_GROUPS,
             number,
             axis,
             expected,
-            _core.STATS,
         )
         if usual is not None:
             y, mean, var, groups = usual

@@ -19,13 +19,12 @@ from fastnorm._args import (
     new_statistic,
     output,
     parameter,
-    parameter_gradient,
     positive,
 )
 from fastnorm._groups import INSTANCES, LAYER_INSTANCES, over_instances
 from fastnorm._layer import Layer
 from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
-from fastnorm.standardize import Gradients
+from fastnorm.standardize import Gradients, gradients_of
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -125,7 +124,7 @@ def instance_norm(
             [-1.,  1.]]], dtype=float32)
     """
     flags = _core.STATS if return_stats else 0
-    usual = _core.normalize(x, weight, bias, eps, out, INSTANCES, channel_axis, None, None, flags)
+    usual = _core.normalize(x, weight, bias, eps, out, flags, INSTANCES, channel_axis)
     if usual is not None:
         if not return_stats:
             return usual
@@ -208,7 +207,7 @@ def instance_norm_backward(
     """
     mean, var, count = parts_of_moments(stats)
     usual = _core.gradient(
-        dy, x, weight, bias, mean, var, count, eps, out, INSTANCES, channel_axis, None, 0
+        dy, x, weight, bias, mean, var, count, eps, out, 0, INSTANCES, channel_axis
     )
     if usual is not None:
         return tuple.__new__(Gradients, usual)
@@ -222,11 +221,7 @@ def instance_norm_backward(
     mean, var = moments_for_gradient(x, stats, groups, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
     _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, dweight, dbias)
-    return Gradients(
-        deliver(dx, out),
-        parameter_gradient(dweight, weight, "weight"),
-        parameter_gradient(dbias, bias, "bias"),
-    )
+    return gradients_of(dx, out, dweight, weight, dbias, bias)
 
 
 class InstanceNorm(Layer):
@@ -294,16 +289,7 @@ class InstanceNorm(Layer):
     def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
         axis, expected = self.channel_axis, self.num_features
         usual = _core.normalize(
-            x,
-            self.weight,
-            self.bias,
-            self.eps,
-            None,
-            LAYER_INSTANCES,
-            axis,
-            expected,
-            None,
-            _core.STATS,
+            x, self.weight, self.bias, self.eps, None, _core.STATS, LAYER_INSTANCES, axis, expected
         )
         if usual is not None:
             y, mean, var, groups = usual

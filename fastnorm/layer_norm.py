@@ -17,14 +17,13 @@ from fastnorm._args import (
     new_statistic,
     output,
     parameter,
-    parameter_gradient,
     trailing,
     trailing_shape,
 )
 from fastnorm._groups import AXES, LAYER_AXES, over_axes
 from fastnorm._layer import Layer
 from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
-from fastnorm.standardize import Gradients
+from fastnorm.standardize import Gradients, gradients_of
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -126,7 +125,7 @@ def layer_norm(
            [-1.,  2.]], dtype=float32)
     """
     flags = _core.STATS if return_stats else 0
-    usual = _core.normalize(x, weight, bias, eps, out, AXES, axis, None, None, flags)
+    usual = _core.normalize(x, weight, bias, eps, out, flags, AXES, axis)
     if usual is not None:
         if not return_stats:
             return usual
@@ -207,7 +206,7 @@ def layer_norm_backward(
     array([[ 0.5,  0. , -0.5,  0. ]])
     """
     mean, var, count = parts_of_moments(stats)
-    usual = _core.gradient(dy, x, weight, bias, mean, var, count, eps, out, AXES, axis, None, 0)
+    usual = _core.gradient(dy, x, weight, bias, mean, var, count, eps, out, 0, AXES, axis)
     if usual is not None:
         return tuple.__new__(Gradients, usual)
     x = array(x, "x")
@@ -220,11 +219,7 @@ def layer_norm_backward(
     mean, var = moments_for_gradient(x, stats, groups, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
     _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, dweight, dbias)
-    return Gradients(
-        deliver(dx, out),
-        parameter_gradient(dweight, weight, "weight"),
-        parameter_gradient(dbias, bias, "bias"),
-    )
+    return gradients_of(dx, out, dweight, weight, dbias, bias)
 
 
 class LayerNorm(Layer):
@@ -303,7 +298,7 @@ class LayerNorm(Layer):
     def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
         axes, expected = self._axes, self.normalized_shape
         usual = _core.normalize(
-            x, self.weight, self.bias, self.eps, None, LAYER_AXES, axes, expected, None, _core.STATS
+            x, self.weight, self.bias, self.eps, None, _core.STATS, LAYER_AXES, axes, expected
         )
         if usual is not None:
             y, mean, var, groups = usual

@@ -280,12 +280,12 @@ def moments(x: ArrayInput, axis: Axis = None, *, keepdims: bool = False) -> Mome
     return found
 
 
-def moments_of_groups(mean: Array, var: Array, groups: Groups) -> Moments:
-    """Return statistics that the core computed."""
+def moments_of_groups(mean: Array, var: Array, groups: Groups, counted: bool = True) -> Moments:
+    """Return statistics as the core left them; they are of no values if they are not `counted`."""
     found = object.__new__(Moments)
     found.mean = mean
     found.var = var
-    found.count = groups.size
+    found.count = groups.size if counted else 0
     found._axis = groups.axes
     found._keepdims = False
     return found

@@ -140,7 +140,7 @@ def rms_norm(
            [ 0.,  2.,  0.,  0.]], dtype=float32)
     """
     flags = _RAW_STATS if return_stats else _core.RAW
-    usual = _core.normalize(x, weight, None, eps, out, AXES, axis, None, None, flags)
+    usual = _core.normalize(x, weight, None, eps, out, flags, AXES, axis)
     if usual is not None:
         if not return_stats:
             return usual
@@ -219,7 +219,7 @@ def rms_norm_backward(
     """
     square, count = parts_of_mean_square(stats)
     usual = _core.gradient(
-        dy, x, weight, None, None, square, count, eps, out, AXES, axis, None, _core.RAW
+        dy, x, weight, None, None, square, count, eps, out, _core.RAW, AXES, axis
     )
     if usual is not None:
         return tuple.__new__(RMSNormGradients, usual)
@@ -302,7 +302,7 @@ class RMSNorm(Layer):
     def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
         axes, expected = self._axes, self.normalized_shape
         usual = _core.normalize(
-            x, self.weight, None, self.eps, None, LAYER_AXES, axes, expected, None, _RAW_STATS
+            x, self.weight, None, self.eps, None, _RAW_STATS, LAYER_AXES, axes, expected
         )
         if usual is not None:
             y, _, var, groups = usual

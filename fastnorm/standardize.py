@@ -137,7 +137,7 @@ def standardize(
            [ 1.,  1.]], dtype=float32)
     """
     flags = _core.AGAINST | _core.STATS if return_stats else _core.AGAINST
-    usual = _core.normalize(x, weight, bias, eps, out, AXES, axis, None, None, flags)
+    usual = _core.normalize(x, weight, bias, eps, out, flags, AXES, axis)
     if usual is not None:
         if not return_stats:
             return usual
@@ -218,7 +218,7 @@ def standardize_backward(
     """
     mean, var, count = parts_of_moments(stats)
     usual = _core.gradient(
-        dy, x, weight, bias, mean, var, count, eps, out, AXES, axis, None, _core.AGAINST
+        dy, x, weight, bias, mean, var, count, eps, out, _core.AGAINST, AXES, axis
     )
     if usual is not None:
         return tuple.__new__(Gradients, usual)
@@ -233,10 +233,18 @@ def standardize_backward(
     shape = _joint_shape(factor, summand)
     dweight, dbias = gradient_sum(factor, shape), gradient_sum(summand, shape)
     _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, dweight, dbias)
+    dweight, dbias = _sum_to(dweight, factor), _sum_to(dbias, summand)
+    return gradients_of(dx, out, dweight, weight, dbias, bias)
+
+
+def gradients_of(
+    dx: Array, out: Array | None, dweight: Array | None, weight: Any, dbias: Array | None, bias: Any
+) -> Gradients:
+    """Return the gradients as the caller gets them, of the sums that the core left."""
     return Gradients(
         deliver(dx, out),
-        parameter_gradient(_sum_to(dweight, factor), weight, "weight"),
-        parameter_gradient(_sum_to(dbias, summand), bias, "bias"),
+        parameter_gradient(dweight, weight, "weight"),
+        parameter_gradient(dbias, bias, "bias"),
     )
 
 

@@ -14,11 +14,11 @@ def normalize(
     bias: Any,
     eps: Any,
     out: Any,
+    flags: int,
     recent: Recent,
     first: Any,
-    second: Any,
-    third: Any,
-    flags: int,
+    second: Any = ...,
+    third: Any = ...,
 ) -> Any: ...
 def normalize_batch(
     x: Any,
@@ -29,10 +29,10 @@ def normalize_batch(
     momentum: Any,
     eps: Any,
     out: Any,
+    flags: int,
     recent: Recent,
     first: Any,
-    second: Any,
-    flags: int,
+    second: Any = ...,
 ) -> Any: ...
 def measure(x: Any, recent: Recent, first: Any, keepdims: Any) -> Any: ...
 def gradient(
@@ -45,8 +45,8 @@ def gradient(
     count: Any,
     eps: Any,
     out: Any,
+    flags: int,
     recent: Recent,
     first: Any,
-    second: Any,
-    flags: int,
+    second: Any = ...,
 ) -> Any: ...

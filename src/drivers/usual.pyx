@@ -8,8 +8,7 @@ same bits.
 
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE
-from libc.float cimport FLT_MAX
-from libc.math cimport INFINITY, fabs
+from libc.math cimport INFINITY
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -30,6 +29,9 @@ from fastnorm._core.recognize cimport (
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewLikeArray(ndarray like, cnp.NPY_ORDER order, void *dtype, int subok)
+
+cdef extern from "fn_round.h":
+    int fn_round(size_t n, const double *total, float *to)
 
 cnp.import_array()
 
@@ -96,14 +98,10 @@ cdef object parameter_gradient(const double *total, ndarray like):
     cdef int ndim = cnp.PyArray_NDIM(like), beyond = 0
     cdef cnp.npy_intp *dims = cnp.PyArray_DIMS(like)
     cdef ndarray result
-    cdef Py_ssize_t i, n = cnp.PyArray_SIZE(like)
-    cdef float *to
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(like)
     if cnp.PyArray_TYPE(like) == cnp.NPY_FLOAT32:
         result = cnp.PyArray_EMPTY(ndim, dims, cnp.NPY_FLOAT32, 0)
-        to = <float *>cnp.PyArray_DATA(result)
-        for i in range(n):
-            to[i] = <float>total[i]
-            beyond |= fabs(to[i]) > FLT_MAX
+        beyond = fn_round(n, total, <float *>cnp.PyArray_DATA(result))
         if not beyond:
             return result
     result = cnp.PyArray_EMPTY(ndim, dims, cnp.NPY_FLOAT64, 0)
@@ -204,17 +202,18 @@ cdef Groups groups_of(ndarray x, Recent recent, object first, object second, obj
                        second, third)
 
 
-def normalize(x, weight, bias, eps, out, Recent recent not None, first, second, third, int flags):
+def normalize(x, weight, bias, eps, out, int flags, Recent recent not None, first, second=None,
+              third=None):
     """Normalize by the statistics of x.
 
     Parameters
     ----------
     x, weight, bias, eps, out
         As the families take them.
-    recent : Recent
-        Gives the groups of x for the keys `first`, `second`, `third`.
     flags : int
         RAW, STATS, AGAINST.
+    recent : Recent
+        Gives the groups of x for the keys `first`, `second`, `third`.
 
     Returns
     -------
@@ -233,8 +232,8 @@ def normalize(x, weight, bias, eps, out, Recent recent not None, first, second, 
                       flags)
 
 
-def normalize_batch(x, weight, bias, mean, var, momentum, eps, out, Recent recent not None, first,
-                    second, int flags):
+def normalize_batch(x, weight, bias, mean, var, momentum, eps, out, int flags,
+                    Recent recent not None, first, second=None):
     """Normalize by the statistics of x and update running ones; with GIVEN, normalize by these.
 
     Parameters
@@ -293,8 +292,8 @@ def measure(x, Recent recent not None, first, bint keepdims):
 # ---- backward ------------------------------------------------------------------------------------
 
 
-def gradient(dy, x, weight, bias, mean, var, count, eps, out, Recent recent not None, first, second,
-             int flags):
+def gradient(dy, x, weight, bias, mean, var, count, eps, out, int flags, Recent recent not None,
+             first, second=None):
     """Gradients of `normalize`.
 
     Parameters
