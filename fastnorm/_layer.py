@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from fastnorm import _core
 from fastnorm._args import float_dtype, state_entry
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
+    from fastnorm._core import Recent
     from fastnorm._types import Array, ArrayInput, Shape
+    from fastnorm.moments import Moments
 
 
 class Layer:
@@ -41,6 +44,7 @@ class Layer:
 
     weight: Array | None
     bias: Array | None
+    eps: float
 
     def __init__(self) -> None:
         self.weight = None
@@ -97,10 +101,12 @@ class Layer:
             raise RuntimeError(
                 f"{name}.backward before any forward pass: call the layer on x first"
             )
-        gradients = self._backward(dy, *self._saved)
-        named = zip(gradients._fields, gradients, strict=True)
-        self.grads = {name: value for name, value in named if value is not None}
-        dx: Array = self.grads.pop("x")
+        dx: Array
+        dx, *gradients = self._backward(dy, *self._saved)
+        self.grads = grads = {}
+        for name, value in zip(("weight", "bias"), gradients, strict=False):
+            if value is not None:
+                grads[name] = value  # noqa: PERF403  # a comprehension costs a call
         return dx
 
     def train(self, mode: bool = True) -> Self:
@@ -188,5 +194,22 @@ class Layer:
         raise NotImplementedError
 
     def _backward(self, dy: ArrayInput, *saved: Any) -> Any:
-        """Return the named tuple of the gradient function."""
+        """Return the gradients, of x first, as the gradient function does."""
         raise NotImplementedError
+
+    def _gradients(
+        self,
+        dy: Any,
+        x: Array,
+        stats: Moments,
+        flags: int,
+        recent: Recent,
+        first: Any,
+        second: Any = None,
+    ) -> Any:
+        """Return the gradients of a usual call, None for any other."""
+        mean, var, count = stats.mean, stats.var, stats.count
+        weight, bias, eps = self.weight, self.bias, self.eps
+        return _core.gradient(
+            dy, x, weight, bias, mean, var, count, eps, None, flags, recent, first, second
+        )

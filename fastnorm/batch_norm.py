@@ -18,7 +18,6 @@ from fastnorm._args import (
     gradient,
     gradient_sum,
     integer,
-    new_statistic,
     output,
     parameter,
     positive,
@@ -165,7 +164,8 @@ def batch_norm(
     )
     if usual is not None:
         if not return_stats:
-            return usual
+            y: Array = usual
+            return y
         y, mean, var, groups = usual
         return y, moments_of_groups(mean, var, groups, training)
     x = array(x, "x")
@@ -177,13 +177,10 @@ def batch_norm(
     running = RunningStatistics(running_mean, running_var, groups, updated=training)
     if training:
         refuse_single_values(groups, x.shape)
-        mean, var = new_statistic(groups), new_statistic(groups)
-    else:
-        mean, var = running.for_core()
+    mean, var = running.for_core()
     _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), flags)
     y = deliver(y, out)
-    if training:
-        running.fold_in(mean, var, momentum)
+    running.fold_in(mean, var, momentum)
     return (y, moments_of_groups(mean, var, groups, training)) if return_stats else y
 
 
@@ -360,13 +357,10 @@ class BatchNorm(Layer):
         self.track_running_stats = track_running_stats
         self.channel_axis = integer(channel_axis, "channel_axis")
         self._make_affine((self.num_features,), dtype, weight=affine, bias=affine)
-        self.running_mean: Array | None = None
-        self.running_var: Array | None = None
-        self.num_batches_tracked: Array | None = None
-        if track_running_stats:
-            self.running_mean = np.zeros(self.num_features, float_dtype(dtype))
-            self.running_var = np.ones_like(self.running_mean)
-            self.num_batches_tracked = np.zeros((), np.int64)
+        tracked, shape, stored = track_running_stats, self.num_features, float_dtype(dtype)
+        self.running_mean = np.zeros(shape, stored) if tracked else None
+        self.running_var = np.ones(shape, stored) if tracked else None
+        self.num_batches_tracked = np.zeros((), np.int64) if tracked else None
 
     def reset_running_stats(self) -> None:
         """Forget all batches: what a batch with a NaN has spoiled cannot be averaged out."""
@@ -389,21 +383,18 @@ class BatchNorm(Layer):
             stats = moments_of_groups(batch_mean, batch_var, groups, by_batch)
         else:
             x = channels(x, axis, expected, "num_features")
-            options = {"momentum": momentum, "eps": self.eps, "channel_axis": axis}
-            arrays = x, weight, bias, mean, var
-            y, stats = batch_norm(*arrays, training=by_batch, return_stats=True, **options)
+            options: dict[str, Any] = {"momentum": momentum, "eps": self.eps, "channel_axis": axis}
+            options |= {"training": by_batch, "return_stats": True}
+            y, stats = batch_norm(x, weight, bias, mean, var, **options)
         if by_batch and stats.count and self.num_batches_tracked is not None:
             self.num_batches_tracked[...] = batches
         return y, (x, stats, by_batch)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments, by_batch: bool) -> Gradients:
-        return batch_norm_backward(
-            dy,
-            x,
-            self.weight,
-            self.bias,
-            training=by_batch,
-            eps=self.eps,
-            channel_axis=self.channel_axis,
-            stats=stats,
-        )
+    def _backward(self, dy: ArrayInput, x: Array, stats: Moments, by_batch: bool) -> Any:
+        flags = _core.MANY if by_batch else _core.FIXED
+        usual = self._gradients(dy, x, stats, flags, BATCH, self.channel_axis)
+        if usual is not None:
+            return usual
+        options: dict[str, Any] = {"eps": self.eps, "channel_axis": self.channel_axis}
+        options["training"] = by_batch
+        return batch_norm_backward(dy, x, self.weight, self.bias, stats=stats, **options)

@@ -133,7 +133,8 @@ def group_norm(
     )
     if usual is not None:
         if not return_stats:
-            return usual
+            y: Array = usual
+            return y
         y, mean, var, groups = usual
         return y, moments_of_groups(mean, var, groups)
     x = array(x, "x")
@@ -321,7 +322,10 @@ class GroupNorm(Layer):
         )
         return y, (x, stats)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Gradients:
+    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Any:
+        usual = self._gradients(dy, x, stats, 0, CHANNEL_GROUPS, self.num_groups, self.channel_axis)
+        if usual is not None:
+            return usual
         return group_norm_backward(
             dy,
             x,

@@ -127,7 +127,8 @@ def instance_norm(
     usual = _core.normalize(x, weight, bias, eps, out, flags, INSTANCES, channel_axis)
     if usual is not None:
         if not return_stats:
-            return usual
+            y: Array = usual
+            return y
         y, mean, var, groups = usual
         return y, moments_of_groups(mean, var, groups)
     x = array(x, "x")
@@ -300,7 +301,10 @@ class InstanceNorm(Layer):
         )
         return y, (x, stats)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Gradients:
+    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Any:
+        usual = self._gradients(dy, x, stats, 0, INSTANCES, self.channel_axis)
+        if usual is not None:
+            return usual
         return instance_norm_backward(
             dy, x, self.weight, self.bias, eps=self.eps, channel_axis=self.channel_axis, stats=stats
         )

@@ -128,7 +128,8 @@ def layer_norm(
     usual = _core.normalize(x, weight, bias, eps, out, flags, AXES, axis)
     if usual is not None:
         if not return_stats:
-            return usual
+            y: Array = usual
+            return y
         y, mean, var, groups = usual
         return y, moments_of_groups(mean, var, groups)
     x = array(x, "x")
@@ -307,7 +308,10 @@ class LayerNorm(Layer):
         y, stats = layer_norm(x, self.weight, self.bias, axis=axes, eps=self.eps, return_stats=True)
         return y, (x, stats)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Gradients:
+    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Any:
+        usual = self._gradients(dy, x, stats, 0, AXES, self._axes)
+        if usual is not None:
+            return usual
         return layer_norm_backward(
             dy, x, self.weight, self.bias, axis=self._axes, eps=self.eps, stats=stats
         )

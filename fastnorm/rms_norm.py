@@ -143,7 +143,8 @@ def rms_norm(
     usual = _core.normalize(x, weight, None, eps, out, flags, AXES, axis)
     if usual is not None:
         if not return_stats:
-            return usual
+            y: Array = usual
+            return y
         y, _, var, groups = usual
         return y, RawMoments(var, groups.size)
     x = array(x, "x")
@@ -311,5 +312,10 @@ class RMSNorm(Layer):
         y, stats = rms_norm(x, self.weight, axis=axes, eps=self.eps, return_stats=True)
         return y, (x, stats)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: RawMoments) -> RMSNormGradients:
+    def _backward(self, dy: ArrayInput, x: Array, stats: RawMoments) -> Any:
+        usual = _core.gradient(
+            dy, x, self.weight, None, None, *stats, self.eps, None, _core.RAW, AXES, self._axes
+        )
+        if usual is not None:
+            return usual
         return rms_norm_backward(dy, x, self.weight, axis=self._axes, eps=self.eps, stats=stats)

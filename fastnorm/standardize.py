@@ -140,7 +140,8 @@ def standardize(
     usual = _core.normalize(x, weight, bias, eps, out, flags, AXES, axis)
     if usual is not None:
         if not return_stats:
-            return usual
+            y: Array = usual
+            return y
         y, mean, var, groups = usual
         return y, moments_of_groups(mean, var, groups)
     x = array(x, "x")

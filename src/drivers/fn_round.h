@@ -1,26 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Sums in double, rounded to float: two loops that a compiler makes vectors of.
+ * Sums in double, rounded to float: a loop that a compiler makes vectors of.
  */
 #ifndef FN_ROUND_H
 #define FN_ROUND_H
 
+#include <float.h>
+#include <math.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <string.h>
 
-/* Whether one of the results is infinite or NaN. */
+/* Whether one of the results is infinite. */
 static inline int
 fn_round(size_t n, const double *restrict from, float *restrict to)
 {
+    int beyond = 0;
     for (size_t i = 0; i < n; i++) {
-        to[i] = (float)from[i];
-    }
-    int32_t beyond = 0;
-    for (size_t i = 0; i < n; i++) {
-        int32_t bits;
-        memcpy(&bits, &to[i], sizeof bits);
-        beyond |= (bits & 0x7fffffff) >= 0x7f800000;
+        const float value = (float)from[i];
+        to[i] = value;
+        beyond |= fabsf(value) > FLT_MAX;
     }
     return beyond;
 }

@@ -350,7 +350,8 @@ cdef tuple gradients(ndarray dy, ndarray x, object weight, object bias, object m
     cdef double *room = near
     cdef double *means
     cdef double *variances
-    cdef double *sums
+    cdef double *weight_sums
+    cdef double *bias_sums
     cdef int stored = storage(x)
     cdef Py_ssize_t size = 0
     cdef ndarray dx, dweight = None, dbias = None
@@ -363,8 +364,10 @@ cdef tuple gradients(ndarray dy, ndarray x, object weight, object bias, object m
     try:
         means = NULL if flags & FN_RAW else room
         variances = room + groups.count
-        sums = room + 2 * groups.count
-        memset(sums, 0, 2 * size * sizeof(double))
+        bias_sums = weight_sums = room + 2 * groups.count
+        if weight is not None and bias is not None:
+            bias_sums += size
+        memset(weight_sums, 0, (bias_sums - weight_sums + size) * sizeof(double))
         if var is None:
             find_statistics(x, groups, eps, flags, means, variances)
         else:
@@ -379,17 +382,16 @@ cdef tuple gradients(ndarray dy, ndarray x, object weight, object bias, object m
             place_packed(&plan, &call, groups, FN_W, cnp.PyArray_DATA(<ndarray>weight), along,
                          call.kernels.real)
         if size:
-            place_packed(&plan, &call, groups, FN_DP, sums, along, sizeof(double))
-            call.dbias = call.at[FN_DP] + size * sizeof(double) if bias is not None else NULL
+            place_packed(&plan, &call, groups, FN_DP, weight_sums, along, sizeof(double))
+            call.at[FN_DP] = NULL if weight is None else <char *>weight_sums
+            call.dbias = NULL if bias is None else <char *>bias_sums
             call.dparam_size = size
-        if weight is None:
-            call.at[FN_DP] = NULL
         place_statistics(&plan, &call, groups, means, variances)
         run_backward(&call, &plan, groups.ndim)
         if weight is not None:
-            dweight = parameter_gradient(sums, <ndarray>weight)
+            dweight = parameter_gradient(weight_sums, <ndarray>weight)
         if bias is not None:
-            dbias = parameter_gradient(sums + size, <ndarray>bias)
+            dbias = parameter_gradient(bias_sums, <ndarray>bias)
     finally:
         if room != near:
             free(room)
