@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How an array falls into statistics groups, as the compiled entry and as Python read it.
 
-fastnorm/_groups.py checks `axis`, `channel_axis` and `num_groups` and makes the groups; nothing here
-refuses anything but too many axes. Groups never change once made, so threads share them.
+fastnorm/_groups.py checks `axis`, `channel_axis` and `num_groups` and makes the groups; what is
+refused here is too many axes, no more. Groups never change once made, so threads share them.
 """
 
 import math
