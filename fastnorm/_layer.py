@@ -101,12 +101,14 @@ class Layer:
             raise RuntimeError(
                 f"{name}.backward before any forward pass: call the layer on x first"
             )
-        dx: Array
-        dx, *gradients = self._backward(dy, *self._saved)
-        self.grads = grads = {}
-        for name, value in zip(("weight", "bias"), gradients, strict=False):
-            if value is not None:
-                grads[name] = value  # noqa: PERF403  # a comprehension costs a call
+        gradients = self._backward(dy, *self._saved)
+        grads = {}
+        if gradients[1] is not None:
+            grads["weight"] = gradients[1]
+        if len(gradients) > 2 and gradients[2] is not None:
+            grads["bias"] = gradients[2]
+        self.grads = grads
+        dx: Array = gradients[0]
         return dx
 
     def train(self, mode: bool = True) -> Self:

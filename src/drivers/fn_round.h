@@ -5,19 +5,25 @@
 #ifndef FN_ROUND_H
 #define FN_ROUND_H
 
+#include <fenv.h>
 #include <float.h>
 #include <math.h>
 #include <stddef.h>
 
-/* Whether one of the results is infinite. */
+/* Whether a result may be infinite that was none before. The processor takes note of it: looking at
+ * every result would cost as much as the rounding. Its note may be of an earlier operation. */
 static inline int
 fn_round(size_t n, const double *restrict from, float *restrict to)
 {
+    for (size_t i = 0; i < n; i++) {
+        to[i] = (float)from[i];
+    }
+    if (!fetestexcept(FE_OVERFLOW)) {
+        return 0;
+    }
     int beyond = 0;
     for (size_t i = 0; i < n; i++) {
-        const float value = (float)from[i];
-        to[i] = value;
-        beyond |= fabsf(value) > FLT_MAX;
+        beyond |= fabsf(to[i]) > FLT_MAX;
     }
     return beyond;
 }

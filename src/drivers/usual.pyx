@@ -95,7 +95,8 @@ cdef double *float64_of(ndarray a, double *room) noexcept:
 
 cdef object parameter_gradient(const double *total, ndarray like):
     """The sums behind the gradient of a parameter, in its shape and rounded to its type."""
-    cdef int ndim = cnp.PyArray_NDIM(like), beyond = 0
+    cdef int ndim = cnp.PyArray_NDIM(like)
+    cdef bint beyond = False
     cdef cnp.npy_intp *dims = cnp.PyArray_DIMS(like)
     cdef ndarray result
     cdef Py_ssize_t n = cnp.PyArray_SIZE(like)
