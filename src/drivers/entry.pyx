@@ -31,7 +31,7 @@ FIXED = FN_FIXED
 cdef enum:
     BRIEF = 4096  # values below which giving the GIL away and taking it back would be felt
 
-# The number that NumPy gave the package ml_dtypes for bfloat16; 0 until such an array was seen. There
+# The number NumPy gave to bfloat16 of the package ml_dtypes; 0 until such an array was seen. There
 # is one for the whole process, so it does not matter which thread finds it.
 cdef int bfloat16 = 0
 
