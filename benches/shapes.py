@@ -5,6 +5,6 @@ The catalogue lives in the package, since the command needs it where there is no
 modules under asv/ take it from there too: asv lets them import nothing from the folder above.
 """
 
-from fastnorm.compare.catalogue import CATALOGUE, OPS, Case, Direction, find, select
+from fastnorm.compare.catalogue import CATALOGUE, GRID, OPS, Case, Direction, find, select
 
-__all__ = ["CATALOGUE", "OPS", "Case", "Direction", "find", "select"]
+__all__ = ["CATALOGUE", "GRID", "OPS", "Case", "Direction", "find", "select"]

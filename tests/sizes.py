@@ -5,6 +5,9 @@ LANES = 16  # values of float32 in one logical vector, on every ISA tier
 IN_FLIGHT = 64  # values a rows reduction takes per step: four vectors
 ROW_BLOCK = 1024  # values summed before a merge along a row (src/include/fn_common.h)
 COL_BLOCK = 32  # rows summed before a merge down a column
+JOINT_BLOCK = 512  # values of short rows that share one statistic, summed before a merge
+BAND = 8  # rows gone through together
+COLS_AT_ONCE = 1024  # columns gone through together
 
 
 def around(n: int) -> tuple[int, int, int]:
@@ -20,18 +23,22 @@ ROW_SIZES = (
 
 # (rows reduced, contiguous columns kept).
 COLUMN_SIZES = (
-    *((rows, 3) for rows in (2, *around(COL_BLOCK), *around(ROW_BLOCK))),
+    *((rows, 3) for rows in (2, *around(BAND), *around(COL_BLOCK), *around(ROW_BLOCK))),
     *((5, columns) for columns in (1, 2, *around(LANES), *around(IN_FLIGHT), *around(ROW_BLOCK))),
     (2 * COL_BLOCK + 3, IN_FLIGHT + LANES + 1),
+    (COL_BLOCK + BAND + 1, COLS_AT_ONCE + LANES + 1),
 )
 
-# (N, C, H, W): maps of 49 values (ResNet's last stage), of one, of a full block, and odd ones.
+# (N, C, H, W): maps of 49 values (ResNet's last stage), of one, of a full block, and odd ones; of
+# 121 and 256 values, four and two of which make a joint block.
 MAP_SIZES = (
     (2, 3, 1, 2),
     (4, 1, 3, 5),
     (3, LANES, 1, 1),
     (2, IN_FLIGHT + 2, 7, 7),
     (33, 4, 1, 3),
+    (9, 3, 11, 11),
+    (5, 2, 16, 16),
     (2, 4, 32, 32),
     (3, 6, 28, 28),
     (1, 2, 37, 61),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the drivers share: a call, its cut into pieces, its numerics (headers in src/drivers)."""
 
-from fastnorm._core.dispatch cimport fn_kernels
+from fastnorm._core.dispatch cimport fn_centre, fn_kernels, fn_slope
 from fastnorm._core.plan cimport fn_dim, fn_plan
 
 cdef extern from "fn_call.h" nogil:
@@ -48,7 +48,6 @@ cdef extern from "fn_numerics.h" nogil:
         double low
         double m2
 
-    double fn_lane_sum(const double *lanes)
     fn_moment fn_from_sums(double n, double shift, double s1, double s2)
     bint fn_out_of_range(double n, double shift, double s1, double s2, bint single)
     bint fn_poor_shift(fn_moment m, double s1)
@@ -62,3 +61,33 @@ cdef extern from "fn_strided.h" nogil:
                     size_t start, size_t n, size_t item)
     void fn_scatter_add(const double *buffer, char *array, const fn_dim *dims, int ndims, int op,
                         size_t start, size_t n)
+
+cdef extern from "fn_rows.h" nogil:
+    int FN_BATCH
+    ctypedef char fn_row_coef[256]
+
+    ctypedef struct fn_rows:
+        fn_row_coef hi
+        fn_row_coef r
+        fn_row_coef m
+        fn_row_coef a
+        fn_row_coef b
+        fn_row_coef c
+        double rstd[32]
+        double low[32]
+
+    ctypedef struct fn_each:
+        const char *p
+        Py_ssize_t step
+
+    void fn_set_real(char *to, size_t i, double v, bint single)
+    void fn_centre_row(size_t i, double mean, double var, double eps, double w, double b,
+                       bint single, fn_rows *out)
+    void fn_centre_rows(size_t rows, fn_each mean, fn_each var, double eps, fn_each w, fn_each b,
+                        bint single, fn_rows *out)
+    void fn_slope_row(size_t i, double w, double c0, double c1, bint single, fn_rows *out)
+    double fn_each_real(fn_each e, size_t i, double none, bint single)
+    fn_centre fn_centre_of(const fn_rows *rows, size_t step)
+    fn_centre fn_scale_of(const fn_rows *rows, size_t step)
+    fn_slope fn_slope_of(const fn_rows *rows, void *dw, void *db)
+    size_t fn_batch(size_t row_bytes)

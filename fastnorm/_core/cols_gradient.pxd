@@ -15,6 +15,7 @@ ctypedef struct job:
     char *scratch
     size_t scratch_size
     double *parts          # over pieces: both sums of every piece of every tile
+    bint weight_inside     # weights of columns differ within a group
     size_t share           # per column: columns that share a gradient
     double *column_sums    # per column: both sums of every group of `share` columns
     double *row_sums       # per row: both sums of every row of every tile

@@ -4,7 +4,7 @@
 from fastnorm._core.call cimport fn_call
 from fastnorm._core.plan cimport fn_plan
 
-# One tile's vectors, a value per column. hi, lo, r, w, b, c0, c1 are of the compute type.
+# One tile's vectors, a value per column. hi, r, m, a, b, c, w are of the compute type.
 ctypedef struct tile_t:
     double *s1
     double *s2
@@ -16,12 +16,13 @@ ctypedef struct tile_t:
     double *piece_low
     double *piece_m2
     char *hi
-    char *lo
     char *r
-    char *w
+    char *m
+    char *a
     char *b
-    char *c0
-    char *c1
+    char *c
+    char *w
+    double *weight
     unsigned char *again
 
 
@@ -33,7 +34,9 @@ cdef int kept_dims(const fn_plan *p) noexcept nogil
 cdef void put_statistics(const fn_call *c, const Py_ssize_t *outer, size_t j, size_t width,
                          const tile_t *t) noexcept nogil
 cdef void centre_columns(const fn_call *c, const Py_ssize_t *outer, size_t j, size_t width,
-                         bint fold_weight, tile_t *t) noexcept nogil
+                         bint fold_params, tile_t *t) noexcept nogil
 cdef void read_columns(const fn_call *c, const Py_ssize_t *outer, int op, size_t j, size_t width,
                        double *out) noexcept nogil
+cdef void read_rows(const fn_call *c, const Py_ssize_t *outer, int op, size_t row, size_t rows,
+                    double none, char *out) noexcept nogil
 cdef bint fold_param(const fn_plan *p) noexcept nogil

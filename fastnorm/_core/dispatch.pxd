@@ -4,23 +4,20 @@
 cdef extern from "fn_kernels.h" nogil:
     ctypedef struct fn_centre:
         const void *hi
-        const void *lo
         const void *r
-        double mean
-        double rstd
+        const void *m
         bint by_row
+        size_t step
 
     ctypedef struct fn_param:
         const void *w
         const void *b
-        double w0
-        double b0
+        bint by_row
 
-    ctypedef struct fn_means:
-        const void *c0
-        const void *c1
-        double c00
-        double c10
+    ctypedef struct fn_slope:
+        const void *a
+        const void *b
+        const void *c
         void *dw
         void *db
 
@@ -31,12 +28,14 @@ cdef extern from "fn_kernels.h" nogil:
 
     ctypedef Py_ssize_t fn_ld
     ctypedef void (*fn_moments_rows_t)(
-        const void *, size_t, double, double *, double *, Py_ssize_t) noexcept nogil
+        const void *, fn_ld, size_t, size_t, const double *, size_t, double *, double *,
+        Py_ssize_t) noexcept nogil
     ctypedef void (*fn_moments_cols_t)(
         const void *, fn_ld, size_t, size_t, const void *, double *, double *) noexcept nogil
 
     ctypedef struct fn_kernels:
-        double shift_rows(const void **x, size_t w) noexcept nogil
+        void shift_rows(const void *x, fn_ld ldx, size_t rows, size_t n,
+                        double *shift) noexcept nogil
         fn_moments_rows_t moments_rows
         fn_moments_rows_t moments_rows_wide
         fn_moments_cols_t moments_cols
@@ -44,18 +43,18 @@ cdef extern from "fn_kernels.h" nogil:
         void affine(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t n,
                     const fn_centre *centre, const fn_param *param,
                     const fn_memory *memory) noexcept nogil
-        void grad_sums_rows(const void *x, const void *dy, size_t n, const fn_centre *centre,
-                            const void *w, double *s1, double *s2,
-                            const fn_memory *memory) noexcept nogil
+        void grad_sums_rows(const void *x, fn_ld ldx, const void *dy, fn_ld lddy, size_t rows,
+                            size_t n, const fn_centre *centre, const void *w, double *s1,
+                            double *s2, const fn_memory *memory) noexcept nogil
         void grad_sums_cols(const void *x, fn_ld ldx, const void *dy, fn_ld lddy, size_t rows,
-                            size_t n, const fn_centre *centre, const void *w, int w_by_row,
-                            double *s1, double *s2) noexcept nogil
+                            size_t n, const fn_centre *centre, const fn_param *param, double *s1,
+                            double *s2) noexcept nogil
         void grad_combine(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void *dy,
                           fn_ld lddy, size_t rows, size_t n, const fn_centre *centre,
-                          const fn_param *param, const fn_means *means,
+                          const fn_param *param, const fn_slope *slope,
                           const fn_memory *memory) noexcept nogil
         void settle(size_t n, void *part, double *total) noexcept nogil
-        void split(size_t n, const double *v, void *hi, void *lo) noexcept nogil
+        void narrow(size_t n, const double *v, void *to) noexcept nogil
         void fence() noexcept nogil
         size_t item
         size_t real
@@ -65,7 +64,7 @@ cdef extern from "fn_kernels.h" nogil:
         fn_kernels type[4]
 
     int FN_F16, FN_BF16, FN_F32, FN_F64, FN_NTYPES
-    int FN_LANES_MAX, FN_ROW_BLOCK, FN_COL_BLOCK, FN_LANE_BYTES
+    int FN_LANES_MAX, FN_ROW_BLOCK, FN_JOINT_BLOCK, FN_COL_BLOCK, FN_LANE_BYTES
 
 
 cdef const fn_kernels *kernels(int dtype) noexcept nogil

@@ -87,8 +87,33 @@ def measure_error(
     problem: Problem, direction: Direction, implementation: ModuleType = fastnorm
 ) -> Error:
     """Return the error of the output that comes nearest to its bound, or exceeds it most."""
-    wanted = problem.in_float64().outputs(fastnorm.reference, direction)
-    results = problem.outputs(implementation, direction)
+    return worst_error(
+        problem,
+        direction,
+        reference(problem, direction),
+        problem.outputs(implementation, direction),
+    )
+
+
+def reference(problem: Problem, direction: Direction) -> dict[str, Array]:
+    """Return the exact results by name, in float64."""
+    return problem.in_float64().outputs(fastnorm.reference, direction)
+
+
+def worst_error(
+    problem: Problem, direction: Direction, wanted: dict[str, Array], results: dict[str, Array]
+) -> Error:
+    """Return the error of the output in `results` that comes nearest to its bound.
+
+    Parameters
+    ----------
+    problem : Problem
+        What was computed.
+    direction : {"forward", "backward"}
+        Which of the two functions.
+    wanted, results : dict of str to ndarray
+        The exact outputs, from `reference`, and those of an implementation.
+    """
     errors = []
     for name, want in wanted.items():
         got = results[name]

@@ -90,13 +90,13 @@ def measure_times(
 ) -> Times:
     """Time one case in one direction with each of the thread counts `threads`."""
     fast = problem.timed_call(fastnorm, direction)
-    contenders = {f"fastnorm {n}": _with_threads(fast, n) for n in threads}
+    contenders = {f"fastnorm {n}": with_threads(fast, n) for n in threads}
     # NumPy comes second: OpenMP's workers spin for a while after a call. That would cost the copies
     # their second core, but costs nothing to a contender on one thread that outlasts the spinning.
-    contenders["numpy"] = _repeated(problem.timed_call(numpy_twin, direction))
+    contenders["numpy"] = repeated(problem.timed_call(numpy_twin, direction))
 
-    with _copies(problem.traffic(direction) // 2, max(threads)) as copies:
-        contenders |= {f"copy {n}": _repeated(copies(n)) for n in {1, *threads}}
+    with copies(problem.traffic(direction) // 2, max(threads)) as copy:
+        contenders |= {f"copy {n}": repeated(copy(n)) for n in {1, *threads}}
         times, rounds = interleave(contenders, budget)
 
     return Times(
@@ -109,6 +109,13 @@ def measure_times(
 
 def interleave(contenders: dict[str, Contender], budget: Budget) -> tuple[dict[str, float], int]:
     """Return the median seconds per call of each contender, and the number of rounds."""
+    samples = sample(contenders, budget)
+    rounds = len(next(iter(samples.values())))
+    return {name: median(values) for name, values in samples.items()}, rounds
+
+
+def sample(contenders: dict[str, Contender], budget: Budget) -> dict[str, list[float]]:
+    """Return the seconds per call of each contender, one entry per round."""
     number = {}
     for name, run in contenders.items():
         run(1)
@@ -121,8 +128,7 @@ def interleave(contenders: dict[str, Contender], budget: Budget) -> tuple[dict[s
             break
         for name, run in contenders.items():
             samples[name].append(run(number[name]))
-    rounds = len(next(iter(samples.values())))
-    return {name: median(values) for name, values in samples.items()}, rounds
+    return samples
 
 
 def effective_threads(wanted: int) -> int:
@@ -131,7 +137,7 @@ def effective_threads(wanted: int) -> int:
         return fastnorm.get_num_threads()
 
 
-def _repeated(call: Call) -> Contender:
+def repeated(call: Call) -> Contender:
     """Time `call` in a loop of timeit, whose garbage collector is off."""
     timer = Timer(call)
     last = 0.0
@@ -146,18 +152,19 @@ def _repeated(call: Call) -> Contender:
     return run
 
 
-def _with_threads(call: Call, threads: int) -> Contender:
-    repeated = _repeated(call)
+def with_threads(call: Call, threads: int) -> Contender:
+    """Time `call` with so many threads of `fastnorm`."""
+    timed = repeated(call)
 
     def run(number: int) -> float:
         with fastnorm.num_threads(threads):
-            return repeated(number)
+            return timed(number)
 
     return run
 
 
 @contextmanager
-def _copies(nbytes: int, threads: int) -> Iterator[Callable[[int], Call]]:
+def copies(nbytes: int, threads: int) -> Iterator[Callable[[int], Call]]:
     """Yield a function: number of threads -> the call that copies `nbytes` with them.
 
     The helper threads live as long as the context: starting them is no part of a copy.

@@ -18,7 +18,7 @@ from fastnorm._core.cols_statistics cimport (
 )
 from fastnorm._core.columns cimport fn_columns_add, fn_cut_cols
 from fastnorm._core.plan cimport (
-    FN_DP, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_DP, FN_W, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 from fastnorm._core.threads cimport effective, parallel_for
 
@@ -182,6 +182,7 @@ cdef int backward(fn_call *c) noexcept nogil:
     t.scratch_size = scratch_bytes(t.grid.width)
     t.by_row = wanted and p.red_param
     t.share = 1 if fold_param(p) else p.fold
+    t.weight_inside = c.at[FN_W] != NULL and not p.red_param and p.fold > 1 and t.share == 1
     t.parts = t.column_sums = t.row_sums = t.sums = NULL
     c.threads = effective(2 * p.groups * p.segs * p.n)
     if t.by_row and p.run_param:

@@ -10,16 +10,15 @@ over pieces   fewer tiles than threads: pieces of rows of every tile are summed 
 from libc.stdlib cimport free, malloc
 
 from fastnorm._core.call cimport (
-    FN_GATHER, fn_call, fn_gather, fn_real_at, fn_run_buffer, fn_scatter,
+    FN_GATHER, fn_call, fn_gather, fn_run_buffer, fn_scatter,
 )
 from fastnorm._core.cols_statistics cimport (
-    centre_columns, piece_moments, put_statistics, read_columns,
-    scratch_bytes, tile_at, tile_t,
+    centre_columns, piece_moments, put_statistics, read_rows, scratch_bytes, tile_at, tile_t,
 )
 from fastnorm._core.columns cimport fn_columns_merge, fn_cut_cols, fn_grid
-from fastnorm._core.dispatch cimport fn_centre, fn_memory, fn_param
+from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_memory, fn_param
 from fastnorm._core.plan cimport (
-    FN_B, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_B, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_start,
 )
 from fastnorm._core.threads cimport effective, parallel_for
 
@@ -45,66 +44,61 @@ cdef void apply(const job *t, const Py_ssize_t *outer, size_t j, size_t width, s
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *red = p.dims + p.nouter
     cdef const fn_dim *run = red + p.nred
-    cdef size_t item = c.kernels.item, real = c.kernels.real, _row, at, take
-    cdef bint weighted = c.at[FN_W] != NULL, biased = c.at[FN_B] != NULL
-    cdef bint by_row = p.red_param, even = p.even and p.direct[FN_X] and p.direct[FN_Y]
+    cdef size_t item = c.kernels.item, real = c.kernels.real, row = row0, rows, at, take
+    cdef bint by_row = p.red_param and (c.at[FN_W] != NULL or c.at[FN_B] != NULL)
+    cdef bint both = by_row and p.run_param
+    cdef bint even = p.even and p.direct[FN_X] and p.direct[FN_Y]
     cdef fn_run_buffer xs
     cdef fn_run_buffer ys
     cdef fn_run_buffer ws
     cdef fn_run_buffer bs
     cdef const char *x = c.at[FN_X] + outer[FN_X]
     cdef char *y = c.at[FN_Y] + outer[FN_Y]
-    cdef const char *w
-    cdef const char *b
-    cdef fn_centre centre = fn_centre(tile.hi, tile.lo, tile.r, 0, 0, False)
-    cdef fn_param param = fn_param(NULL, NULL, 1, 0)
+    cdef Py_ssize_t step_x = 0, step_y = 0
+    cdef fn_centre centre = fn_centre(tile.hi, tile.r, tile.m, False, 0)
+    cdef fn_param param = fn_param(NULL, NULL, by_row and not both)
     cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
     cdef fn_walk walk
-    centre_columns(c, outer, j, width, weighted and not by_row, tile)
-    if biased and not by_row:
-        read_columns(c, outer, FN_B, j, width, tile.s1)
-        c.kernels.split(width, tile.s1, tile.b, NULL)
-        param.b = tile.b
-    if even and not by_row:
-        at = <size_t>red.stride[FN_X] if p.nred else 0
-        take = <size_t>red.stride[FN_Y] if p.nred else 0
-        c.kernels.affine(y + row0 * take + j * item, <Py_ssize_t>take, x + row0 * at + j * item,
-                         <Py_ssize_t>at, row1 - row0, width, &centre, &param, &memory)
-        return
+    centre_columns(c, outer, j, width, not by_row, tile)
+    if even and p.nred:
+        step_x = red.stride[FN_X]
+        step_y = red.stride[FN_Y]
     fn_walk_start(&walk, red, p.nred, row0)
-    for _row in range(row0, row1):
+    while row < row1:
+        rows = 1
+        if even and not both:  # rows in one call, as many as parameters of rows fit their buffer
+            rows = min(row1 - row, <size_t>FN_ROW_BLOCK) if by_row else row1 - row
+        if param.by_row:
+            read_rows(c, outer, FN_W, row, rows, 1, ws)
+            read_rows(c, outer, FN_B, row, rows, 0, bs)
+            param.w = ws
+            param.b = bs
         at = 0
         while at < width:
-            take = width - at if even and not p.run_param else min(<size_t>FN_GATHER, width - at)
+            take = width - at if even and not both else min(<size_t>FN_GATHER, width - at)
             centre.hi = tile.hi + at * real
-            centre.lo = tile.lo + at * real
             centre.r = tile.r + at * real
-            if not by_row:
-                param.b = tile.b + at * real if biased else NULL
-            if by_row and weighted:
-                w = c.at[FN_W] + outer[FN_W] + walk.off[FN_W]
-                if p.run_param:
-                    fn_gather(ws, w, run, p.nrun, FN_W, j + at, take, real)
-                    param.w = ws
-                else:
-                    param.w0 = fn_real_at(w, c.single)
-            if by_row and biased:
-                b = c.at[FN_B] + outer[FN_B] + walk.off[FN_B]
-                if p.run_param:
-                    fn_gather(bs, b, run, p.nrun, FN_B, j + at, take, real)
-                    param.b = bs
-                else:
-                    param.b0 = fn_real_at(b, c.single)
+            centre.m = tile.m + at * real
+            if both and c.at[FN_W] != NULL:
+                fn_gather(ws, c.at[FN_W] + outer[FN_W] + walk.off[FN_W], run, p.nrun, FN_W, j + at,
+                          take, real)
+                param.w = ws
+            if both and c.at[FN_B] != NULL:
+                fn_gather(bs, c.at[FN_B] + outer[FN_B] + walk.off[FN_B], run, p.nrun, FN_B, j + at,
+                          take, real)
+                param.b = bs
             if not p.direct[FN_X]:
                 fn_gather(xs, x + walk.off[FN_X], run, p.nrun, FN_X, j + at, take, item)
             c.kernels.affine(
-                y + walk.off[FN_Y] + (j + at) * item if p.direct[FN_Y] else ys, 0,
-                x + walk.off[FN_X] + (j + at) * item if p.direct[FN_X] else xs, 0,
-                1, take, &centre, &param, &memory)
+                y + walk.off[FN_Y] + (j + at) * item if p.direct[FN_Y] else ys, step_y,
+                x + walk.off[FN_X] + (j + at) * item if p.direct[FN_X] else xs, step_x,
+                rows, take, &centre, &param, &memory)
             if not p.direct[FN_Y]:
                 fn_scatter(ys, y + walk.off[FN_Y], run, p.nrun, FN_Y, j + at, take, item)
             at += take
-        fn_walk_next(&walk)
+        row += rows
+        if row < row1:
+            fn_walk_start(&walk, red, p.nred, row)
 
 
 cdef inline void columns_of(const job *t, size_t tile, size_t *j, size_t *width) noexcept nogil:

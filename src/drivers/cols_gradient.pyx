@@ -12,12 +12,12 @@ both        a parameter over reduced and kept axes at once: row by row.
 from libc.string cimport memset
 
 from fastnorm._core.call cimport (
-    FN_GATHER, fn_block_buffer, fn_call, fn_gather, fn_lane_sum, fn_real_at, fn_run_buffer,
-    fn_scatter, fn_scatter_add,
+    FN_GATHER, fn_block_buffer, fn_call, fn_gather, fn_run_buffer, fn_scatter, fn_scatter_add,
 )
-from fastnorm._core.cols_statistics cimport read_columns, tile_t
+from fastnorm._core.cols_statistics cimport read_columns, read_rows, tile_t
+from fastnorm._core.columns cimport fn_columns_add_product, fn_columns_multiply
 from fastnorm._core.dispatch cimport (
-    FN_COL_BLOCK, FN_ROW_BLOCK, fn_centre, fn_means, fn_memory, fn_param,
+    FN_COL_BLOCK, FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, fn_slope,
 )
 from fastnorm._core.plan cimport (
     FN_DP, FN_DY, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
@@ -44,10 +44,12 @@ cdef void block_sums(const job *t, const Py_ssize_t *outer, size_t row0, size_t 
     cdef bint by_row = p.red_param and c.at[FN_W] != NULL, both = by_row and p.run_param
     cdef size_t step = 1 if both else FN_COL_BLOCK
     cdef Py_ssize_t ldx = 0, lddy = 0
-    cdef fn_centre centre = fn_centre(tile.hi, tile.lo, tile.r, 0, 0, False)
+    cdef fn_centre centre = fn_centre(tile.hi, tile.r, tile.m, False, 0)
+    cdef fn_param param = fn_param(NULL, NULL, not both)
     cdef fn_walk walk
-    if c.at[FN_W] != NULL:
+    if by_row:
         w = c.at[FN_W] + outer[FN_W]
+        param.w = ws
     if p.even and p.direct[FN_X] and p.direct[FN_DY] and not both:
         if p.nred:
             ldx = red.stride[FN_X]
@@ -60,14 +62,13 @@ cdef void block_sums(const job *t, const Py_ssize_t *outer, size_t row0, size_t 
             c.kernels.grad_sums_cols(
                 x + <Py_ssize_t>(row0 + start) * ldx + <Py_ssize_t>(j * item), ldx,
                 dy + <Py_ssize_t>(row0 + start) * lddy + <Py_ssize_t>(j * item), lddy, block, width,
-                &centre, ws if by_row else NULL, True, s1, s2)
+                &centre, &param, s1, s2)
             start += block
         return
     at = 0
     while at < width:
         take = min(<size_t>FN_GATHER, width - at)
         centre.hi = tile.hi + at * real
-        centre.lo = tile.lo + at * real
         centre.r = tile.r + at * real
         fn_walk_start(&walk, red, p.nred, row0)
         start = 0
@@ -84,56 +85,60 @@ cdef void block_sums(const job *t, const Py_ssize_t *outer, size_t row0, size_t 
                           j + at, take, item)
                 fn_walk_next(&walk)
             c.kernels.grad_sums_cols(
-                xs, FN_GATHER * item, dys, FN_GATHER * item, block, take, &centre,
-                ws if by_row else NULL, not both, s1 + at, s2 + at)
+                xs, FN_GATHER * item, dys, FN_GATHER * item, block, take, &centre, &param, s1 + at,
+                s2 + at)
             start += block
         at += take
 
 
 cdef void finish_sums(const job *t, const Py_ssize_t *outer, size_t n, size_t j, size_t width,
                       bint leave, tile_t *tile) noexcept nogil:
-    """From a tile's column sums (s1, s2): what the parameters need (leave), then c0 and c1."""
+    """From a tile's column sums (s1, s2): what the parameters need (leave), then a, b and c."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef size_t q, f, share = t.share, fold = p.fold
-    cdef double a, b, count = <double>p.count
+    cdef double s1, s2, count = <double>p.count
     cdef double *out
+    fn_columns_add_product(width, tile.low, tile.s1, tile.s2)
     if t.column_sums != NULL and leave:
         out = t.column_sums + 2 * ((n / t.grid.tiles * p.n + j) / share)
         q = 0
         while q < width:
-            a = b = 0
+            s1 = s2 = 0
             for f in range(q, q + share):
-                a += tile.s1[f]
-                b += tile.s2[f]
-            out[0] = a
-            out[1] = b
+                s1 += tile.s1[f]
+                s2 += tile.s2[f]
+            out[0] = s1
+            out[1] = s2
             out += 2
             q += share
     if c.at[FN_W] != NULL and not p.red_param:
-        read_columns(c, outer, FN_W, j, width, tile.mean)
-        c.kernels.split(width, tile.mean, tile.w, NULL)
-        for q in range(width):
-            tile.s1[q] *= tile.mean[q]
-            tile.s2[q] *= tile.mean[q]
+        read_columns(c, outer, FN_W, j, width, tile.weight)
+        if t.weight_inside:
+            fn_columns_multiply(width, tile.weight, tile.s1)
+            fn_columns_multiply(width, tile.weight, tile.s2)
+            c.kernels.narrow(width, tile.weight, tile.w)
+        else:
+            fn_columns_multiply(width, tile.weight, tile.m2)
+    c.kernels.narrow(width, tile.m2, tile.a)
     q = 0
     while q < width:
-        a = b = 0
+        s1 = s2 = 0
         for f in range(q, q + fold):
-            a += tile.s1[f]
-            b += tile.s2[f]
-        a = 0 if c.raw else a / count
-        b /= count
+            s1 += tile.s1[f]
+            s2 += tile.s2[f]
+        s1 = 0 if c.raw else s1 / count
+        s2 /= count
         for f in range(q, q + fold):
-            tile.s1[f] = a
-            tile.s2[f] = b
+            tile.s1[f] = s1
+            tile.s2[f] = s2
         q += fold
     if c.fixed:
-        memset(tile.c0, 0, width * c.kernels.real)
-        memset(tile.c1, 0, width * c.kernels.real)
-        return
-    c.kernels.split(width, tile.s1, tile.c0, NULL)
-    c.kernels.split(width, tile.s2, tile.c1, NULL)
+        memset(tile.s1, 0, width * sizeof(double))
+        memset(tile.s2, 0, width * sizeof(double))
+    fn_columns_add_product(width, tile.low, tile.s2, tile.s1)
+    c.kernels.narrow(width, tile.s2, tile.b)
+    c.kernels.narrow(width, tile.s1, tile.c)
 
 
 cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t j, size_t width,
@@ -143,7 +148,7 @@ cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t 
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *red = p.dims + p.nouter
     cdef const fn_dim *run = red + p.nred
-    cdef size_t item = c.kernels.item, real = c.kernels.real, _row, at, take
+    cdef size_t item = c.kernels.item, real = c.kernels.real, _row, at, take, q
     cdef fn_run_buffer xs
     cdef fn_run_buffer dys
     cdef double s1[256]
@@ -153,7 +158,8 @@ cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t 
     cdef const char *dy
     cdef double *out = NULL
     cdef fn_memory memory = fn_memory(False, 0, 0)
-    cdef fn_centre centre = fn_centre(NULL, NULL, NULL, 0, 0, False)
+    cdef fn_centre centre = fn_centre(NULL, NULL, NULL, False, 0)
+    cdef fn_param param = fn_param(NULL, NULL, False)
     cdef fn_walk walk
     if t.row_sums != NULL:
         out = t.row_sums + 2 * n * p.segs
@@ -170,8 +176,8 @@ cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t 
             else:  # gathered blocks are those the kernel makes of a direct run
                 take = width - at if direct else min(<size_t>FN_ROW_BLOCK, width - at)
             centre.hi = tile.hi + at * real
-            centre.lo = tile.lo + at * real
             centre.r = tile.r + at * real
+            centre.m = tile.m + at * real
             if not p.direct[FN_X]:
                 fn_gather(xs, x, run, p.nrun, FN_X, j + at, take, item)
             if not p.direct[FN_DY]:
@@ -179,8 +185,10 @@ cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t 
             if p.run_param:
                 c.kernels.grad_sums_cols(
                     x + (j + at) * item if p.direct[FN_X] else xs, 0,
-                    dy + (j + at) * item if p.direct[FN_DY] else dys, 0, 1, take, &centre, NULL,
-                    False, s1, s2)
+                    dy + (j + at) * item if p.direct[FN_DY] else dys, 0, 1, take, &centre, &param,
+                    s1, s2)
+                for q in range(take):
+                    s2[q] += tile.low[at + q] * s1[q]
                 if c.dbias != NULL:
                     fn_scatter_add(s1, c.dbias + outer[FN_DP] + walk.off[FN_DP], run, p.nrun, FN_DP,
                                    j + at, take)
@@ -191,84 +199,86 @@ cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t 
                 memset(s2, 0, sizeof(s2))
             else:
                 c.kernels.grad_sums_rows(
-                    x + (j + at) * item if p.direct[FN_X] else xs,
-                    dy + (j + at) * item if p.direct[FN_DY] else dys, take, &centre, NULL, s1, s2,
-                    &memory)
+                    x + (j + at) * item if p.direct[FN_X] else xs, 0,
+                    dy + (j + at) * item if p.direct[FN_DY] else dys, 0, 1, take, &centre, NULL,
+                    s1, s2, &memory)
             at += take
         if out != NULL:
-            out[0] = fn_lane_sum(s1)
-            out[1] = fn_lane_sum(s2)
+            out[0] = s1[0]
+            out[1] = s2[0]
             out += 2
         fn_walk_next(&walk)
 
 
 cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width, size_t row0,
                   size_t row1, const tile_t *tile) noexcept nogil:
-    """dx of rows [row0, row1) of a tile, from hi, lo, r, c0, c1 and (per column) w."""
+    """dx of rows [row0, row1) of a tile, from hi, r, m, a, b, c."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *red = p.dims + p.nouter
     cdef const fn_dim *run = red + p.nred
-    cdef size_t item = c.kernels.item, real = c.kernels.real, row, at, take
-    cdef bint weighted = c.at[FN_W] != NULL, by_row = weighted and p.red_param
-    cdef bint direct = p.direct[FN_X] and p.direct[FN_DY] and p.direct[FN_Y]
+    cdef size_t item = c.kernels.item, real = c.kernels.real, row = row0, rows, at, take
+    cdef bint by_row = c.at[FN_W] != NULL and p.red_param, both = by_row and p.run_param
+    cdef bint even = p.even and p.direct[FN_X] and p.direct[FN_DY] and p.direct[FN_Y]
     cdef fn_run_buffer xs
     cdef fn_run_buffer dys
     cdef fn_run_buffer dxs
     cdef fn_run_buffer ws
+    cdef fn_run_buffer bs
     cdef const char *x
     cdef const char *dy
     cdef char *dx
-    cdef const char *w
     cdef const void *from_x
     cdef const void *from_dy
     cdef void *to
     cdef Py_ssize_t ld_dx = 0, ld_x = 0, ld_dy = 0
-    cdef fn_centre centre = fn_centre(tile.hi, tile.lo, tile.r, 0, 0, False)
-    cdef fn_param param = fn_param(NULL, NULL, 1, 0)
-    cdef fn_means means = fn_means(tile.c0, tile.c1, 0, 0, NULL, NULL)
+    cdef fn_centre centre = fn_centre(tile.hi, tile.r, tile.m, False, 0)
+    cdef fn_param param = fn_param(NULL, NULL, by_row and not both)
+    cdef fn_slope slope = fn_slope(tile.a, tile.b, tile.c, NULL, NULL)
     cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
     cdef fn_walk walk
-    cdef size_t rows = 1
-    if direct and p.even and not by_row:
-        rows = row1 - row0  # all rows in one call
-        if p.nred:
-            ld_dx = red.stride[FN_Y]
-            ld_x = red.stride[FN_X]
-            ld_dy = red.stride[FN_DY]
-    fn_walk_start(&walk, red, p.nred, row0)
-    row = row0
+    if even and p.nred:
+        ld_dx = red.stride[FN_Y]
+        ld_x = red.stride[FN_X]
+        ld_dy = red.stride[FN_DY]
     while row < row1:
+        rows = 1
+        if even and not both:  # rows in one call, as many as weights of rows fit their buffer
+            rows = min(row1 - row, <size_t>FN_ROW_BLOCK) if by_row else row1 - row
+        if param.by_row:
+            read_rows(c, outer, FN_W, row, rows, 1, ws)
+            param.w = ws
+            if c.fixed:  # the bias that goes with it in affine
+                memset(bs, 0, rows * real)
+                param.b = bs
+        fn_walk_start(&walk, red, p.nred, row)
         x = c.at[FN_X] + outer[FN_X] + walk.off[FN_X]
         dy = c.at[FN_DY] + outer[FN_DY] + walk.off[FN_DY]
         dx = c.at[FN_Y] + outer[FN_Y] + walk.off[FN_Y]
         at = 0
         while at < width:
-            take = width - at
-            if not direct or (by_row and p.run_param):
-                take = min(<size_t>FN_GATHER, take)
+            take = width - at if even and not both else min(<size_t>FN_GATHER, width - at)
             centre.hi = tile.hi + at * real
-            centre.lo = tile.lo + at * real
             centre.r = tile.r + at * real
-            means.c0 = tile.c0 + at * real
-            means.c1 = tile.c1 + at * real
-            if weighted and not by_row:
+            centre.m = tile.m + at * real
+            slope.a = tile.a + at * real
+            slope.b = tile.b + at * real
+            slope.c = tile.c + at * real
+            if t.weight_inside:
                 param.w = tile.w + at * real
-            elif by_row:
-                w = c.at[FN_W] + outer[FN_W] + walk.off[FN_W]
-                if p.run_param:
-                    fn_gather(ws, w, run, p.nrun, FN_W, j + at, take, real)
-                    param.w = ws
-                else:
-                    param.w0 = fn_real_at(w, c.single)
+            if both:
+                fn_gather(ws, c.at[FN_W] + outer[FN_W] + walk.off[FN_W], run, p.nrun, FN_W, j + at,
+                          take, real)
+                param.w = ws
             to = dx + (j + at) * item if p.direct[FN_Y] else dxs
             from_dy = dy + (j + at) * item
             if not p.direct[FN_DY]:
                 fn_gather(dys, dy, run, p.nrun, FN_DY, j + at, take, item)
                 from_dy = dys
-            if c.fixed:  # c0 and c1 are zeros: dx = (dy - 0 - 0) * r * w, whatever x is
-                centre.hi = means.c0
-                centre.lo = means.c1
+            if c.fixed:  # b and c are zeros: dx = dy * w * a, whatever x is
+                centre.hi = slope.b
+                centre.r = slope.a
+                centre.m = slope.c
                 c.kernels.affine(to, ld_dx, from_dy, ld_dy, rows, take, &centre, &param, &memory)
             else:
                 from_x = x + (j + at) * item
@@ -276,9 +286,8 @@ cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
                     fn_gather(xs, x, run, p.nrun, FN_X, j + at, take, item)
                     from_x = xs
                 c.kernels.grad_combine(to, ld_dx, from_x, ld_x, from_dy, ld_dy, rows, take, &centre,
-                                       &param, &means, &memory)
+                                       &param, &slope, &memory)
             if not p.direct[FN_Y]:
                 fn_scatter(dxs, dx, run, p.nrun, FN_Y, j + at, take, item)
             at += take
-        fn_walk_next(&walk)
         row += rows

@@ -10,13 +10,15 @@ from libc.string cimport memset
 
 from fastnorm._core.call cimport (
     FN_GATHER, fn_block_buffer, fn_call, fn_from_sums, fn_gather, fn_moment, fn_real_at, fn_rstd,
+    fn_set_real,
 )
 from fastnorm._core.columns cimport (
-    fn_columns_fill, fn_columns_from_sums, fn_fold,
+    fn_columns_add, fn_columns_fill, fn_columns_from_sums, fn_columns_low, fn_columns_multiply,
+    fn_fold,
 )
 from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_moments_cols_t
 from fastnorm._core.plan cimport (
-    FN_S, FN_W, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_B, FN_S, FN_W, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 
 cdef enum:
@@ -40,12 +42,13 @@ cdef tile_t tile_at(char *scratch, size_t width) noexcept nogil:
     t.piece_mean = d + 5 * width
     t.piece_m2 = d + 6 * width
     t.hi = <char *>(d + 7 * width)
-    t.lo = <char *>(d + 8 * width)
-    t.r = <char *>(d + 9 * width)
-    t.w = <char *>(d + 10 * width)
+    t.r = <char *>(d + 8 * width)
+    t.m = <char *>(d + 9 * width)
+    t.a = <char *>(d + 10 * width)
     t.b = <char *>(d + 11 * width)
-    t.c0 = <char *>(d + 12 * width)
-    t.c1 = <char *>(d + 13 * width)
+    t.c = <char *>(d + 12 * width)
+    t.w = <char *>(d + 13 * width)
+    t.weight = d + 4 * width  # no shift is wanted where weights are
     t.low = d + 14 * width
     t.piece_low = d + 15 * width
     t.again = <unsigned char *>(d + 16 * width)
@@ -112,7 +115,7 @@ cdef void clear(tile_t *t, size_t width) noexcept nogil:
 cdef void round_shift(const fn_call *c, size_t width, tile_t *t) noexcept nogil:
     """Make t.shift what the kernel subtracts: t.hi, a number of the compute type."""
     cdef size_t q
-    c.kernels.split(width, t.shift, t.hi, NULL)
+    c.kernels.narrow(width, t.shift, t.hi)
     if c.single:
         for q in range(width):
             t.shift[q] = <double>(<float *>t.hi)[q]
@@ -203,8 +206,11 @@ cdef void put_statistics(const fn_call *c, const Py_ssize_t *outer, size_t j, si
 
 
 cdef void centre_columns(const fn_call *c, const Py_ssize_t *outer, size_t j, size_t width,
-                         bint fold_weight, tile_t *t) noexcept nogil:
-    """hi, lo, r of every column from the written statistics; the weight times r where asked."""
+                         bint fold_params, tile_t *t) noexcept nogil:
+    """hi, r, m of every column from the written statistics; rstd in t.m2, m in t.low.
+
+    fold_params: weight and bias, which belong to the columns, are in r and m.
+    """
     cdef const fn_plan *p = c.plan
     cdef size_t q, f
     cdef double mean = 0, rstd
@@ -220,12 +226,21 @@ cdef void centre_columns(const fn_call *c, const Py_ssize_t *outer, size_t j, si
             t.m2[f] = rstd
         fn_walk_next(&w)
         q += p.fold
-    c.kernels.split(width, t.mean, t.hi, t.lo)
-    if fold_weight:
+    c.kernels.narrow(width, t.mean, t.hi)
+    fn_columns_low(width, t.mean, t.m2, t.hi, c.single, t.low)
+    if not fold_params:
+        c.kernels.narrow(width, t.m2, t.r)
+        c.kernels.narrow(width, t.low, t.m)
+        return
+    if c.at[FN_W] != NULL:
         read_columns(c, outer, FN_W, j, width, t.s1)
-        for q in range(width):
-            t.m2[q] *= t.s1[q]
-    c.kernels.split(width, t.m2, t.r, NULL)
+        fn_columns_multiply(width, t.s1, t.m2)
+        fn_columns_multiply(width, t.s1, t.low)
+    if c.at[FN_B] != NULL:
+        read_columns(c, outer, FN_B, j, width, t.s1)
+        fn_columns_add(width, t.s1, t.low)
+    c.kernels.narrow(width, t.m2, t.r)
+    c.kernels.narrow(width, t.low, t.m)
 
 
 cdef void read_columns(const fn_call *c, const Py_ssize_t *outer, int op, size_t j, size_t width,
@@ -244,6 +259,19 @@ cdef void read_columns(const fn_call *c, const Py_ssize_t *outer, int op, size_t
             out[f] = value
         fn_walk_next(&w)
         q += share
+
+
+cdef void read_rows(const fn_call *c, const Py_ssize_t *outer, int op, size_t row, size_t rows,
+                    double none, char *out) noexcept nogil:
+    """A parameter's value for every row, in the compute type; `none` where there is none."""
+    cdef const fn_plan *p = c.plan
+    cdef size_t q
+    if c.at[op] != NULL:
+        fn_gather(out, c.at[op] + outer[op], p.dims + p.nouter, p.nred, op, row, rows,
+                  c.kernels.real)
+        return
+    for q in range(rows):
+        fn_set_real(out, q, none, c.single)
 
 
 cdef bint fold_param(const fn_plan *p) noexcept nogil:

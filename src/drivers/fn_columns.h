@@ -120,6 +120,33 @@ fn_columns_fill(size_t n, double value, double *out)
 }
 
 static inline void
+fn_columns_multiply(size_t n, const double *by, double *what)
+{
+    for (size_t j = 0; j < n; j++) {
+        what[j] *= by[j];
+    }
+}
+
+/* low[j] = (hi - mean) * rstd: what a mean rounded to A leaves over. */
+static inline void
+fn_columns_low(size_t n, const double *mean, const double *rstd, const void *hi, int single,
+               double *low)
+{
+    for (size_t j = 0; j < n; j++) {
+        low[j] = single ? ((double)((const float *)hi)[j] - mean[j]) * rstd[j] : 0;
+    }
+}
+
+/* to[j] += a[j] * b[j] */
+static inline void
+fn_columns_add_product(size_t n, const double *a, const double *b, double *to)
+{
+    for (size_t j = 0; j < n; j++) {
+        to[j] += a[j] * b[j];
+    }
+}
+
+static inline void
 fn_columns_add(size_t n, const double *from, double *to)
 {
     for (size_t j = 0; j < n; j++) {

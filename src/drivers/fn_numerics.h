@@ -24,25 +24,11 @@ fn_two_sum(double a, double b, double *sum, double *low)
     *low = (a - (s - t)) + (b - t);
 }
 
-/* The lanes of a rows sum, halves added pairwise: one order for all ISAs. */
-static inline double
-fn_lane_sum(const double *lanes)
-{
-    double eight[8], four[4];
-    for (int i = 0; i < 8; i++) {
-        eight[i] = lanes[i] + lanes[i + 8];
-    }
-    for (int i = 0; i < 4; i++) {
-        four[i] = eight[i] + eight[i + 4];
-    }
-    return (four[0] + four[2]) + (four[1] + four[3]);
-}
-
 /* mean and M2 from s1 = sum(x - shift), s2 = sum((x - shift)^2). */
 static inline fn_moment
 fn_from_sums(double n, double shift, double s1, double s2)
 {
-    const double d = s1 / n, m2 = s2 - s1 * d;
+    const double d = s1 * (1 / n), m2 = s2 - s1 * d;
     fn_moment m = {n, 0, 0, m2 > 0 || m2 != m2 ? m2 : 0};
     fn_two_sum(shift, d, &m.mean, &m.low);
     return m;
@@ -64,7 +50,7 @@ fn_out_of_range(double n, double shift, double s1, double s2, int single)
 static inline int
 fn_poor_shift(fn_moment m, double s1)
 {
-    return s1 * (s1 / m.count) > 2.25 * m.m2;
+    return s1 * (s1 * (1 / m.count)) > 2.25 * m.m2;
 }
 
 /* Fold b into a: Chan, Golub, LeVeque (1979). */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Backward, rows layout: which task computes what.
 
+in batches    groups of one contiguous run each, some at once.
 over groups   each task takes whole groups: sums, then dx while the group sits in cache.
 over pieces   few large groups: the sums of all pieces in parallel, then dx of all pieces.
 vector        parameters that vary along the run and whose gradients are wanted: rows_params.pyx.
@@ -8,17 +9,44 @@ vector        parameters that vary along the run and whose gradients are wanted:
 
 from libc.stdlib cimport free, malloc
 
-from fastnorm._core.call cimport fn_call, fn_cut_rows, fn_piece, fn_span
-from fastnorm._core.dispatch cimport l2_bytes
-from fastnorm._core.plan cimport FN_DP, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start
+from fastnorm._core.call cimport fn_batch, fn_call, fn_cut_rows, fn_piece, fn_span
+from fastnorm._core.dispatch cimport fn_memory, l2_bytes
+from fastnorm._core.plan cimport (
+    FN_DP, FN_DY, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+)
 from fastnorm._core.rows_gradient cimport (
-    APART, combine, group_means, job, piece_sums, sums_t, whole_group,
+    APART, batch_gradient, combine, group_means, job, piece_sums, sums_t, whole_group,
 )
 from fastnorm._core.rows_params cimport uniform_gradients, vector_gradients
 from fastnorm._core.threads cimport effective, parallel_for
 
 cdef enum:
     TASKS_PER_THREAD = 8
+
+
+cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
+    """In batches: sums of some groups, then their dx, batch after batch."""
+    cdef job *t = <job *>context
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef size_t g = <size_t>task * t.groups_per_task, rows = 1
+    cdef size_t stop = min(g + t.groups_per_task, p.groups)
+    cdef bint near = 8 * t.batch * p.count * c.kernels.item <= l2_bytes()
+    cdef sums_t slots[32]
+    cdef fn_walk at
+    while g < stop:
+        fn_walk_start(&at, p.dims, p.nouter, g)
+        if p.nouter:
+            rows = min(min(t.batch, stop - g), <size_t>p.dims[p.nouter - 1].len
+                       - g % <size_t>p.dims[p.nouter - 1].len)
+        if t.sums != NULL:
+            batch_gradient(t, at.off, rows, near and g + 2 * rows <= stop, t.sums + g, NULL, NULL)
+        else:
+            batch_gradient(t, at.off, rows, near and g + 2 * rows <= stop,
+                           NULL if c.fixed else slots, NULL, NULL)
+        g += rows
+    if c.stream:
+        c.kernels.fence()
 
 
 cdef void group_task(void *context, Py_ssize_t task) noexcept nogil:
@@ -30,18 +58,21 @@ cdef void group_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef sums_t *slots = t.spare + <size_t>task * (t.slots + APART)
     cdef sums_t means
     cdef bint near = 8 * c.plan.count * c.kernels.item <= l2_bytes()  # two groups of x and dy
+    cdef fn_memory memory = fn_memory(c.stream and c.plan.direct[FN_Y], 0, 0)
     cdef fn_walk at, following
     fn_walk_start(&at, c.plan.dims, c.plan.nouter, g)
     fn_walk_start(&following, c.plan.dims, c.plan.nouter, g)
     while g < stop:
         fn_walk_next(&following)
+        memory.ahead_x = memory.ahead_dy = 0
+        if near and g + 1 < stop:  # fetched while this one is worked on
+            memory.ahead_x = following.off[FN_X] - at.off[FN_X]
+            memory.ahead_dy = following.off[FN_DY] - at.off[FN_DY]
         if t.sums != NULL:
             slots = t.sums + g * t.slots
-        means = whole_group(t, at.off, following.off if near and g + 1 < stop else NULL,
-                            NULL if c.fixed and t.sums == NULL else slots)
+        means = whole_group(t, at.off, &memory, NULL if c.fixed and t.sums == NULL else slots)
         if c.at[FN_Y] != NULL:
-            combine(t, at.off, following.off if near and g + 1 < stop else NULL, means, 0, t.segs,
-                    0, t.n, NULL, NULL)
+            combine(t, at.off, &memory, means, 0, t.segs, 0, t.n)
         fn_walk_next(&at)
         g += 1
     if c.stream:
@@ -53,9 +84,10 @@ cdef void sums_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef job *t = <job *>context
     cdef const fn_plan *p = t.call.plan
     cdef size_t g = <size_t>task / t.cut.count
+    cdef fn_memory memory = fn_memory(False, 0, 0)
     cdef fn_walk at
     fn_walk_start(&at, p.dims, p.nouter, g)
-    piece_sums(t, at.off, NULL, <size_t>task % t.cut.count, t.sums + g * t.slots)
+    piece_sums(t, at.off, &memory, <size_t>task % t.cut.count, t.sums + g * t.slots)
 
 
 cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
@@ -64,12 +96,24 @@ cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef const fn_plan *p = t.call.plan
     cdef size_t g = <size_t>task / t.cut.count
     cdef fn_span span = fn_piece(&t.cut, t.segs, t.n, <size_t>task % t.cut.count)
+    cdef fn_memory memory = fn_memory(t.call.stream and p.direct[FN_Y], 0, 0)
     cdef fn_walk at
     fn_walk_start(&at, p.dims, p.nouter, g)
-    combine(t, at.off, NULL, group_means(t, at.off, t.sums + g * t.slots), span.seg0,
-            span.seg1, span.j0, span.j1, NULL, NULL)
+    combine(t, at.off, &memory, group_means(t, at.off, t.sums + g * t.slots), span.seg0,
+            span.seg1, span.j0, span.j1)
     if t.call.stream:
         t.call.kernels.fence()
+
+
+cdef size_t batch_of(const job *t) noexcept nogil:
+    """Groups to take at once; 0 where a group is more than one contiguous run."""
+    cdef const fn_plan *p = t.call.plan
+    cdef const fn_dim *last = p.dims + p.nouter - 1
+    if t.segs > 1 or t.cut.count > 1 or p.nred or p.split:
+        return 0
+    if p.nouter and p.run_param and last.stride[FN_W]:
+        return 1  # each group has a vector of weights
+    return fn_batch(2 * t.n * t.call.kernels.item)
 
 
 cdef int backward(fn_call *c) noexcept nogil:
@@ -88,6 +132,7 @@ cdef int backward(fn_call *c) noexcept nogil:
     t.cut = fn_cut_rows(t.segs, t.n)
     t.per_seg = not p.run_param and (p.split > 0 or p.red_param)
     t.slots = t.segs * t.cut.per_seg if t.per_seg else t.cut.count
+    t.batch = batch_of(&t)
     c.threads = effective(2 * p.groups * p.segs * p.n)
     if wanted and p.run_param:
         return vector_gradients(&t)
@@ -115,7 +160,7 @@ cdef int backward(fn_call *c) noexcept nogil:
         if c.at[FN_Y] != NULL:
             parallel_for(<Py_ssize_t>pieces, combine_task, &t, c.threads)
     else:
-        parallel_for(<Py_ssize_t>tasks, group_task, &t, c.threads)
+        parallel_for(<Py_ssize_t>tasks, batch_task if t.batch else group_task, &t, c.threads)
     if wanted:
         uniform_gradients(&t)
     free(t.spare)

@@ -1,100 +1,215 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The gradient of one group, rows layout: its two sums, their means, and dx.
+"""The gradient of groups, rows layout: their two sums, their means, and dx.
 
 With g = dy * weight and xh = (x - mean) * rstd over a group of m values:
 
     c0 = sum(g) / m,  c1 = sum(g * xh) / m,  dx = (g - c0 - xh * c1) * rstd
 
-A uniform weight (one value per run) is applied to the sums of dy afterwards, so that the same sums
-are the run's share of the parameters' gradients; a vector weight multiplies dy in the kernel.
+A weight of one value per run is not in g while sums are taken, so that the same sums are the run's
+share of the parameters' gradients; it enters afterwards, with rstd where all the group has one, else
+run by run. A vector weight multiplies dy in the kernel.
 """
 
 from libc.string cimport memset
 
 from fastnorm._core.call cimport (
-    fn_call, fn_gather, fn_lane_sum, fn_piece, fn_real_at, fn_run_buffer, fn_scatter,
-    fn_span,
+    FN_BATCH, fn_call, fn_centre_of, fn_centre_rows, fn_each, fn_each_real, fn_gather, fn_piece, fn_real_at,
+    fn_rows, fn_run_buffer, fn_scale_of, fn_scatter, fn_set_real, fn_slope_of, fn_slope_row, fn_span,
 )
-from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_means, fn_memory, fn_param
+from fastnorm._core.dispatch cimport (
+    FN_JOINT_BLOCK, FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, fn_slope,
+)
 from fastnorm._core.plan cimport (
-    FN_DY, FN_S, FN_W, FN_X, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_DY, FN_NOPS, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 
-cdef void piece_sums(const job *t, const Py_ssize_t *group, const Py_ssize_t *following,
-                     size_t piece, sums_t *out) noexcept nogil:
-    """Fill the slots of one piece; out is the first slot of the group."""
-    cdef const fn_call *c = t.call
+
+cdef void centre_of(const fn_call *c, const Py_ssize_t *off, Py_ssize_t statistics, size_t rows,
+                    fn_rows *out) noexcept nogil:
+    """Centres of runs whose statistics lie `statistics` bytes apart from off[FN_S] on."""
+    cdef fn_each none = fn_each(NULL, 0)
+    fn_centre_rows(rows, none if c.raw else fn_each(c.at[FN_S] + off[FN_S], statistics),
+                   fn_each(c.var + off[FN_S], statistics), c.eps, none, none, c.single, out)
+
+
+cdef void gather_both(const fn_plan *p, const char *x, const char *dy, size_t j, size_t take,
+                      size_t item, char *xs, char *dys) noexcept nogil:
+    """Values [j, j + take) of one run of x and of dy."""
+    cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
+    fn_gather(xs, x, p.dims + inner, ndims, FN_X, j, take, item)
+    fn_gather(dys, dy, p.dims + inner, ndims, FN_DY, j, take, item)
+
+
+cdef void run_sums(const fn_call *c, const char *x, const char *dy, const char *w, size_t j0,
+                   size_t j1, const fn_centre *centre, const fn_memory *memory, double *s1,
+                   double *s2) noexcept nogil:
+    """Add the sums over values [j0, j1) of one run; w: NULL, or its vector of weights."""
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
-    cdef fn_span span = fn_piece(&t.cut, t.segs, t.n, piece)
-    cdef size_t item = c.kernels.item, real = c.kernels.real, seg, j, take, slot = piece
-    cdef bint vector = p.run_param and c.at[FN_W] != NULL
-    cdef bint direct = p.direct[FN_X] and p.direct[FN_DY] and (not vector or p.direct[FN_W])
-    cdef double s1[16]
-    cdef double s2[16]
+    cdef size_t item = c.kernels.item, real = c.kernels.real, j = j0, take
     cdef fn_run_buffer xs
     cdef fn_run_buffer dys
     cdef fn_run_buffer ws
-    cdef const char *x
-    cdef const char *dy
-    cdef const void *w
+    if p.direct[FN_X] and p.direct[FN_DY] and (w == NULL or p.direct[FN_W]):
+        if w != NULL:
+            w += j0 * real
+        c.kernels.grad_sums_rows(x + j0 * item, 0, dy + j0 * item, 0, 1, j1 - j0, centre, w, s1, s2,
+                                 memory)
+        return
+    while j < j1:
+        take = min(<size_t>FN_ROW_BLOCK, j1 - j)
+        gather_both(p, x, dy, j, take, item, xs, dys)
+        if w != NULL:
+            fn_gather(ws, w, p.dims + inner, ndims, FN_W, j, take, real)
+        c.kernels.grad_sums_rows(xs, 0, dys, 0, 1, take, centre, NULL if w == NULL else ws, s1, s2,
+                                 memory)
+        j += take
+
+
+cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
+                       Py_ssize_t statistics, size_t j0, size_t j1, const fn_memory *memory,
+                       sums_t *out) noexcept nogil:
+    """The sums of up to FN_BATCH runs that follow each other along an axis, each its own."""
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef size_t item = c.kernels.item, real = c.kernels.real, i
+    cdef bint vector = p.run_param and c.at[FN_W] != NULL
+    cdef Py_ssize_t step_x = 0, step_dy = 0
+    cdef double s1[32]
+    cdef double s2[32]
+    cdef const char *x = c.at[FN_X] + off[FN_X]
+    cdef const char *dy = c.at[FN_DY] + off[FN_DY]
+    cdef const char *w = c.at[FN_W] + off[FN_W] if vector else NULL
+    cdef fn_rows rows_of
     cdef fn_centre centre
-    cdef fn_memory memory = fn_memory(False, 0, 0)
-    cdef fn_walk at
-    if following != NULL and direct:
-        memory.ahead_x = following[FN_X] - group[FN_X]
-        memory.ahead_dy = following[FN_DY] - group[FN_DY]
-    memset(&centre, 0, sizeof(centre))
-    centre.mean = mean_of(c, group[FN_S])
-    centre.rstd = rstd_of(c, group[FN_S])
+    if along != NULL:
+        step_x = along.stride[FN_X]
+        step_dy = along.stride[FN_DY]
     memset(s1, 0, sizeof(s1))
     memset(s2, 0, sizeof(s2))
-    fn_walk_start(&at, p.dims + p.nouter, p.nred + p.split, span.seg0)
-    for seg in range(span.seg0, span.seg1):
+    centre_of(c, off, statistics, rows, &rows_of)
+    centre = fn_centre_of(&rows_of, 1)
+    if p.direct[FN_X] and p.direct[FN_DY] and (not vector or p.direct[FN_W]):
+        if vector:
+            w += j0 * real
+        c.kernels.grad_sums_rows(x + j0 * item, step_x, dy + j0 * item, step_dy, rows, j1 - j0,
+                                 &centre, w, s1, s2, memory)
+    else:
+        for i in range(rows):
+            run_sums(c, x, dy, w, j0, j1, &centre, memory, s1 + i, s2 + i)
+            x += step_x
+            dy += step_dy
+            centre.hi = <const char *>centre.hi + real
+            centre.r = <const char *>centre.r + real
+    for i in range(rows):
+        out[i] = sums_t(s1[i], s2[i] + rows_of.low[i] * s1[i])
+
+
+cdef sums_t sums_of_all(const job *t, const Py_ssize_t *group, const fn_span *span,
+                        const fn_memory *memory) noexcept nogil:
+    """The sums over all runs of a span together. How the runs are put into blocks of the kernel
+    follows from their numbers alone."""
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef const fn_dim *walked = p.dims + p.nouter
+    cdef int ndims = p.nred + p.split
+    cdef size_t item = c.kernels.item, n = span.j1 - span.j0, seg = span.seg0, joint, i
+    cdef bint vector = p.run_param and c.at[FN_W] != NULL
+    cdef double s1 = 0, s2 = 0
+    cdef const char *x
+    cdef const char *dy
+    cdef fn_run_buffer xs
+    cdef fn_run_buffer dys
+    cdef fn_rows rows_of
+    cdef fn_centre centre
+    cdef fn_walk at
+    centre_of(c, group, 0, 1, &rows_of)
+    centre = fn_centre_of(&rows_of, 0)
+    fn_walk_start(&at, walked, ndims, seg)
+    while seg < span.seg1:
         x = c.at[FN_X] + group[FN_X] + at.off[FN_X]
         dy = c.at[FN_DY] + group[FN_DY] + at.off[FN_DY]
-        j = span.j0
-        while j < span.j1:
-            take = span.j1 - j if direct else min(<size_t>FN_ROW_BLOCK, span.j1 - j)
-            w = NULL
-            if vector:
-                w = c.at[FN_W] + group[FN_W] + at.off[FN_W] + <Py_ssize_t>(j * real)
-                if not p.direct[FN_W]:
-                    fn_gather(ws, c.at[FN_W] + group[FN_W] + at.off[FN_W], p.dims + inner, ndims,
-                              FN_W, j, take, real)
-                    w = ws
-            if not p.direct[FN_X]:
-                fn_gather(xs, x, p.dims + inner, ndims, FN_X, j, take, item)
-            if not p.direct[FN_DY]:
-                fn_gather(dys, dy, p.dims + inner, ndims, FN_DY, j, take, item)
+        if vector or n >= <size_t>FN_JOINT_BLOCK:
+            run_sums(c, x, dy, c.at[FN_W] + group[FN_W] + at.off[FN_W] if vector else NULL,
+                     span.j0, span.j1, &centre, memory, &s1, &s2)
+            fn_walk_next(&at)
+            seg += 1
+        elif ndims <= 1 and p.direct[FN_X] and p.direct[FN_DY]:
             c.kernels.grad_sums_rows(
-                x + j * item if p.direct[FN_X] else xs,
-                dy + j * item if p.direct[FN_DY] else dys, take, &centre, w, s1, s2,
-                &memory)
-            j += take
-        if t.per_seg:
-            slot = seg if t.cut.per_seg == 1 else piece
-            out[slot] = sums_t(fn_lane_sum(s1), fn_lane_sum(s2))
-            memset(s1, 0, sizeof(s1))
-            memset(s2, 0, sizeof(s2))
-        fn_walk_next(&at)
+                x + span.j0 * item, walked.stride[FN_X] if ndims else 0, dy + span.j0 * item,
+                walked.stride[FN_DY] if ndims else 0, span.seg1 - seg, n, &centre, NULL, &s1, &s2,
+                memory)
+            seg = span.seg1
+        else:  # as many runs side by side as the kernel sums together
+            joint = min(<size_t>FN_JOINT_BLOCK / n, span.seg1 - seg)
+            for i in range(joint):
+                gather_both(p, c.at[FN_X] + group[FN_X] + at.off[FN_X],
+                            c.at[FN_DY] + group[FN_DY] + at.off[FN_DY], span.j0, n, item,
+                            xs + i * n * item, dys + i * n * item)
+                fn_walk_next(&at)
+            c.kernels.grad_sums_rows(xs, <Py_ssize_t>(n * item), dys, <Py_ssize_t>(n * item), joint,
+                                     n, &centre, NULL, &s1, &s2, memory)
+            seg += joint
+    return sums_t(s1, s2 + rows_of.low[0] * s1)
+
+
+cdef size_t runs_along(const job *t, size_t seg, size_t stop, const fn_dim **along) noexcept nogil:
+    """How many runs from `seg` on follow each other along an axis, with parameters of one kind."""
+    cdef const fn_plan *p = t.call.plan
+    cdef int ndims = p.nred + p.split
+    cdef const fn_dim *last = p.dims + p.nouter + ndims - 1
+    cdef size_t rows
+    if ndims == 0:
+        along[0] = NULL
+        return 1
+    along[0] = last
+    rows = min(stop - seg, <size_t>last.len - seg % <size_t>last.len)
+    if p.run_param and last.stride[FN_W]:
+        return 1
+    return min(rows, <size_t>FN_BATCH)
+
+
+cdef void at_run(const fn_plan *p, const Py_ssize_t *group, size_t seg,
+                 Py_ssize_t *off) noexcept nogil:
+    """Where run `seg` of a group lies."""
+    cdef int op
+    cdef fn_walk at
+    fn_walk_start(&at, p.dims + p.nouter, p.nred + p.split, seg)
+    for op in range(FN_NOPS):
+        off[op] = group[op] + at.off[op]
+
+
+cdef void piece_sums(const job *t, const Py_ssize_t *group, const fn_memory *memory, size_t piece,
+                     sums_t *out) noexcept nogil:
+    """Fill the slots of one piece; out is the first slot of the group."""
+    cdef fn_span span = fn_piece(&t.cut, t.segs, t.n, piece)
+    cdef size_t seg = span.seg0, rows
+    cdef const fn_dim *along
+    cdef Py_ssize_t off[7]
     if not t.per_seg:
-        out[piece] = sums_t(fn_lane_sum(s1), fn_lane_sum(s2))
+        out[piece] = sums_of_all(t, group, &span, memory)
+        return
+    while seg < span.seg1:
+        rows = runs_along(t, seg, span.seg1, &along)
+        at_run(t.call.plan, group, seg, off)
+        sums_of_each(t, off, along, rows, 0, span.j0, span.j1, memory,
+                     out + (seg if t.cut.per_seg == 1 else piece))
+        seg += rows
 
 
 cdef sums_t group_means(const job *t, const Py_ssize_t *group,
                         const sums_t *slots) noexcept nogil:
-    """c0 and c1 of a group from its slots, with a uniform weight applied."""
+    """c0 and c1 of a group from its slots, with weights that differ between its runs applied."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef sums_t total = sums_t(0, 0)
-    cdef bint uniform = c.at[FN_W] != NULL and not p.run_param
+    cdef bint inside = c.at[FN_W] != NULL and t.per_seg
     cdef size_t slot, cuts = t.cut.per_seg
     cdef double w = 1
     cdef fn_walk at
     fn_walk_start(&at, p.dims + p.nouter, p.nred + p.split, 0)
     for slot in range(t.slots):
-        if uniform:
+        if inside:
             w = fn_real_at(c.at[FN_W] + group[FN_W] + at.off[FN_W], c.single)
         total.g += w * slots[slot].g
         total.gx += w * slots[slot].gx
@@ -105,90 +220,161 @@ cdef sums_t group_means(const job *t, const Py_ssize_t *group,
     return total
 
 
-cdef sums_t whole_group(const job *t, const Py_ssize_t *group, const Py_ssize_t *following,
+cdef sums_t whole_group(const job *t, const Py_ssize_t *group, const fn_memory *memory,
                         sums_t *slots) noexcept nogil:
     """The slots and means of a group, piece after piece; nothing where statistics are constants."""
     cdef size_t piece
     if slots == NULL:
         return sums_t(0, 0)
     for piece in range(t.cut.count):
-        piece_sums(t, group, following, piece, slots)
+        piece_sums(t, group, memory, piece, slots)
     return group_means(t, group, slots)
 
 
-cdef void combine(const job *t, const Py_ssize_t *group, const Py_ssize_t *following, sums_t means,
-                  size_t seg0, size_t seg1, size_t j0, size_t j1, char *dw,
-                  char *db) noexcept nogil:
-    """dx of runs [seg0, seg1), values [j0, j1) of each; following: the group to fetch meanwhile.
+cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
+                       Py_ssize_t statistics, const sums_t *means, size_t j0, size_t j1, char *dw,
+                       char *db, const fn_memory *memory) noexcept nogil:
+    """dx of values [j0, j1) of up to FN_BATCH runs that follow each other along an axis.
 
-    dw, db: NULL, or what dy * xh and dy of a contiguous run are added to, in the compute type.
+    means: of every run, or where statistics is 0 one for all. dw, db: NULL, or what dy * xh and dy
+    of contiguous runs are added to, in the compute type.
     """
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
-    cdef size_t item = c.kernels.item, real = c.kernels.real, _seg, j, take
-    cdef bint weighted = c.at[FN_W] != NULL, vector = weighted and p.run_param
+    cdef size_t item = c.kernels.item, real = c.kernels.real, i, j, take, sets
+    cdef bint vector = p.run_param and c.at[FN_W] != NULL
     cdef bint direct = p.direct[FN_X] and p.direct[FN_DY] and p.direct[FN_Y] and (
         not vector or p.direct[FN_W])
+    cdef Py_ssize_t step_x = 0, step_dy = 0, step_dx = 0
+    cdef fn_each w = fn_each(NULL, 0)
+    cdef sums_t mean = sums_t(0, 0)
     cdef fn_run_buffer xs
     cdef fn_run_buffer dys
     cdef fn_run_buffer dxs
     cdef fn_run_buffer ws
-    cdef const char *x
-    cdef const char *dy
-    cdef const char *w
-    cdef char *dx
+    cdef const char *x = c.at[FN_X] + off[FN_X]
+    cdef const char *dy = c.at[FN_DY] + off[FN_DY]
+    cdef char *dx = c.at[FN_Y] + off[FN_Y]
+    cdef const void *from_x
     cdef const void *from_dy
     cdef void *to
+    cdef fn_rows rows_of
     cdef fn_centre centre
-    cdef fn_param param
-    cdef fn_means mean
-    cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
-    cdef fn_walk at
-    memset(&centre, 0, sizeof(centre))
-    memset(&param, 0, sizeof(param))
-    memset(&mean, 0, sizeof(mean))
-    param.w0 = 1
-    if following != NULL:
-        memory.ahead_x = following[FN_X] - group[FN_X]
-        memory.ahead_dy = following[FN_DY] - group[FN_DY]
-    centre.rstd = rstd_of(c, group[FN_S])
-    if not c.fixed:
-        centre.mean = mean_of(c, group[FN_S])
-        mean.c00 = means.g
-        mean.c10 = means.gx
-    fn_walk_start(&at, p.dims + p.nouter, p.nred + p.split, seg0)
-    for _seg in range(seg0, seg1):
-        x = c.at[FN_X] + group[FN_X] + at.off[FN_X]
-        dy = c.at[FN_DY] + group[FN_DY] + at.off[FN_DY]
-        dx = c.at[FN_Y] + group[FN_Y] + at.off[FN_Y]
-        w = c.at[FN_W] + group[FN_W] + at.off[FN_W] if weighted else NULL
-        if weighted and not vector:
-            param.w0 = fn_real_at(w, c.single)
+    cdef fn_param param = fn_param(NULL, NULL, False)
+    cdef fn_slope slope
+    if along != NULL:
+        step_x = along.stride[FN_X]
+        step_dy = along.stride[FN_DY]
+        step_dx = along.stride[FN_Y]
+    if c.at[FN_W] != NULL and not vector:
+        w = fn_each(c.at[FN_W] + off[FN_W], along.stride[FN_W] if along != NULL else 0)
+    if t.per_seg and w.p != NULL and not c.fixed:
+        for i in range(rows):
+            fn_set_real(ws, i, fn_each_real(w, i, 1, c.single), c.single)
+        w = fn_each(NULL, 0)
+        param.w = ws
+        param.by_row = True
+    sets = rows if statistics or w.step else 1
+    centre_of(c, off, statistics, sets, &rows_of)
+    for i in range(sets):
+        if not c.fixed:
+            mean = means[i if statistics else 0]
+        fn_slope_row(i, fn_each_real(w, i, 1, c.single), mean.g, mean.gx, c.single, &rows_of)
+    centre = fn_centre_of(&rows_of, 1 if sets > 1 else 0)
+    if c.fixed:  # b and c are zeros: dx = dy * w * a, whatever x is
+        centre = fn_scale_of(&rows_of, 1 if sets > 1 else 0)
+    slope = fn_slope_of(&rows_of, dw, db)
+    if direct:
+        if vector:
+            param.w = c.at[FN_W] + off[FN_W] + <Py_ssize_t>(j0 * real)
+        if c.fixed:
+            c.kernels.affine(dx + j0 * item, step_dx, dy + j0 * item, step_dy, rows, j1 - j0,
+                             &centre, &param, memory)
+        else:
+            c.kernels.grad_combine(dx + j0 * item, step_dx, x + j0 * item, step_x, dy + j0 * item,
+                                   step_dy, rows, j1 - j0, &centre, &param, &slope, memory)
+        return
+    for i in range(rows):
         j = j0
         while j < j1:
-            take = j1 - j if direct else min(<size_t>FN_ROW_BLOCK, j1 - j)
+            take = min(<size_t>FN_ROW_BLOCK, j1 - j)
             if vector:
-                param.w = w + j * real
-                if not p.direct[FN_W]:
-                    fn_gather(ws, w, p.dims + inner, ndims, FN_W, j, take, real)
-                    param.w = ws
+                fn_gather(ws, c.at[FN_W] + off[FN_W], p.dims + inner, ndims, FN_W, j, take, real)
+                param.w = ws
             from_dy = dy + j * item
             if not p.direct[FN_DY]:
                 fn_gather(dys, dy, p.dims + inner, ndims, FN_DY, j, take, item)
                 from_dy = dys
             to = dx + j * item if p.direct[FN_Y] else dxs
             if c.fixed:
-                c.kernels.affine(to, 0, from_dy, 0, 1, take, &centre, &param, &memory)
+                c.kernels.affine(to, 0, from_dy, 0, 1, take, &centre, &param, memory)
             else:
+                from_x = x + j * item
                 if not p.direct[FN_X]:
                     fn_gather(xs, x, p.dims + inner, ndims, FN_X, j, take, item)
+                    from_x = xs
                 if dw != NULL:
-                    mean.dw = dw + j * real
-                    mean.db = db + j * real
-                c.kernels.grad_combine(to, 0, x + j * item if p.direct[FN_X] else xs, 0, from_dy, 0,
-                                       1, take, &centre, &param, &mean, &memory)
+                    slope.dw = dw + j * real
+                    slope.db = db + j * real
+                c.kernels.grad_combine(to, 0, from_x, 0, from_dy, 0, 1, take, &centre, &param,
+                                       &slope, memory)
             if not p.direct[FN_Y]:
                 fn_scatter(dxs, dx, p.dims + inner, ndims, FN_Y, j, take, item)
             j += take
-        fn_walk_next(&at)
+        x += step_x
+        dy += step_dy
+        dx += step_dx
+        if param.by_row:
+            param.w = <const char *>param.w + real
+        if sets > 1:
+            centre.hi = <const char *>centre.hi + real
+            centre.r = <const char *>centre.r + real
+            centre.m = <const char *>centre.m + real
+            slope.a = <const char *>slope.a + real
+            slope.b = <const char *>slope.b + real
+            slope.c = <const char *>slope.c + real
+
+
+cdef void combine(const job *t, const Py_ssize_t *group, const fn_memory *memory, sums_t means,
+                  size_t seg0, size_t seg1, size_t j0, size_t j1) noexcept nogil:
+    """dx of runs [seg0, seg1) of a group, values [j0, j1) of each."""
+    cdef size_t seg = seg0, rows
+    cdef const fn_dim *along
+    cdef Py_ssize_t off[7]
+    while seg < seg1:
+        rows = runs_along(t, seg, seg1, &along)
+        at_run(t.call.plan, group, seg, off)
+        combine_runs(t, off, along, rows, 0, &means, j0, j1, NULL, NULL, memory)
+        seg += rows
+
+
+cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint more,
+                         sums_t *slots, char *dw, char *db) noexcept nogil:
+    """Sums and dx of up to FN_BATCH groups of one run each, which follow each other along an axis.
+
+    more: as many come after them and are fetched meanwhile. slots: NULL where statistics are
+    constants and no sums are wanted.
+    """
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef const fn_dim *last = NULL
+    cdef sums_t means[32]
+    cdef size_t i
+    cdef double n = <double>p.count
+    cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
+    cdef Py_ssize_t statistics = 0
+    if p.nouter:
+        last = p.dims + p.nouter - 1
+        statistics = last.stride[FN_S]
+    if more and last != NULL:
+        memory.ahead_x = <Py_ssize_t>rows * last.stride[FN_X]
+        memory.ahead_dy = <Py_ssize_t>rows * last.stride[FN_DY]
+    if slots == NULL:
+        memset(means, 0, sizeof(means))
+    else:
+        sums_of_each(t, off, last, rows, statistics, 0, t.n, &memory, slots)
+        for i in range(rows):
+            means[i] = sums_t(0 if c.raw else slots[i].g / n, slots[i].gx / n)
+    if c.at[FN_Y] != NULL:
+        combine_runs(t, off, last, rows, statistics, means, 0, t.n, dw, db, &memory)

@@ -14,14 +14,15 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from fastnorm._core.call cimport (
-    FN_GATHER, fn_block_buffer, fn_call, fn_gather, fn_row_buffer, fn_scatter_add,
+    FN_GATHER, fn_block_buffer, fn_call, fn_centre_of, fn_gather, fn_rows, fn_scatter_add,
 )
-from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_centre, fn_ld
+from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_centre, fn_ld, fn_memory, fn_param
 from fastnorm._core.plan cimport (
     FN_DP, FN_DY, FN_S, FN_X, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 from fastnorm._core.rows_gradient cimport (
-    APART, combine, group_means, job, mean_of, piece_sums, rstd_of, sums_t, whole_group,
+    APART, batch_gradient, centre_of_row, combine, combine_runs, group_means, job, piece_sums,
+    sums_t, whole_group,
 )
 from fastnorm._core.threads cimport parallel_for
 
@@ -77,16 +78,13 @@ cdef void block_gradients(const job *t, size_t g, size_t rows, size_t seg, size_
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split, last = p.nouter - 1
     cdef size_t item = c.kernels.item, i, j, take
-    cdef fn_row_buffer means
-    cdef fn_row_buffer rstds
-    cdef fn_row_buffer hi
-    cdef fn_row_buffer lo
-    cdef fn_row_buffer r
+    cdef fn_rows rows_of
     cdef double dw[256]
     cdef double db[256]
     cdef fn_block_buffer xs
     cdef fn_block_buffer dys
     cdef fn_centre centre
+    cdef fn_param param = fn_param(NULL, NULL, False)
     cdef fn_walk group, at
     cdef fn_ld ldx = 0, lddy = 0
     cdef bint direct = p.direct[FN_X] and p.direct[FN_DY]
@@ -101,19 +99,12 @@ cdef void block_gradients(const job *t, size_t g, size_t rows, size_t seg, size_
     cdef const char *x = c.at[FN_X] + group.off[FN_X] + at.off[FN_X]
     cdef const char *dy = c.at[FN_DY] + group.off[FN_DY] + at.off[FN_DY]
     for i in range(rows):
-        means[i] = mean_of(c, group.off[FN_S])
-        rstds[i] = rstd_of(c, group.off[FN_S])
+        centre_of_row(c, i, group.off[FN_S], &rows_of)
         fn_walk_next(&group)
-    memset(&centre, 0, sizeof(centre))
-    c.kernels.split(rows, means, hi, lo)
-    c.kernels.split(rows, rstds, r, NULL)
-    centre.hi = hi
-    centre.lo = lo
-    centre.r = r
-    centre.by_row = True
+    centre = fn_centre_of(&rows_of, 1)
     if direct and p.direct[FN_DP]:
         c.kernels.grad_sums_cols(x + j0 * item, ldx, dy + j0 * item, lddy, rows, j1 - j0, &centre,
-                                 NULL, False, <double *>dbias + j0, <double *>dweight + j0)
+                                 &param, <double *>dbias + j0, <double *>dweight + j0)
         return
     j = j0
     while j < j1:
@@ -122,7 +113,7 @@ cdef void block_gradients(const job *t, size_t g, size_t rows, size_t seg, size_
         memset(db, 0, sizeof(db))
         gather_rows(t, g, rows, seg, j, take, xs, dys)
         c.kernels.grad_sums_cols(xs, FN_GATHER * item, dys, FN_GATHER * item, rows, take, &centre,
-                                 NULL, False, db, dw)
+                                 &param, db, dw)
         fn_scatter_add(dw, dweight, p.dims + inner, ndims, FN_DP, j, take)
         fn_scatter_add(db, dbias, p.dims + inner, ndims, FN_DP, j, take)
         j += take
@@ -137,20 +128,25 @@ cdef void rows_of_block(const job *t, size_t block, size_t *first, size_t *rows)
 
 cdef void fused_block(const job *t, size_t first, size_t rows, bint more, sums_t *slots, char *dw,
                       char *db) noexcept nogil:
-    """Sums and dx of contiguous rows one after the other; dy * xh and dy are added to dw and db."""
+    """Sums and dx of contiguous rows, some at once; dy * xh and dy are added to dw and db."""
     cdef const fn_call *c = t.call
-    cdef const Py_ssize_t *next_row
+    cdef const fn_plan *p = c.plan
+    cdef size_t g = first, stop = first + rows, some = 1
     cdef sums_t means
-    cdef size_t i
-    cdef fn_walk at, following
-    fn_walk_start(&at, c.plan.dims, c.plan.nouter, first)
-    fn_walk_start(&following, c.plan.dims, c.plan.nouter, first)
-    for i in range(rows):
-        fn_walk_next(&following)
-        next_row = following.off if more or i + 1 < rows else NULL
-        means = whole_group(t, at.off, next_row, slots)
-        combine(t, at.off, next_row, means, 0, 1, 0, t.n, dw, db)
-        fn_walk_next(&at)
+    cdef sums_t batch[32]
+    cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
+    cdef fn_walk at
+    while g < stop:
+        fn_walk_start(&at, p.dims, p.nouter, g)
+        if t.batch:
+            if p.nouter:
+                some = min(min(t.batch, stop - g), <size_t>p.dims[p.nouter - 1].len
+                           - g % <size_t>p.dims[p.nouter - 1].len)
+            batch_gradient(t, at.off, some, more or g + 2 * some <= stop, batch, dw, db)
+        else:
+            means = whole_group(t, at.off, &memory, slots)
+            combine_runs(t, at.off, NULL, 1, 0, &means, 0, t.n, dw, db, &memory)
+        g += some
 
 
 cdef void plain_block(const job *t, size_t first, size_t rows, sums_t *slots, char *dweight,
@@ -159,18 +155,20 @@ cdef void plain_block(const job *t, size_t first, size_t rows, sums_t *slots, ch
     cdef const fn_call *c = t.call
     cdef sums_t means[32]
     cdef size_t i, seg
+    cdef fn_memory memory = fn_memory(False, 0, 0)
     cdef fn_walk at
     fn_walk_start(&at, c.plan.dims, c.plan.nouter, first)
     for i in range(rows):
-        means[i] = whole_group(t, at.off, NULL, NULL if c.fixed else slots)
+        means[i] = whole_group(t, at.off, &memory, NULL if c.fixed else slots)
         fn_walk_next(&at)
     for seg in range(t.segs):
         block_gradients(t, first, rows, seg, 0, t.n, dweight, dbias)
     if c.at[FN_Y] == NULL:
         return
+    memory.stream = c.stream and c.plan.direct[FN_Y]
     fn_walk_start(&at, c.plan.dims, c.plan.nouter, first)
     for i in range(rows):
-        combine(t, at.off, NULL, means[i], 0, t.segs, 0, t.n, NULL, NULL)
+        combine(t, at.off, &memory, means[i], 0, t.segs, 0, t.n)
         fn_walk_next(&at)
 
 
@@ -231,6 +229,7 @@ cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t j0 = <size_t>task * WIDE_TILE, j1 = min(j0 + WIDE_TILE, t.n)
     cdef size_t block, first, rows, i, seg
     cdef sums_t means = sums_t(0, 0)
+    cdef fn_memory memory = fn_memory(c.stream and c.plan.direct[FN_Y], 0, 0)
     cdef fn_walk at
     for block in range(t.blocks):
         rows_of_block(t, block, &first, &rows)
@@ -242,7 +241,7 @@ cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
         for i in range(rows):
             if not c.fixed:
                 means = group_means(t, at.off, t.sums + (first + i) * t.slots)
-            combine(t, at.off, NULL, means, 0, t.segs, j0, j1, NULL, NULL)
+            combine(t, at.off, &memory, means, 0, t.segs, j0, j1)
             fn_walk_next(&at)
     if c.stream:
         c.kernels.fence()
@@ -252,9 +251,10 @@ cdef void slots_task(void *context, Py_ssize_t task) noexcept nogil:
     """The slots of one piece, before the tiles."""
     cdef job *t = <job *>context
     cdef size_t g = <size_t>task / t.cut.count
+    cdef fn_memory memory = fn_memory(False, 0, 0)
     cdef fn_walk at
     fn_walk_start(&at, t.call.plan.dims, t.call.plan.nouter, g)
-    piece_sums(t, at.off, NULL, <size_t>task % t.cut.count, t.sums + g * t.slots)
+    piece_sums(t, at.off, &memory, <size_t>task % t.cut.count, t.sums + g * t.slots)
 
 
 cdef int vector_gradients(job *t) noexcept nogil:

@@ -41,9 +41,17 @@
 /* Values summed in the compute type before a lane is added to its float64 partner. */
 #define FN_ROW_BLOCK 1024 /* rows: 16 per float lane */
 #define FN_COL_BLOCK 32   /* cols: 32 per column */
+/* Rows that are summed together (step 0) share lanes until they hold so many values. */
+#define FN_JOINT_BLOCK 512
 /* Squares are first added in runs of so many. Where |mean| >> std, x - shift lies on a grid, and
  * squares of whole numbers are 0 or 1 modulo 4: a long sum that drops two bits drops them all one way
  * (2e-7 of the variance after 32 additions). Sums of eight have no such habit. */
 #define FN_SQUARES 8
+
+/* Rows that are gone through together, panel by panel: their lines are as many streams for the
+ * prefetcher, and coefficients are read once for all. Changes no bit. */
+#define FN_BAND 8
+/* Columns whose sums a kernel holds in first-level cache while bands of rows go by. */
+#define FN_COLS_AT_ONCE 1024
 
 #endif

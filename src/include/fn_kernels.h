@@ -15,42 +15,46 @@
 
 #include "fn_common.h"
 
-/* The statistics xh = ((x - hi) - lo) * r is made from, with hi + lo the mean and r = 1/std.
- * Vectors of A: one value per column. With hi == NULL the scalars hold for the whole run, but not in
- * grad_sums_cols, which alone reads by_row: the vectors then have one value per row. */
+/* What xh = (x - hi) * r + m is made from: hi the mean rounded to A, m = (hi - mean) * r what the
+ * rounding left over, at most 1 in size. Vectors of A: one value per column, or with by_row one per
+ * row, `step` values apart: 0 where one value serves all rows. */
 typedef struct {
-    const void *hi, *lo, *r;
-    double mean, rstd;
+    const void *hi, *r, *m;
     int by_row;
+    size_t step;
 } fn_centre;
 
-/* The elementwise parameters. A NULL vector means its scalar. */
+/* The elementwise parameters, vectors of A along the run, or with by_row one value per row. NULL: none;
+ * what is one value per statistic is better multiplied into r and added to m. */
 typedef struct {
     const void *w, *b;
-    double w0, b0;
+    int by_row;
 } fn_param;
 
-/* What the backward pass subtracts: c0 = mean(g), c1 = mean(g * xh). Vectors of A, or scalars. Where
- * dw is not NULL (scalars only), the vectors dw and db of A receive dy * xh and dy on the way. */
+/* dx = ((g - c) - (x - hi) * r * b) * a, indexed as the centre is. With c0 = mean(g), c1 = mean(g * xh):
+ * a = 1/std, b = c1, c = c0 + m * c1; a weight that all of the group shares is better left out of g and
+ * multiplied into a. Where dw is not NULL (by_row only), the vectors dw and db of A receive dy * xh and
+ * dy of every row on the way. */
 typedef struct {
-    const void *c0, *c1;
-    double c00, c10;
+    const void *a, *b, *c;
     void *dw, *db;
-} fn_means;
+} fn_slope;
 
 /* How memory is used; changes no value. */
 typedef struct {
     int stream;                  /* store past the cache; the output is aligned to its element */
-    ptrdiff_t ahead_x, ahead_dy; /* bytes to the run that is read after this one; 0: unknown */
+    ptrdiff_t ahead_x, ahead_dy; /* bytes to the rows that are read after these; 0: unknown */
 } fn_memory;
 
 typedef ptrdiff_t fn_ld; /* distance of two rows in bytes */
 
-/* Mean of four samples of w <= lanes contiguous values each: a shift near the mean. */
-typedef double (*fn_shift_rows_t)(const void *const x[4], size_t w);
-/* s1[lane] += sum (x - shift), s2[lane] += sum (x - shift)^2; FN_LANES_MAX lanes. ahead: as in
+/* shift[i] = mean of a few samples of row i: near its mean, and it where all are equal. */
+typedef void (*fn_shift_rows_t)(const void *x, fn_ld ldx, size_t rows, size_t n, double *shift);
+/* s1[i] += sum_j (x[i,j] - shift[i]), s2[i] += sum_j (x[i,j] - shift[i])^2; shift is a number of A.
+ * step 1: per row. step 0: all rows have one shift and are added to one s1 and s2. ahead: as in
  * fn_memory. */
-typedef void (*fn_moments_rows_t)(const void *x, size_t n, double shift, double *s1, double *s2,
+typedef void (*fn_moments_rows_t)(const void *x, fn_ld ldx, size_t rows, size_t n,
+                                  const double *shift, size_t step, double *s1, double *s2,
                                   ptrdiff_t ahead);
 /* The same with every operation in double: for values whose squares leave the range of A. */
 typedef fn_moments_rows_t fn_moments_rows_wide_t;
@@ -63,24 +67,26 @@ typedef fn_moments_cols_t fn_moments_cols_wide_t;
 typedef void (*fn_affine_t)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t n,
                             const fn_centre *centre, const fn_param *param,
                             const fn_memory *memory);
-/* s1[lane] += sum g, s2[lane] += sum g * xh, g = dy * w (w NULL: g = dy). */
-typedef void (*fn_grad_sums_rows_t)(const void *x, const void *dy, size_t n,
-                                    const fn_centre *centre, const void *w, double *s1, double *s2,
-                                    const fn_memory *memory);
-/* s1[j] += sum_i g[i,j], s2[j] += sum_i g[i,j] * xh[i,j]; w: NULL, one per row (w_by_row) or per
- * column; with statistics by row (the gradients of parameters) g = dy, w is NULL. */
-typedef void (*fn_grad_sums_cols_t)(const void *x, fn_ld ldx, const void *dy, fn_ld lddy,
+/* s1[i] += sum_j g, s2[i] += sum_j g * (x - hi) * r, g = dy * w (w a vector along the run, NULL: g = dy);
+ * the centre is by_row, or (xh a vector over statistics: the share of a row in sums along it) per column,
+ * where m counts too: s2[i] += sum_j g * xh. With a centre of step 0 all rows go to one s1 and s2. */
+typedef void (*fn_grad_sums_rows_t)(const void *x, fn_ld ldx, const void *dy, fn_ld lddy,
                                     size_t rows, size_t n, const fn_centre *centre, const void *w,
-                                    int w_by_row, double *s1, double *s2);
-/* dx = ((dy * w - c0) - xh * c1) * r. */
+                                    double *s1, double *s2, const fn_memory *memory);
+/* s1[j] += sum_i g, s2[j] += sum_i g * (x - hi) * r; param->w: NULL, one per row or per column. With a
+ * centre by_row (the gradients of parameters) m counts too, g = dy and w is NULL. */
+typedef void (*fn_grad_sums_cols_t)(const void *x, fn_ld ldx, const void *dy, fn_ld lddy,
+                                    size_t rows, size_t n, const fn_centre *centre,
+                                    const fn_param *param, double *s1, double *s2);
+/* dx, see fn_slope; g = dy * w, b of the parameters is not read. */
 typedef void (*fn_grad_combine_t)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void *dy,
                                   fn_ld lddy, size_t rows, size_t n, const fn_centre *centre,
-                                  const fn_param *param, const fn_means *means,
+                                  const fn_param *param, const fn_slope *slope,
                                   const fn_memory *memory);
 /* total[j] += part[j] in double, part[j] = 0; part of A. */
 typedef void (*fn_settle_t)(size_t n, void *part, double *total);
-/* hi = (A)v, lo = (A)(v - hi); lo may be NULL. The exact centre, and any narrowing to A. */
-typedef void (*fn_split_t)(size_t n, const double *v, void *hi, void *lo);
+/* to[j] = (A)v[j]. */
+typedef void (*fn_narrow_t)(size_t n, const double *v, void *to);
 /* Wait until streamed stores are visible to other threads. */
 typedef void (*fn_fence_t)(void);
 

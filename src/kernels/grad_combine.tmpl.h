@@ -1,138 +1,174 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What     dx = ((dy * w - c0) - xh * c1) * r,  xh = ((x - hi) - lo) * r,  c0 = mean(g),
- *          c1 = mean(g * xh): the gradient of every layer that divides by a standard deviation, once
- *          the two sums are known.
- * Layouts  rows: hi, lo, r, c0, c1 are scalars of the run; cols: vectors, one value per column.
- *          w: a vector along the run or a scalar.
- *          dw, db (rows only): dy * xh and dy are added to them while dy and xh are in registers, which
+ * What     dx = ((g - c) - (x - hi) * r * b) * a,  g = dy * w or dy: the gradient of every layer that
+ *          divides by a standard deviation, once the two sums are known. With c0 = mean(g) and
+ *          c1 = mean(g * xh) it is (g - c0 - xh * c1) / std, for a = 1/std, b = c1, c = c0 + m * c1.
+ *          Where g is constant, g - c is exactly 0.
+ * Layouts  as in affine.tmpl.h: hi, r, m, a, b, c are scalars of a row or vectors along the columns.
+ *          dw, db (by_row only): dy * xh and dy are added to them while dy and xh are in registers, which
  *          saves the gradients of a vector parameter a sweep of their own; settle moves them on.
  * Aliasing dx may be x or dy.
  * Needs    lanes.tmpl.h.
  */
 
-/* As affine_panel: K logical vectors of columns from j on, or its first `left`, down `rows` rows. */
+/* As affine_panel: K logical vectors of columns from j on, or its first `left`, down one band of rows. */
 FN_INLINE void
 FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
-                         size_t rows, size_t j, size_t left, const fn_centre *centre,
-                         const fn_param *param, const fn_means *means, const fn_memory *memory,
-                         int K, int vs, int vw, int vd, int stream)
+                         size_t row0, size_t rows, size_t j, size_t left, const fn_centre *centre,
+                         const fn_param *param, const fn_slope *slope, const fn_memory *memory,
+                         int K, int by_row, int how, int vd, int stream)
 {
-    const FN_A *his = centre->hi, *los = centre->lo, *rs = centre->r;
-    const FN_A *c0s = means->c0, *c1s = means->c1, *ws = param->w;
-    const FN_A mean = (FN_A)centre->mean;
-    FN_LV hi[FN_SWEEP], lo[FN_SWEEP], r[FN_SWEEP], c0[FN_SWEEP], c1[FN_SWEEP], w[FN_SWEEP];
+    const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m, *ws = param->w;
+    const FN_A *as = slope->a, *bs = slope->b, *cs = slope->c;
+    FN_A *dws = slope->dw, *dbs = slope->db;
+    const int vw = how == FN_N(WEIGHT);
+    FN_LV hi[FN_SWEEP], r[FN_SWEEP], a[FN_SWEEP], b[FN_SWEEP], c[FN_SWEEP], w[FN_SWEEP];
+    FN_LV dw[FN_SWEEP], db[FN_SWEEP], m = FN_N(lv_set1)(0);
     FN_UNROLL
     for (int k = 0; k < K; k++) {
         const size_t at = j + (size_t)k * FN_LANES;
-        if (vs) {
+        if (!by_row) {
             hi[k] = FN_N(lv_coef_any)(his + at, left);
-            lo[k] = FN_N(lv_coef_any)(los + at, left);
             r[k] = FN_N(lv_coef_any)(rs + at, left);
-            c0[k] = FN_N(lv_coef_any)(c0s + at, left);
-            c1[k] = FN_N(lv_coef_any)(c1s + at, left);
+            a[k] = FN_N(lv_coef_any)(as + at, left);
+            b[k] = FN_N(lv_coef_any)(bs + at, left);
+            c[k] = FN_N(lv_coef_any)(cs + at, left);
         }
-        else {
-            hi[k] = FN_N(lv_set1)(mean);
-            lo[k] = FN_N(lv_set1)((FN_A)(centre->mean - (double)mean));
-            r[k] = FN_N(lv_set1)((FN_A)centre->rstd);
-            c0[k] = FN_N(lv_set1)((FN_A)means->c00);
-            c1[k] = FN_N(lv_set1)((FN_A)means->c10);
+        else { /* set row by row */
+            hi[k] = r[k] = a[k] = b[k] = c[k] = FN_N(lv_set1)(0);
         }
-        w[k] = vw ? FN_N(lv_coef_any)(ws + at, left) : FN_N(lv_set1)((FN_A)param->w0);
+        w[k] = dw[k] = db[k] = FN_N(lv_set1)(0);
+        if (vw) {
+            w[k] = FN_N(lv_coef_any)(ws + at, left);
+        }
+        if (vd) {
+            dw[k] = FN_N(lv_coef_any)(dws + at, left);
+            db[k] = FN_N(lv_coef_any)(dbs + at, left);
+        }
     }
     x += j * sizeof(FN_T);
     dy += j * sizeof(FN_T);
     dx += j * sizeof(FN_T);
-    for (size_t i = 0; i < rows; i++, x += ldx, dy += lddy, dx += lddx) {
+    for (size_t i = row0; i < row0 + rows; i++, x += ldx, dy += lddy, dx += lddx) {
+        FN_LV out[FN_SWEEP];
+        if (by_row) {
+            const size_t at = i * centre->step;
+            hi[0] = FN_N(lv_spread)(his + at);
+            r[0] = FN_N(lv_spread)(rs + at);
+            a[0] = FN_N(lv_spread)(as + at);
+            b[0] = FN_N(lv_spread)(bs + at);
+            c[0] = FN_N(lv_spread)(cs + at);
+            if (vd) {
+                m = FN_N(lv_spread)(ms + at);
+            }
+        }
         FN_UNROLL
         for (int k = 0; k < K; k++) {
             const FN_T *px = (const FN_T *)x + k * FN_LANES, *pg = (const FN_T *)dy + k * FN_LANES;
+            const int q = by_row ? 0 : k;
             if (FN_SECOND_SWEEP(k) && memory->ahead_x) {
                 FN_PREFETCH((const char *)px + memory->ahead_x);
                 FN_PREFETCH((const char *)pg + memory->ahead_dy);
             }
-            FN_LV v = FN_N(lv_load_any)(px, left, hi[k]);
-            FN_LV g = FN_N(lv_load_any)(pg, left, hi[k]);
-            FN_LV xh = FN_N(lv_centre)(v, hi[k], lo[k], r[k]);
+            const FN_LV v = FN_N(lv_load_any)(px, left, hi[q]);
+            const FN_LV t = FN_N(lv_centre)(v, hi[q], r[q]);
+            FN_LV g = FN_N(lv_load_any)(pg, left, hi[q]);
             if (vd) {
-                FN_A *dw = (FN_A *)means->dw + j + (size_t)k * FN_LANES;
-                FN_A *db = (FN_A *)means->db + j + (size_t)k * FN_LANES;
-                FN_N(lv_coef_put)(
-                    dw, FN_N(lv_add)(FN_N(lv_coef_any)(dw, left), FN_N(lv_mul)(g, xh)), left);
-                FN_N(lv_coef_put)(db, FN_N(lv_add)(FN_N(lv_coef_any)(db, left), g), left);
+                dw[k] = FN_N(lv_add)(dw[k], FN_N(lv_mul)(g, FN_N(lv_add)(t, m)));
+                db[k] = FN_N(lv_add)(db[k], g);
             }
-            g = FN_N(lv_sub)(FN_N(lv_mul)(g, w[k]), c0[k]);
-            g = FN_N(lv_mul)(FN_N(lv_sub)(g, FN_N(lv_mul)(xh, c1[k])), r[k]);
-            FN_N(lv_store_any)((FN_T *)dx + k * FN_LANES, g, left, stream);
+            if (vw) {
+                g = FN_N(lv_mul)(g, w[k]);
+            }
+            if (how == FN_N(EACH_ROW)) {
+                g = FN_N(lv_mul)(g, FN_N(lv_spread)(ws + i));
+            }
+            g = FN_N(lv_sub)(FN_N(lv_sub)(g, c[q]), FN_N(lv_mul)(t, b[q]));
+            out[k] = FN_N(lv_mul)(g, a[q]);
+        }
+        FN_UNROLL
+        for (int k = 0; k < K; k++) {
+            FN_N(lv_store_any)((FN_T *)dx + k * FN_LANES, out[k], left, stream);
+        }
+    }
+    if (vd) {
+        FN_UNROLL
+        for (int k = 0; k < K; k++) {
+            const size_t at = j + (size_t)k * FN_LANES;
+            FN_N(lv_coef_put)(dws + at, dw[k], left);
+            FN_N(lv_coef_put)(dbs + at, db[k], left);
         }
     }
 }
 
 FN_NOINLINE void
 FN_N(grad_combine_edge)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
-                        size_t rows, size_t j, size_t left, const fn_centre *centre,
-                        const fn_param *param, const fn_means *means)
+                        size_t row0, size_t rows, size_t j, size_t left, const fn_centre *centre,
+                        const fn_param *param, const fn_slope *slope, int how)
 {
     const fn_memory plain = {0, 0, 0};
-    FN_N(grad_combine_panel)(dx, lddx, x, ldx, dy, lddy, rows, j, left, centre, param, means,
-                             &plain, 1, centre->hi != NULL, param->w != NULL, means->dw != NULL, 0);
+    FN_N(grad_combine_panel)(dx, lddx, x, ldx, dy, lddy, row0, rows, j, left, centre, param, slope,
+                             &plain, 1, centre->by_row, how, slope->dw != NULL, 0);
 }
 
 FN_INLINE void
-FN_N(grad_combine_block)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
-                         size_t rows, size_t n, const fn_centre *centre, const fn_param *param,
-                         const fn_means *means, const fn_memory *memory, int vs, int vw, int vd,
-                         int stream)
+FN_N(grad_combine_band)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
+                        size_t row0, size_t rows, size_t n, const fn_centre *centre,
+                        const fn_param *param, const fn_slope *slope, const fn_memory *memory,
+                        int by_row, int how, int vd, int stream)
 {
     size_t j = stream ? FN_N(lv_head)(dx, n) : 0;
     if (j) {
-        FN_N(grad_combine_edge)(dx, lddx, x, ldx, dy, lddy, rows, 0, j, centre, param, means);
+        FN_N(grad_combine_edge)(dx, lddx, x, ldx, dy, lddy, row0, rows, 0, j, centre, param, slope,
+                                how);
     }
     for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
-        FN_N(grad_combine_panel)(dx, lddx, x, ldx, dy, lddy, rows, j, 0, centre, param, means,
-                                 memory, FN_SWEEP, vs, vw, vd, stream);
+        FN_N(grad_combine_panel)(dx, lddx, x, ldx, dy, lddy, row0, rows, j, 0, centre, param, slope,
+                                 memory, FN_SWEEP, by_row, how, vd, stream);
     }
     for (; FN_SWEEP > 1 && j + FN_LANES <= n; j += FN_LANES) {
-        FN_N(grad_combine_panel)(dx, lddx, x, ldx, dy, lddy, rows, j, 0, centre, param, means,
-                                 memory, 1, vs, vw, vd, stream);
+        FN_N(grad_combine_panel)(dx, lddx, x, ldx, dy, lddy, row0, rows, j, 0, centre, param, slope,
+                                 memory, 1, by_row, how, vd, stream);
     }
     if (j < n) {
-        FN_N(grad_combine_edge)(dx, lddx, x, ldx, dy, lddy, rows, j, n - j, centre, param, means);
+        FN_N(grad_combine_edge)(dx, lddx, x, ldx, dy, lddy, row0, rows, j, n - j, centre, param,
+                                slope, how);
     }
 }
 
 static void
 FN_N(fn_grad_combine)(void *dx_, fn_ld lddx, const void *x_, fn_ld ldx, const void *dy_, fn_ld lddy,
                       size_t rows, size_t n, const fn_centre *centre, const fn_param *param,
-                      const fn_means *means, const fn_memory *memory)
+                      const fn_slope *slope, const fn_memory *memory)
 {
-    const int which = (means->dw != NULL) << 3 | (centre->hi != NULL) << 2 |
-                      (param->w != NULL) << 1 |
-                      FN_N(lv_may_stream)(memory->stream, dx_, rows, lddx, n);
-    for (size_t row0 = 0; row0 < rows; row0 += FN_COL_BLOCK) {
-        const size_t len = rows - row0 < FN_COL_BLOCK ? rows - row0 : FN_COL_BLOCK;
+    const int stream = FN_N(lv_may_stream)(memory->stream, dx_, rows, lddx, n);
+    const int how = !param->w ? FN_N(PLAIN) : param->by_row ? FN_N(EACH_ROW) : FN_N(WEIGHT);
+    const int columns = how == FN_N(EACH_ROW) ? 2 : how;
+    const int which =
+        (centre->by_row ? 3 + columns + 3 * (slope->dw != NULL) : columns) << 1 | stream;
+    for (size_t row0 = 0; row0 < rows; row0 += FN_BAND) {
+        const size_t len = rows - row0 < FN_BAND ? rows - row0 : FN_BAND;
         const char *x = (const char *)x_ + (fn_ld)row0 * ldx;
         const char *dy = (const char *)dy_ + (fn_ld)row0 * lddy;
         char *dx = (char *)dx_ + (fn_ld)row0 * lddx;
         switch (which) {
-#define FN_CASE(s)                                                                                 \
-    case s:                                                                                        \
-        FN_N(grad_combine_block)(dx, lddx, x, ldx, dy, lddy, len, n, centre, param, means, memory, \
-                                 (s) >> 2 & 1, (s) >> 1 & 1, (s) >> 3, (s) & 1);                   \
+#define FN_CASE(s, by_row, how, vd)                                                                \
+    case 2 * (s):                                                                                  \
+        FN_N(grad_combine_band)(dx, lddx, x, ldx, dy, lddy, row0, len, n, centre, param, slope,    \
+                                memory, by_row, how, vd, 0);                                       \
+        break;                                                                                     \
+    case 2 * (s) + 1:                                                                              \
+        FN_N(grad_combine_band)(dx, lddx, x, ldx, dy, lddy, row0, len, n, centre, param, slope,    \
+                                memory, by_row, how, vd, 1);                                       \
         break;
-            FN_CASE(0)
-            FN_CASE(1)
-            FN_CASE(2)
-            FN_CASE(3)
-            FN_CASE(4)
-            FN_CASE(5)
-            FN_CASE(6)
-            FN_CASE(7)
-            FN_CASE(8)
-            FN_CASE(9)
-            FN_CASE(10)
-            FN_CASE(11)
+            FN_CASE(0, 0, FN_N(PLAIN), 0)
+            FN_CASE(1, 0, FN_N(WEIGHT), 0)
+            FN_CASE(2, 0, FN_N(EACH_ROW), 0)
+            FN_CASE(3, 1, FN_N(PLAIN), 0)
+            FN_CASE(4, 1, FN_N(WEIGHT), 0)
+            FN_CASE(5, 1, FN_N(EACH_ROW), 0)
+            FN_CASE(6, 1, FN_N(PLAIN), 1)
+            FN_CASE(7, 1, FN_N(WEIGHT), 1)
 #undef FN_CASE
         }
     }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What     The two sums every gradient needs:  s1 = sum g,  s2 = sum g * xh,  with g = dy * w or dy
- *          and xh = ((x - hi) - lo) * r.
- * Layouts  rows: over one run, per lane. cols: down the rows, per column.
- *          The statistics may be scalars, vectors along the run, or (cols) one per row: the last is
- *          the gradient of layer_norm's weight, a column sum whose statistics belong to the rows.
+ * What     The two sums every gradient needs:  s1 = sum g,  s2 = sum g * (x - hi) * r,  with g = dy * w
+ *          or dy. The driver adds m * s1 to s2, which makes it sum g * xh; where m changes from term to
+ *          term it is in the terms.
+ * Layouts  rows: along each row, for statistics of the row, or (per column) for the gradient of a
+ *          parameter that belongs to the row. cols: down the rows, for statistics of the columns, or
+ *          (by_row) for the gradient of a parameter that belongs to the column.
  * Method   Blocks in the compute type, added to double sums; lanes as in moments.tmpl.h. xh is formed
  *          centred, never as sum(g * x) - mean * sum(g), which cancels.
  * Needs    lanes.tmpl.h; FN_SWEEP.
@@ -13,13 +14,11 @@
 /* One logical vector (or its first `left` values) into the accumulators a, q. */
 FN_INLINE void
 FN_N(grad_sums_step)(const FN_T *x, const FN_T *dy, size_t j, size_t left, FN_LV *a, FN_LV *q,
-                     FN_LV hi, FN_LV lo, FN_LV r, const fn_centre *centre, const FN_A *w, int vs,
-                     int vw)
+                     FN_LV hi, FN_LV r, const fn_centre *centre, const FN_A *w, int vs, int vw)
 {
-    const FN_A *his = centre->hi, *los = centre->lo, *rs = centre->r;
+    const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m;
     if (vs) {
         hi = FN_N(lv_coef_any)(his + j, left);
-        lo = FN_N(lv_coef_any)(los + j, left);
         r = FN_N(lv_coef_any)(rs + j, left);
     }
     FN_LV v = FN_N(lv_load_any)(x + j, left, hi);
@@ -27,175 +26,216 @@ FN_N(grad_sums_step)(const FN_T *x, const FN_T *dy, size_t j, size_t left, FN_LV
     if (vw) {
         g = FN_N(lv_mul)(g, FN_N(lv_coef_any)(w + j, left));
     }
+    v = FN_N(lv_centre)(v, hi, r);
+    if (vs) {
+        v = FN_N(lv_add)(v, FN_N(lv_coef_any)(ms + j, left));
+    }
     *a = FN_N(lv_add)(*a, g);
-    *q = FN_N(lv_add)(*q, FN_N(lv_mul)(g, FN_N(lv_centre)(v, hi, lo, r)));
+    *q = FN_N(lv_add)(*q, FN_N(lv_mul)(g, v));
+}
+
+/* Values [start, stop) of one row, no more than FN_ROW_BLOCK, into the accumulators from `sweep` on. */
+FN_INLINE void
+FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t start, size_t stop, int sweep, FN_LV *a,
+                    FN_LV *q, FN_LV hi, FN_LV r, const fn_centre *centre, const FN_A *w,
+                    const fn_memory *memory, int vs, int vw)
+{
+    const size_t step = FN_ACCUMULATORS * FN_LANES, whole = start + (stop - start) / step * step;
+    for (size_t j = start + (size_t)sweep * FN_LANES; j < whole; j += step) {
+        FN_UNROLL
+        for (int k = 0; k < FN_SWEEP; k++) {
+            const size_t at = j + (size_t)k * FN_LANES;
+            if (FN_FIRST_SWEEP(k) && memory->ahead_x) {
+                FN_PREFETCH((const char *)(x + at) + memory->ahead_x);
+                FN_PREFETCH((const char *)(dy + at) + memory->ahead_dy);
+            }
+            FN_N(grad_sums_step)(x, dy, at, 0, &a[k], &q[k], hi, r, centre, w, vs, vw);
+        }
+    }
+    FN_UNROLL
+    for (int k = 0; k < FN_SWEEP; k++) {
+        const size_t j = whole + (size_t)(sweep + k) * FN_LANES;
+        if (j + FN_LANES <= stop) {
+            FN_N(grad_sums_step)(x, dy, j, 0, &a[k], &q[k], hi, r, centre, w, vs, vw);
+        }
+        else if (j < stop) {
+            FN_N(grad_sums_step)(x, dy, j, stop - j, &a[k], &q[k], hi, r, centre, w, vs, vw);
+        }
+    }
 }
 
 FN_INLINE void
-FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t n, const fn_centre *centre, const FN_A *w,
-                    double *s1, double *s2, const fn_memory *memory, int vs, int vw)
+FN_N(grad_sums_all)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t rows, size_t n,
+                    const fn_centre *centre, const FN_A *w, double *s1, double *s2,
+                    const fn_memory *memory, int vs, int vw)
 {
-    const size_t step = FN_ACCUMULATORS * FN_LANES;
-    const FN_A mean = (FN_A)centre->mean;
-    const FN_LV hi = FN_N(lv_set1)(mean);
-    const FN_LV lo = FN_N(lv_set1)((FN_A)(centre->mean - (double)mean));
-    const FN_LV r = FN_N(lv_set1)((FN_A)centre->rstd);
-
-    for (size_t start = 0; start < n; start += FN_ROW_BLOCK) {
-        const size_t len = n - start < FN_ROW_BLOCK ? n - start : FN_ROW_BLOCK;
-        const size_t stop = start + len, whole = start + len / step * step;
-        FN_LV sum[FN_ACCUMULATORS], dot[FN_ACCUMULATORS];
-
-        for (int sweep = 0; sweep < FN_ACCUMULATORS; sweep += FN_SWEEP) {
-            FN_LV a[FN_SWEEP], q[FN_SWEEP];
-            FN_UNROLL
-            for (int k = 0; k < FN_SWEEP; k++) {
-                a[k] = q[k] = FN_N(lv_set1)(0);
-            }
-            for (size_t j = start + (size_t)sweep * FN_LANES; j < whole; j += step) {
+    const FN_A *his = centre->hi, *rs = centre->r;
+    const size_t step = vs ? 1 : centre->step;
+    const size_t joint = step == 0 && n < FN_JOINT_BLOCK ? FN_JOINT_BLOCK / n : 1;
+    for (size_t row = 0; row < rows; row += joint) {
+        const size_t end = row + joint < rows ? row + joint : rows;
+        const FN_LV hi = FN_N(lv_spread)(his + (vs ? 0 : row * step));
+        const FN_LV r = FN_N(lv_spread)(rs + (vs ? 0 : row * step));
+        for (size_t start = 0; start < n; start += FN_ROW_BLOCK) {
+            const size_t stop = n - start < FN_ROW_BLOCK ? n : start + FN_ROW_BLOCK;
+            FN_LV sum[FN_ACCUMULATORS], dot[FN_ACCUMULATORS];
+            for (int sweep = 0; sweep < FN_ACCUMULATORS; sweep += FN_SWEEP) {
+                FN_LV a[FN_SWEEP], q[FN_SWEEP];
                 FN_UNROLL
                 for (int k = 0; k < FN_SWEEP; k++) {
-                    if (FN_FIRST_SWEEP(k) && memory->ahead_x) {
-                        const size_t at = j + (size_t)k * FN_LANES;
-                        FN_PREFETCH((const char *)(x + at) + memory->ahead_x);
-                        FN_PREFETCH((const char *)(dy + at) + memory->ahead_dy);
-                    }
-                    FN_N(grad_sums_step)(x, dy, j + (size_t)k * FN_LANES, 0, &a[k], &q[k], hi, lo,
-                                         r, centre, w, vs, vw);
+                    a[k] = q[k] = FN_N(lv_set1)(0);
+                }
+                for (size_t i = row; i < end; i++) {
+                    FN_N(grad_sums_run)((const FN_T *)(x + (fn_ld)i * ldx),
+                                        (const FN_T *)(dy + (fn_ld)i * lddy), start, stop, sweep, a,
+                                        q, hi, r, centre, w, memory, vs, vw);
+                }
+                FN_UNROLL
+                for (int k = 0; k < FN_SWEEP; k++) {
+                    sum[sweep + k] = a[k];
+                    dot[sweep + k] = q[k];
                 }
             }
-            FN_UNROLL
-            for (int k = 0; k < FN_SWEEP; k++) {
-                const size_t j = whole + (size_t)(sweep + k) * FN_LANES;
-                if (j + FN_LANES <= stop) {
-                    FN_N(grad_sums_step)(x, dy, j, 0, &a[k], &q[k], hi, lo, r, centre, w, vs, vw);
-                }
-                else if (j < stop) {
-                    FN_N(grad_sums_step)(x, dy, j, stop - j, &a[k], &q[k], hi, lo, r, centre, w, vs,
-                                         vw);
-                }
-                sum[sweep + k] = a[k];
-                dot[sweep + k] = q[k];
-            }
+            s1[row * step] += FN_N(lv_total)(FN_N(lv_add)(FN_N(lv_add)(sum[0], sum[1]),
+                                                          FN_N(lv_add)(sum[2], sum[3])));
+            s2[row * step] += FN_N(lv_total)(
+                FN_N(lv_add)(FN_N(lv_add)(dot[0], dot[1]), FN_N(lv_add)(dot[2], dot[3])));
         }
-        FN_N(lv_to_double)(
-            s1, FN_N(lv_add)(FN_N(lv_add)(sum[0], sum[1]), FN_N(lv_add)(sum[2], sum[3])));
-        FN_N(lv_to_double)(
-            s2, FN_N(lv_add)(FN_N(lv_add)(dot[0], dot[1]), FN_N(lv_add)(dot[2], dot[3])));
     }
 }
 
 static void
-FN_N(fn_grad_sums_rows)(const void *x, const void *dy, size_t n, const fn_centre *centre,
-                        const void *w, double *s1, double *s2, const fn_memory *memory)
+FN_N(fn_grad_sums_rows)(const void *x, fn_ld ldx, const void *dy, fn_ld lddy, size_t rows, size_t n,
+                        const fn_centre *centre, const void *w, double *s1, double *s2,
+                        const fn_memory *memory)
 {
-    if (centre->hi) {
-        if (w) {
-            FN_N(grad_sums_run)(x, dy, n, centre, w, s1, s2, memory, 1, 1);
-        }
-        else {
-            FN_N(grad_sums_run)(x, dy, n, centre, w, s1, s2, memory, 1, 0);
-        }
+    if (!centre->by_row) {
+        FN_N(grad_sums_all)(x, ldx, dy, lddy, rows, n, centre, w, s1, s2, memory, 1, 0);
     }
     else if (w) {
-        FN_N(grad_sums_run)(x, dy, n, centre, w, s1, s2, memory, 0, 1);
+        FN_N(grad_sums_all)(x, ldx, dy, lddy, rows, n, centre, w, s1, s2, memory, 0, 1);
     }
     else {
-        FN_N(grad_sums_run)(x, dy, n, centre, w, s1, s2, memory, 0, 0);
+        FN_N(grad_sums_all)(x, ldx, dy, lddy, rows, n, centre, w, s1, s2, memory, 0, 0);
     }
 }
 
-/* One panel of K logical vectors (or the last `left` columns) down one block of rows.
- * by_row, weighted, w_by_row are constants in every call. */
+/* One panel of K logical vectors (or the last `left` columns) down one band of rows; the sums of the
+ * bands before are in `sum` and `dot`. by_row, weighted, w_by_row are constants in every call. */
 FN_INLINE void
-FN_N(grad_sums_panel)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t rows,
-                      size_t row0, size_t j, size_t left, const fn_centre *centre, const FN_A *w,
-                      double *s1, double *s2, int K, int by_row, int weighted, int w_by_row)
+FN_N(grad_sums_panel)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t row0,
+                      size_t rows, size_t j, size_t left, const FN_A *his, const FN_A *rs,
+                      const FN_A *ms, const FN_A *w, FN_A *sum, FN_A *dot, int K, int by_row,
+                      int weighted, int w_by_row)
 {
-    const FN_A *his = centre->hi, *los = centre->lo, *rs = centre->r;
     const FN_LV zero = FN_N(lv_set1)(0);
-    FN_LV hi[FN_SWEEP], lo[FN_SWEEP], r[FN_SWEEP], wj[FN_SWEEP], a[FN_SWEEP], q[FN_SWEEP];
+    FN_LV hi[FN_SWEEP], r[FN_SWEEP], wj[FN_SWEEP], a[FN_SWEEP], q[FN_SWEEP];
 
     FN_UNROLL
     for (int k = 0; k < K; k++) {
         const size_t at = j + (size_t)k * FN_LANES;
-        a[k] = q[k] = zero;
+        a[k] = FN_N(lv_coef)(sum + at);
+        q[k] = FN_N(lv_coef)(dot + at);
         if (!by_row) {
             hi[k] = FN_N(lv_coef_any)(his + at, left);
-            lo[k] = FN_N(lv_coef_any)(los + at, left);
             r[k] = FN_N(lv_coef_any)(rs + at, left);
         }
+        else { /* set row by row */
+            hi[k] = r[k] = zero;
+        }
+        wj[k] = zero;
         if (weighted && !w_by_row) {
             wj[k] = FN_N(lv_coef_any)(w + at, left);
         }
     }
     x += j * sizeof(FN_T);
     dy += j * sizeof(FN_T);
-    for (size_t i = 0; i < rows; i++, x += ldx, dy += lddy) {
+    for (size_t i = row0; i < row0 + rows; i++, x += ldx, dy += lddy) {
+        if (by_row) {
+            hi[0] = FN_N(lv_spread)(his + i);
+            r[0] = FN_N(lv_spread)(rs + i);
+        }
         FN_UNROLL
         for (int k = 0; k < K; k++) {
-            if (by_row) {
-                hi[k] = FN_N(lv_set1)(his[row0 + i]);
-                lo[k] = FN_N(lv_set1)(los[row0 + i]);
-                r[k] = FN_N(lv_set1)(rs[row0 + i]);
-            }
             const FN_T *px = (const FN_T *)x + k * FN_LANES, *pg = (const FN_T *)dy + k * FN_LANES;
-            FN_LV v = FN_N(lv_load_any)(px, left, hi[k]);
+            const int c = by_row ? 0 : k;
+            FN_LV v = FN_N(lv_load_any)(px, left, hi[c]);
             FN_LV g = FN_N(lv_load_any)(pg, left, zero);
             if (weighted) {
-                g = FN_N(lv_mul)(g, w_by_row ? FN_N(lv_set1)(w[row0 + i]) : wj[k]);
+                g = FN_N(lv_mul)(g, w_by_row ? FN_N(lv_spread)(w + i) : wj[k]);
+            }
+            v = FN_N(lv_centre)(v, hi[c], r[c]);
+            if (by_row) {
+                v = FN_N(lv_add)(v, FN_N(lv_spread)(ms + i));
             }
             a[k] = FN_N(lv_add)(a[k], g);
-            q[k] = FN_N(lv_add)(q[k], FN_N(lv_mul)(g, FN_N(lv_centre)(v, hi[k], lo[k], r[k])));
+            q[k] = FN_N(lv_add)(q[k], FN_N(lv_mul)(g, v));
         }
     }
     FN_UNROLL
     for (int k = 0; k < K; k++) {
         const size_t at = j + (size_t)k * FN_LANES;
-        FN_N(lv_to_double_n)(s1 + at, a[k], left ? left : (size_t)FN_LANES);
-        FN_N(lv_to_double_n)(s2 + at, q[k], left ? left : (size_t)FN_LANES);
+        FN_N(lv_coef_put)(sum + at, a[k], 0);
+        FN_N(lv_coef_put)(dot + at, q[k], 0);
     }
 }
 
 FN_INLINE void
-FN_N(grad_sums_block)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t rows, size_t n,
+FN_N(grad_sums_block)(const char *x_, fn_ld ldx, const char *dy_, fn_ld lddy, size_t rows, size_t n,
                       const fn_centre *centre, const FN_A *w, double *s1, double *s2, int by_row,
                       int weighted, int w_by_row)
 {
-    for (size_t row0 = 0; row0 < rows; row0 += FN_COL_BLOCK) {
-        const size_t len = rows - row0 < FN_COL_BLOCK ? rows - row0 : FN_COL_BLOCK;
-        const char *px = x + (fn_ld)row0 * ldx, *pg = dy + (fn_ld)row0 * lddy;
-        size_t j = 0;
-        for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
-            FN_N(grad_sums_panel)(px, ldx, pg, lddy, len, row0, j, 0, centre, w, s1, s2, FN_SWEEP,
-                                  by_row, weighted, w_by_row);
-        }
-        for (; FN_SWEEP > 1 && j + FN_LANES <= n; j += FN_LANES) {
-            FN_N(grad_sums_panel)(px, ldx, pg, lddy, len, row0, j, 0, centre, w, s1, s2, 1, by_row,
-                                  weighted, w_by_row);
-        }
-        if (j < n) {
-            FN_N(grad_sums_panel)(px, ldx, pg, lddy, len, row0, j, n - j, centre, w, s1, s2, 1,
-                                  by_row, weighted, w_by_row);
+    _Alignas(64) FN_A sum[FN_COLS_AT_ONCE], dot[FN_COLS_AT_ONCE];
+    for (size_t j0 = 0; j0 < n; j0 += FN_COLS_AT_ONCE) {
+        const size_t wide = n - j0 < FN_COLS_AT_ONCE ? n - j0 : FN_COLS_AT_ONCE;
+        const FN_A *hi = centre->hi, *r = centre->r, *m = centre->m;
+        const FN_A *weights = weighted && !w_by_row ? w + j0 : w;
+        hi += by_row ? 0 : j0;
+        r += by_row ? 0 : j0;
+        for (size_t start = 0; start < rows; start += FN_COL_BLOCK) {
+            const size_t stop = rows - start < FN_COL_BLOCK ? rows : start + FN_COL_BLOCK;
+            memset(sum, 0, (wide + FN_LANES - 1) / FN_LANES * FN_LANES * sizeof *sum);
+            memset(dot, 0, (wide + FN_LANES - 1) / FN_LANES * FN_LANES * sizeof *dot);
+            for (size_t row = start; row < stop; row += FN_BAND) {
+                const char *x = x_ + (fn_ld)row * ldx + j0 * sizeof(FN_T);
+                const char *dy = dy_ + (fn_ld)row * lddy + j0 * sizeof(FN_T);
+                const size_t len = stop - row < FN_BAND ? stop - row : FN_BAND;
+                size_t j = 0;
+                for (; j + FN_SWEEP * FN_LANES <= wide; j += FN_SWEEP * FN_LANES) {
+                    FN_N(grad_sums_panel)(x, ldx, dy, lddy, row, len, j, 0, hi, r, m, weights, sum,
+                                          dot, FN_SWEEP, by_row, weighted, w_by_row);
+                }
+                for (; FN_SWEEP > 1 && j + FN_LANES <= wide; j += FN_LANES) {
+                    FN_N(grad_sums_panel)(x, ldx, dy, lddy, row, len, j, 0, hi, r, m, weights, sum,
+                                          dot, 1, by_row, weighted, w_by_row);
+                }
+                if (j < wide) {
+                    FN_N(grad_sums_panel)(x, ldx, dy, lddy, row, len, j, wide - j, hi, r, m, weights,
+                                          sum, dot, 1, by_row, weighted, w_by_row);
+                }
+            }
+            for (size_t j = 0; j < wide; j++) {
+                s1[j0 + j] += (double)sum[j];
+                s2[j0 + j] += (double)dot[j];
+            }
         }
     }
 }
 
 static void
 FN_N(fn_grad_sums_cols)(const void *x, fn_ld ldx, const void *dy, fn_ld lddy, size_t rows, size_t n,
-                        const fn_centre *centre, const void *w, int w_by_row, double *s1,
-                        double *s2)
+                        const fn_centre *centre, const fn_param *param, double *s1, double *s2)
 {
     if (centre->by_row) { /* the gradients of parameters: dy itself is summed */
-        FN_N(grad_sums_block)(x, ldx, dy, lddy, rows, n, centre, w, s1, s2, 1, 0, 0);
+        FN_N(grad_sums_block)(x, ldx, dy, lddy, rows, n, centre, NULL, s1, s2, 1, 0, 0);
     }
-    else if (!w) {
-        FN_N(grad_sums_block)(x, ldx, dy, lddy, rows, n, centre, w, s1, s2, 0, 0, 0);
+    else if (!param->w) {
+        FN_N(grad_sums_block)(x, ldx, dy, lddy, rows, n, centre, NULL, s1, s2, 0, 0, 0);
     }
-    else if (w_by_row) {
-        FN_N(grad_sums_block)(x, ldx, dy, lddy, rows, n, centre, w, s1, s2, 0, 1, 1);
+    else if (param->by_row) {
+        FN_N(grad_sums_block)(x, ldx, dy, lddy, rows, n, centre, param->w, s1, s2, 0, 1, 1);
     }
     else {
-        FN_N(grad_sums_block)(x, ldx, dy, lddy, rows, n, centre, w, s1, s2, 0, 1, 0);
+        FN_N(grad_sums_block)(x, ldx, dy, lddy, rows, n, centre, param->w, s1, s2, 0, 1, 0);
     }
 }

@@ -4,13 +4,14 @@
  *          mean = c + s1/n and M2 = s2 - s1^2/n; with c within a few standard deviations of the mean
  *          nothing cancels, and the driver calls again with a better c where it was not.
  *          c = 0 gives the raw moment (RMS).
- * Layouts  rows: x is one run of n values; s1, s2 are per lane.
- *          cols: x is rows x n; s1, s2 are per column.
- * Method   A block (FN_ROW_BLOCK values, FN_COL_BLOCK rows) is summed in the compute type, squares in
- *          runs of FN_SQUARES, then added to the double sums. A value's lane is its index in the run modulo 4 logical vectors, so
- *          the order of additions is the same on every ISA; each tier sweeps over as many of the
- *          four accumulators at once as its registers hold. A tail is filled up with c, which
- *          adds exact zeros.
+ * Layouts  rows: every row of n values has sums of its own, or (step 0) all rows have one.
+ *          cols: s1, s2 are per column.
+ * Method   A block (FN_ROW_BLOCK values of a row, as many short rows as make FN_JOINT_BLOCK values
+ *          where they are summed together, FN_COL_BLOCK rows of columns) is summed in the compute
+ *          type, squares in runs of FN_SQUARES, then added to the double sums. A value's lane is its
+ *          index in the row modulo 4 logical vectors, so the order of additions is the same on every
+ *          ISA; each tier sweeps over as many of the four accumulators at once as its registers
+ *          hold. A tail is filled up with c, which adds exact zeros.
  * wide     The same sums, each operation in double: for blocks whose squares overflow or vanish in
  *          float32.
  * Source   Chan, Golub, LeVeque, "Algorithms for computing the sample variance" (1983), shifted
@@ -18,171 +19,192 @@
  * Needs    lanes.tmpl.h; FN_SWEEP accumulators at once (1, 2 or 4).
  */
 
-static double
-FN_N(fn_shift_rows)(const void *const samples[4], size_t w)
-{
-    const FN_T *const *x = (const FN_T *const *)samples;
-    if (w < FN_LANES) {
-        double sum = 0;
-        for (int q = 0; q < 4; q++) {
-            FN_A held[FN_LANES];
-            FN_LV v = FN_N(lv_load_n)(x[q], w, FN_N(lv_set1)(0));
-            memcpy(held, &v, sizeof held);
-            for (size_t i = 0; i < w; i++) {
-                sum += (double)held[i];
-            }
-        }
-        return (double)(FN_A)(sum / (double)(4 * w));
-    }
-    /* Powers of two: the mean of equal values is exactly that value. */
-    FN_LV sum = FN_N(lv_add)(FN_N(lv_add)(FN_N(lv_load)(x[0]), FN_N(lv_load)(x[1])),
-                             FN_N(lv_add)(FN_N(lv_load)(x[2]), FN_N(lv_load)(x[3])));
-    return (double)(FN_N(lv_sum)(sum) / (FN_A)(4 * FN_LANES));
-}
-
+/* Where four samples of a row lie: spread, because the first values of a row are often alike. Powers of
+ * two: the mean of equal values is exactly that value. */
 static void
-FN_N(fn_moments_rows)(const void *x_, size_t n, double shift, double *s1, double *s2,
-                      ptrdiff_t ahead)
+FN_N(fn_shift_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, double *shift)
 {
-    const size_t step = FN_ACCUMULATORS * FN_LANES;
-    const FN_LV c = FN_N(lv_set1)((FN_A)shift);
-
-    for (size_t start = 0; start < n; start += FN_ROW_BLOCK) {
-        const FN_T *block = (const FN_T *)x_ + start;
-        const size_t len = n - start < FN_ROW_BLOCK ? n - start : FN_ROW_BLOCK;
-        const size_t steps = len / step;
-        FN_LV sum[FN_ACCUMULATORS], square[FN_ACCUMULATORS];
-
-        for (int sweep = 0; sweep < FN_ACCUMULATORS; sweep += FN_SWEEP) {
-            FN_LV a[FN_SWEEP], q[FN_SWEEP];
-            const FN_T *p = block + sweep * FN_LANES;
-            FN_UNROLL
-            for (int k = 0; k < FN_SWEEP; k++) {
-                a[k] = q[k] = FN_N(lv_set1)(0);
-            }
-            for (size_t i = 0; i < steps; i += FN_SQUARES) {
-                const size_t some = steps - i < FN_SQUARES ? steps - i : FN_SQUARES;
-                FN_LV s[FN_SWEEP];
-                FN_UNROLL
-                for (int k = 0; k < FN_SWEEP; k++) {
-                    s[k] = FN_N(lv_set1)(0);
-                }
-                for (size_t l = 0; l < some; l++, p += step) {
-                    FN_UNROLL
-                    for (int k = 0; k < FN_SWEEP; k++) {
-                        if (FN_FIRST_SWEEP(k) && ahead) {
-                            FN_PREFETCH((const char *)(p + k * FN_LANES) + ahead);
-                        }
-                        FN_LV d = FN_N(lv_sub)(FN_N(lv_load)(p + k * FN_LANES), c);
-                        a[k] = FN_N(lv_add)(a[k], d);
-                        s[k] = FN_N(lv_add)(s[k], FN_N(lv_mul)(d, d));
-                    }
-                }
-                FN_UNROLL
-                for (int k = 0; k < FN_SWEEP; k++) {
-                    q[k] = FN_N(lv_add)(q[k], s[k]);
-                }
-            }
-            FN_UNROLL
-            for (int k = 0; k < FN_SWEEP; k++) {
-                const size_t at = steps * step + (size_t)(sweep + k) * FN_LANES;
-                if (at < len) {
-                    FN_LV v = len - at >= FN_LANES ? FN_N(lv_load)(block + at)
-                                                   : FN_N(lv_load_n)(block + at, len - at, c);
-                    FN_LV d = FN_N(lv_sub)(v, c);
-                    a[k] = FN_N(lv_add)(a[k], d);
-                    q[k] = FN_N(lv_add)(q[k], FN_N(lv_mul)(d, d));
-                }
-                sum[sweep + k] = a[k];
-                square[sweep + k] = q[k];
-            }
+    const char *row = x_;
+    for (size_t i = 0; i < rows; i++, row += ldx) {
+        const FN_T *x = (const FN_T *)row;
+        if (n < FN_LANES) { /* a sum of few equal values is exact in double */
+            const double sum = FN_N(lv_total)(FN_N(lv_load_n)(x, n, FN_N(lv_set1)(0)));
+            shift[i] = (double)(FN_A)(sum / (double)n);
+            continue;
         }
-        FN_N(lv_to_double)(
-            s1, FN_N(lv_add)(FN_N(lv_add)(sum[0], sum[1]), FN_N(lv_add)(sum[2], sum[3])));
-        FN_N(lv_to_double)(s2, FN_N(lv_add)(FN_N(lv_add)(square[0], square[1]),
-                                            FN_N(lv_add)(square[2], square[3])));
+        const size_t last = n - FN_LANES;
+        const FN_LV sum = FN_N(lv_add)(
+            FN_N(lv_add)(FN_N(lv_load)(x), FN_N(lv_load)(x + last / 3)),
+            FN_N(lv_add)(FN_N(lv_load)(x + 2 * last / 3), FN_N(lv_load)(x + last)));
+        shift[i] = (double)(FN_N(lv_sum)(sum) / (FN_A)(4 * FN_LANES));
     }
 }
 
-static void
-FN_N(fn_moments_rows_wide)(const void *x_, size_t n, double shift, double *s1, double *s2,
-                           ptrdiff_t ahead)
-{
-    (void)ahead; /* a second reading: all is in cache */
-    const FN_T *x = x_;
-    for (size_t j = 0; j < n; j += FN_LANES) {
-        const size_t len = n - j < FN_LANES ? n - j : FN_LANES;
-        const FN_LV v =
-            len == FN_LANES ? FN_N(lv_load)(x + j) : FN_N(lv_load_n)(x + j, len, FN_N(lv_set1)(0));
-        FN_A held[FN_LANES];
-        memcpy(held, &v, sizeof held);
-        for (size_t i = 0; i < len; i++) {
-            const double d = (double)held[i] - shift;
-            s1[i] += d;
-            s2[i] += d * d;
-        }
-    }
-}
-
-/* K logical vectors of columns from j on, or its first `left`, down one block of rows. K is a constant
- * in every call. */
+/* Add values [start, start + len) of one row, len <= FN_ROW_BLOCK, to accumulators sweep ... */
 FN_INLINE void
-FN_N(moments_panel)(const char *x, fn_ld ldx, size_t rows, size_t j, size_t left, const FN_A *shift,
-                    double *s1, double *s2, int K)
+FN_N(moments_run)(const FN_T *block, size_t len, int sweep, FN_LV c, FN_LV *a, FN_LV *q,
+                  ptrdiff_t ahead)
 {
-    FN_LV c[FN_SWEEP], a[FN_SWEEP], q[FN_SWEEP];
-    FN_UNROLL
-    for (int k = 0; k < K; k++) {
-        c[k] = FN_N(lv_coef_any)(shift + j + (size_t)k * FN_LANES, left);
-        a[k] = q[k] = FN_N(lv_set1)(0);
-    }
-    x += j * sizeof(FN_T);
-    for (size_t i = 0; i < rows; i += FN_SQUARES) {
-        const size_t some = rows - i < FN_SQUARES ? rows - i : FN_SQUARES;
+    const size_t step = FN_ACCUMULATORS * FN_LANES, steps = len / step;
+    const FN_T *p = block + sweep * FN_LANES;
+    for (size_t i = 0; i < steps; i += FN_SQUARES) {
+        const size_t some = steps - i < FN_SQUARES ? steps - i : FN_SQUARES;
         FN_LV s[FN_SWEEP];
         FN_UNROLL
-        for (int k = 0; k < K; k++) {
+        for (int k = 0; k < FN_SWEEP; k++) {
             s[k] = FN_N(lv_set1)(0);
         }
-        for (size_t l = 0; l < some; l++, x += ldx) {
+        for (size_t l = 0; l < some; l++, p += step) {
             FN_UNROLL
-            for (int k = 0; k < K; k++) {
-                const FN_T *p = (const FN_T *)x + k * FN_LANES;
-                FN_PREFETCH(p + FN_SWEEP * FN_LANES); /* the next panel's line of this row */
-                FN_LV d = FN_N(lv_sub)(FN_N(lv_load_any)(p, left, c[k]), c[k]);
+            for (int k = 0; k < FN_SWEEP; k++) {
+                if (FN_FIRST_SWEEP(k) && ahead) {
+                    FN_PREFETCH((const char *)(p + k * FN_LANES) + ahead);
+                }
+                FN_LV d = FN_N(lv_sub)(FN_N(lv_load)(p + k * FN_LANES), c);
                 a[k] = FN_N(lv_add)(a[k], d);
                 s[k] = FN_N(lv_add)(s[k], FN_N(lv_mul)(d, d));
             }
         }
         FN_UNROLL
-        for (int k = 0; k < K; k++) {
+        for (int k = 0; k < FN_SWEEP; k++) {
             q[k] = FN_N(lv_add)(q[k], s[k]);
+        }
+    }
+    const FN_T *rest = block + steps * step;
+    const size_t left = len - steps * step;
+    FN_UNROLL
+    for (int k = 0; k < FN_SWEEP; k++) {
+        const size_t at = (size_t)(sweep + k) * FN_LANES;
+        if (at < left) {
+            FN_LV v = left - at >= FN_LANES ? FN_N(lv_load)(rest + at)
+                                            : FN_N(lv_load_n)(rest + at, left - at, c);
+            FN_LV d = FN_N(lv_sub)(v, c);
+            a[k] = FN_N(lv_add)(a[k], d);
+            q[k] = FN_N(lv_add)(q[k], FN_N(lv_mul)(d, d));
+        }
+    }
+}
+
+static void
+FN_N(fn_moments_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, const double *shift,
+                      size_t step, double *s1, double *s2, ptrdiff_t ahead)
+{
+    const size_t joint = step == 0 && n < FN_JOINT_BLOCK ? FN_JOINT_BLOCK / n : 1;
+    for (size_t row = 0; row < rows; row += joint) {
+        const size_t end = row + joint < rows ? row + joint : rows;
+        const FN_LV c = FN_N(lv_set1)((FN_A)shift[row * step]);
+        for (size_t start = 0; start < n; start += FN_ROW_BLOCK) {
+            const size_t len = n - start < FN_ROW_BLOCK ? n - start : FN_ROW_BLOCK;
+            FN_LV sum[FN_ACCUMULATORS], square[FN_ACCUMULATORS];
+            for (int sweep = 0; sweep < FN_ACCUMULATORS; sweep += FN_SWEEP) {
+                FN_LV a[FN_SWEEP], q[FN_SWEEP];
+                FN_UNROLL
+                for (int k = 0; k < FN_SWEEP; k++) {
+                    a[k] = q[k] = FN_N(lv_set1)(0);
+                }
+                for (size_t i = row; i < end; i++) {
+                    FN_N(moments_run)((const FN_T *)((const char *)x_ + (fn_ld)i * ldx) + start,
+                                      len, sweep, c, a, q, ahead);
+                }
+                FN_UNROLL
+                for (int k = 0; k < FN_SWEEP; k++) {
+                    sum[sweep + k] = a[k];
+                    square[sweep + k] = q[k];
+                }
+            }
+            s1[row * step] += FN_N(lv_total)(FN_N(lv_add)(FN_N(lv_add)(sum[0], sum[1]),
+                                                          FN_N(lv_add)(sum[2], sum[3])));
+            s2[row * step] += FN_N(lv_total)(FN_N(lv_add)(FN_N(lv_add)(square[0], square[1]),
+                                                          FN_N(lv_add)(square[2], square[3])));
+        }
+    }
+}
+
+static void
+FN_N(fn_moments_rows_wide)(const void *x_, fn_ld ldx, size_t rows, size_t n, const double *shift,
+                           size_t step, double *s1, double *s2, ptrdiff_t ahead)
+{
+    (void)ahead; /* a second reading: all is in cache */
+    for (size_t i = 0; i < rows; i++) {
+        const FN_T *x = (const FN_T *)((const char *)x_ + (fn_ld)i * ldx);
+        for (size_t j = 0; j < n; j += FN_LANES) {
+            const size_t len = n - j < FN_LANES ? n - j : FN_LANES;
+            const FN_LV v = len == FN_LANES ? FN_N(lv_load)(x + j)
+                                            : FN_N(lv_load_n)(x + j, len, FN_N(lv_set1)(0));
+            FN_A held[FN_LANES];
+            memcpy(held, &v, sizeof held);
+            for (size_t k = 0; k < len; k++) {
+                const double d = (double)held[k] - shift[i * step];
+                s1[i * step] += d;
+                s2[i * step] += d * d;
+            }
+        }
+    }
+}
+
+/* K logical vectors of columns from j on, or its first `left`, down one band of rows. The sums of the
+ * bands before are in `sum` and `square`, which hold the columns of this call. K is a constant in every
+ * call. */
+FN_INLINE void
+FN_N(moments_panel)(const char *x, fn_ld ldx, size_t rows, size_t j, size_t left, const FN_A *shift,
+                    FN_A *sum, FN_A *square, int K)
+{
+    FN_LV c[FN_SWEEP], a[FN_SWEEP], s[FN_SWEEP];
+    FN_UNROLL
+    for (int k = 0; k < K; k++) {
+        c[k] = FN_N(lv_coef_any)(shift + j + (size_t)k * FN_LANES, left);
+        a[k] = FN_N(lv_coef)(sum + j + (size_t)k * FN_LANES);
+        s[k] = FN_N(lv_set1)(0);
+    }
+    x += j * sizeof(FN_T);
+    for (size_t i = 0; i < rows; i++, x += ldx) {
+        FN_UNROLL
+        for (int k = 0; k < K; k++) {
+            const FN_T *p = (const FN_T *)x + k * FN_LANES;
+            FN_LV d = FN_N(lv_sub)(FN_N(lv_load_any)(p, left, c[k]), c[k]);
+            a[k] = FN_N(lv_add)(a[k], d);
+            s[k] = FN_N(lv_add)(s[k], FN_N(lv_mul)(d, d));
         }
     }
     FN_UNROLL
     for (int k = 0; k < K; k++) {
         const size_t at = j + (size_t)k * FN_LANES;
-        FN_N(lv_to_double_n)(s1 + at, a[k], left ? left : (size_t)FN_LANES);
-        FN_N(lv_to_double_n)(s2 + at, q[k], left ? left : (size_t)FN_LANES);
+        FN_N(lv_coef_put)(sum + at, a[k], 0);
+        FN_N(lv_coef_put)(square + at, FN_N(lv_add)(FN_N(lv_coef)(square + at), s[k]), 0);
     }
 }
 
 static void
-FN_N(fn_moments_cols)(const void *x_, fn_ld ldx, size_t rows, size_t n, const void *shift,
+FN_N(fn_moments_cols)(const void *x_, fn_ld ldx, size_t rows, size_t n, const void *shift_,
                       double *s1, double *s2)
 {
-    for (size_t start = 0; start < rows; start += FN_COL_BLOCK) {
-        const char *x = (const char *)x_ + (fn_ld)start * ldx;
-        const size_t len = rows - start < FN_COL_BLOCK ? rows - start : FN_COL_BLOCK;
-        size_t j = 0;
-        for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
-            FN_N(moments_panel)(x, ldx, len, j, 0, shift, s1, s2, FN_SWEEP);
-        }
-        for (; FN_SWEEP > 1 && j + FN_LANES <= n; j += FN_LANES) {
-            FN_N(moments_panel)(x, ldx, len, j, 0, shift, s1, s2, 1);
-        }
-        if (j < n) {
-            FN_N(moments_panel)(x, ldx, len, j, n - j, shift, s1, s2, 1);
+    /* Bands run along whole rows, not down a panel: rows lie in memory one after the other. */
+    _Alignas(64) FN_A sum[FN_COLS_AT_ONCE], square[FN_COLS_AT_ONCE];
+    for (size_t j0 = 0; j0 < n; j0 += FN_COLS_AT_ONCE) {
+        const size_t wide = n - j0 < FN_COLS_AT_ONCE ? n - j0 : FN_COLS_AT_ONCE;
+        const FN_A *shift = (const FN_A *)shift_ + j0;
+        for (size_t start = 0; start < rows; start += FN_COL_BLOCK) {
+            const size_t stop = rows - start < FN_COL_BLOCK ? rows : start + FN_COL_BLOCK;
+            memset(sum, 0, (wide + FN_LANES - 1) / FN_LANES * FN_LANES * sizeof *sum);
+            memset(square, 0, (wide + FN_LANES - 1) / FN_LANES * FN_LANES * sizeof *square);
+            for (size_t row = start; row < stop; row += FN_SQUARES) {
+                const char *x = (const char *)x_ + (fn_ld)row * ldx + j0 * sizeof(FN_T);
+                const size_t len = stop - row < FN_SQUARES ? stop - row : FN_SQUARES;
+                size_t j = 0;
+                for (; j + FN_SWEEP * FN_LANES <= wide; j += FN_SWEEP * FN_LANES) {
+                    FN_N(moments_panel)(x, ldx, len, j, 0, shift, sum, square, FN_SWEEP);
+                }
+                for (; FN_SWEEP > 1 && j + FN_LANES <= wide; j += FN_LANES) {
+                    FN_N(moments_panel)(x, ldx, len, j, 0, shift, sum, square, 1);
+                }
+                if (j < wide) {
+                    FN_N(moments_panel)(x, ldx, len, j, wide - j, shift, sum, square, 1);
+                }
+            }
+            for (size_t j = 0; j < wide; j++) {
+                s1[j0 + j] += (double)sum[j];
+                s2[j0 + j] += (double)square[j];
+            }
         }
     }
 }

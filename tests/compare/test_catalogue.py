@@ -9,20 +9,20 @@ import math
 import numpy as np
 import pytest
 
-from fastnorm.compare.catalogue import CATALOGUE, OPS, Case, find, select
+from fastnorm.compare.catalogue import CATALOGUE, GRID, OPS, Case, find, select
 from fastnorm.compare.problem import build
 
 
 def test_names_are_unique_and_begin_with_the_operation():
-    names = [case.name for case in CATALOGUE]
+    names = [case.name for case in (*CATALOGUE, *GRID)]
     assert len(set(names)) == len(names)
-    for case in CATALOGUE:
+    for case in (*CATALOGUE, *GRID):
         assert case.name.startswith(f"{case.op}-")
         assert case.model
 
 
 def test_labels_tell_the_cases_of_an_operation_apart():
-    labels = [(case.op, case.label) for case in CATALOGUE]
+    labels = [(case.op, case.label) for case in (*CATALOGUE, *GRID)]
     assert len(set(labels)) == len(labels)
 
 
@@ -46,13 +46,31 @@ def test_selection_groups_by_operation():
     assert len(select()) == len(CATALOGUE)
 
 
+def test_the_grid_comes_only_when_asked_for():
+    assert not {case.name for case in GRID} & {case.name for case in select()}
+    everything = select(grid=True)
+    assert len(everything) == len(CATALOGUE) + len(GRID)
+    assert [case.op for case in everything] == sorted(
+        (case.op for case in everything), key=OPS.index
+    )
+    assert select(["rms_norm"], grid=True)[: len(select(["rms_norm"]))] == select(["rms_norm"])
+
+
+def test_the_grid_stays_within_its_limits():
+    """Its cases add shapes to operations that are there, of at most 64 MB of float32."""
+    assert all(case.size * 4 <= 64 * 2**20 for case in GRID)
+    assert {case.op for case in GRID} <= set(OPS)
+    assert all("-grid-" in case.name and not case.quick for case in GRID)
+
+
 def test_find():
+    assert find(GRID[0].name) is GRID[0]
     assert find(CATALOGUE[3].name) is CATALOGUE[3]
     with pytest.raises(KeyError, match="no-such-case"):
         find("no-such-case")
 
 
-@pytest.mark.parametrize("case", CATALOGUE, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*CATALOGUE, *GRID], ids=lambda case: case.name)
 def test_case_can_be_built(case):
     """With a smaller batch, which costs less and leaves everything else as it is."""
     smaller = dataclasses.replace(case, shape=(min(2, case.shape[0]), *case.shape[1:]))

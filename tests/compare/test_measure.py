@@ -10,7 +10,7 @@ import fastnorm
 from fastnorm.compare.catalogue import Case
 from fastnorm.compare.measure import (
     Budget,
-    _copies,
+    copies,
     effective_threads,
     interleave,
     measure_times,
@@ -60,9 +60,9 @@ def test_time_is_the_median_of_the_rounds():
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("nbytes", [1, 100, 4096, 100_003])
 def test_copy_limit_copies_everything(threads, nbytes):
-    with _copies(nbytes, threads) as copies:
+    with copies(nbytes, threads) as copy:
         for count in (1, threads):
-            call = copies(count)
+            call = copy(count)
             cells = dict(zip(call.__code__.co_freevars, call.__closure__, strict=True))
             cells["target"].cell_contents.fill(7)
             call()

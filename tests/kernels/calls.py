@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Calls of single kernels: every variant of every primitive, with arguments drawn for it.
 
-A call is a method of `Probe` and its keyword arguments. A variant is the set of optional arguments
-that are vectors rather than scalars, and of switches that are on.
+A call is a method of `Probe` and its keyword arguments. A variant is a list of words: what a
+centre (for moments: a shift) belongs to, which optional arguments there are, which switches are on.
 """
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import product
 
 import ml_dtypes
 import numpy as np
 
 from fastnorm._core import dispatch
 from fastnorm._core.probe import Probe
-from sizes import COL_BLOCK, IN_FLIGHT, LANES, ROW_BLOCK, around
+from sizes import BAND, COL_BLOCK, COLS_AT_ONCE, IN_FLIGHT, JOINT_BLOCK, LANES, ROW_BLOCK, around
 
 TIERS = dispatch.available()
 BASELINE = TIERS[-1]  # best first
@@ -22,46 +22,67 @@ KINDS = {"f16": np.float16, "bf16": ml_dtypes.bfloat16, "f32": np.float32, "f64"
 
 # Every remainder of a vector, and each side of every block.
 SHORT = (*range(1, LANES + 2), *around(2 * LANES), *around(IN_FLIGHT), *around(2 * IN_FLIGHT))
-SIZES = (*SHORT, *around(ROW_BLOCK), 2 * ROW_BLOCK + 1, 2 * ROW_BLOCK + IN_FLIGHT + LANES + 1)
+SIZES = (
+    *(*SHORT, *around(JOINT_BLOCK), *around(ROW_BLOCK)),
+    *(2 * ROW_BLOCK + 1, 2 * ROW_BLOCK + IN_FLIGHT + LANES + 1),
+)
 # (rows, columns) of what is written ...
 TILES = (
     *((2, n) for n in SIZES),
-    *((rows, 3) for rows in (1, *around(COL_BLOCK))),
-    (2 * COL_BLOCK + 3, IN_FLIGHT + LANES + 1),
+    *((rows, 3) for rows in (1, *around(BAND), *around(COL_BLOCK))),
+    *((rows, IN_FLIGHT + LANES + 1) for rows in (*around(BAND), 2 * COL_BLOCK + 3)),
 )
-# ... and of what is summed down the columns.
+# ... of what is summed down the columns ...
 BLOCKS = (
-    *((3, n) for n in SHORT),
+    *((3, n) for n in (*SHORT, *around(COLS_AT_ONCE))),
     *((1, n) for n in around(LANES)),
-    *((rows, 3) for rows in around(COL_BLOCK)),
+    *((rows, 3) for rows in (*around(BAND), *around(COL_BLOCK))),
     *((rows, IN_FLIGHT + LANES + 1) for rows in (*around(2 * COL_BLOCK), 3 * COL_BLOCK + 5)),
+    (COL_BLOCK + BAND + 1, 2 * COLS_AT_ONCE + IN_FLIGHT + LANES + 1),
+)
+# ... and along rows: around as many as share lanes where all are summed together.
+SHARING = (*(1, 3, 49, 121), *around(LANES), *around(IN_FLIGHT), *around(JOINT_BLOCK // 2))
+ROWS = (
+    *((3, n) for n in SIZES),
+    *((rows, n) for n in SHARING for rows in around(JOINT_BLOCK // n) if rows > 0),
+    *((2 * (JOINT_BLOCK // n) + 1, n) for n in SHARING),
 )
 
 # Means of x, whose standard deviation is 2; beside the second, one float32 is too coarse a mean.
 MEANS = (3.0, 1000.0)
 
 
-def subsets(*words: str) -> tuple[tuple[str, ...], ...]:
-    """Every selection of `words`."""
-    return tuple(some for n in range(len(words) + 1) for some in combinations(words, n))
+def choices(*options: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Every choice of one of each of the options, as words; an option may be none or several."""
+    return tuple(tuple(" ".join(some).split()) for some in product(*options))
 
 
-# method: its variants. "centre" and "centre by row" are the vectors hi, lo and r (and c0, c1).
+# method: its variants. "columns", "rows", "one": the centre has a value per column, per row, or one
+# for all rows; of rows that are summed, "one" makes a single sum. "each": parameters per row.
+# "sums": those of dy * xh and of dy are taken on the way.
 VARIANTS = {
     "shift_rows": ((),),
-    "moments_rows": subsets("wide"),
-    "moments_cols": subsets("wide"),
-    "affine": subsets("centre", "w", "b", "stream"),
-    "grad_sums_rows": subsets("centre", "w"),
-    "grad_sums_cols": (("centre",), ("centre", "w"), ("centre", "w by row"), ("centre by row",)),
-    "grad_combine": subsets("centre", "w", "stream"),
-    "split": ((),),
+    "moments_rows": choices(("rows", "one"), ("", "wide")),
+    "moments_cols": choices(("columns",), ("", "wide")),
+    "affine": (
+        *choices(("columns", "rows", "one"), ("", "w", "b", "w b"), ("", "stream")),
+        *choices(("columns",), ("each",), ("", "stream")),
+    ),
+    "grad_sums_rows": (*choices(("rows", "one"), ("", "w")), ("columns",)),
+    "grad_sums_cols": (*choices(("columns",), ("", "w", "each")), ("rows",)),
+    "grad_combine": (
+        *choices(("columns", "rows", "one"), ("", "w", "each"), ("", "stream")),
+        *choices(("rows", "one"), ("", "w"), ("sums",), ("", "stream")),
+    ),
+    "settle": ((),),
+    "narrow": ((),),
 }
 ALL = tuple((method, words) for method in VARIANTS for words in VARIANTS[method])
 
-# Methods over a single run, and arguments that are data; other arrays are coefficients.
-RUNS = {"moments_rows", "grad_sums_rows"}
-DATA = {"x", "dy", "samples"}
+# Arguments that are data; other arrays are coefficients.
+DATA = {"x", "dy"}
+# Arguments that a method writes into.
+WRITTEN = {"dw", "db", "part", "total"}
 # Methods with an output of x's type and shape.
 ELEMENTWISE = {"affine", "grad_combine"}
 
@@ -72,52 +93,58 @@ def real(kind: str) -> type:
 
 
 def draw(method: str, words, kind: str, rows: int, n: int, rng, mean: float = 3.0) -> dict:
-    """Arguments of one call on `rows` runs of n values about `mean` (dy: about 0)."""
-    dtype, scalar = KINDS[kind], real(kind)
-    shape = (n,) if method in RUNS else (rows, n)
+    """Arguments of one call on `rows` rows of n values about `mean` (dy: about 0)."""
+
+    def some(centre, width, size=(rows, n), dtype=KINDS[kind]):
+        return (centre + width * rng.standard_normal(size)).astype(dtype)
 
     def coefficients(centre, width, size):
-        return (centre + width * rng.standard_normal(size)).astype(scalar)
+        return some(centre, width, size, real(kind))
 
-    def data(centre, size=shape):
-        return (centre + 2 * rng.standard_normal(size)).astype(dtype)
-
-    if method == "shift_rows":
-        return {"samples": data(mean, (4, n))}
-    if method == "split":
+    if method == "narrow":
         return {"v": rng.standard_normal(n) * 10.0 ** rng.integers(-8, 9, n)}
+    if method == "settle":
+        return {"part": coefficients(0, 1, n), "total": some(0, 1, n, np.float64)}
+    arguments = {"x": some(mean, 2)}
+    if method == "shift_rows":
+        return arguments
+    size = {"columns": n, "rows": rows, "one": 1}[words[0]]
     if method.startswith("moments"):
         wide = "wide" in words
-        shift = mean + 0.1 if method in RUNS else mean + 0.1 * rng.standard_normal(n)
-        if method not in RUNS and not wide:
-            shift = shift.astype(scalar)
-        return {"x": data(mean), "shift": shift, "wide": wide}
+        shift = some(mean, 0.1, size, np.float64 if wide else real(kind))
+        # Along rows it is a double that holds a number of the compute type.
+        shift = shift.astype(np.float64) if method == "moments_rows" else shift
+        return arguments | {"shift": shift, "wide": wide}
 
-    arguments = {"x": data(mean)}
+    arguments |= {
+        "hi": coefficients(mean, 0.1, size),
+        "r": coefficients(0.5, 0.05, size),
+        "m": coefficients(0, 0.5, size),
+        "by_row": words[0] != "columns",
+    }
     if method != "affine":
-        arguments["dy"] = data(0.2)
-    size = rows if "centre by row" in words else n
-    if "centre" in words or "centre by row" in words:
-        means = mean + 0.1 * rng.standard_normal(size)
-        hi = means.astype(scalar)
-        arguments |= {"hi": hi, "lo": (means - hi).astype(scalar)}
-        arguments["r"] = coefficients(0.5, 0.05, size)
-        if method == "grad_combine":
-            arguments |= {"c0": coefficients(0.1, 0.1, n), "c1": coefficients(0.2, 0.1, n)}
-    else:
-        arguments |= {"mean": mean + 0.1, "rstd": 0.47}
-        if method == "grad_combine":
-            arguments |= {"c00": 0.13, "c10": -0.21}
-    if "w" in words or "w by row" in words:
-        arguments["w"] = coefficients(1, 0.5, rows if "w by row" in words else n)
-    elif method in ELEMENTWISE:
-        arguments["w0"] = 1.3
-    if "b" in words:
-        arguments["b"] = coefficients(0, 1, n)
-    elif method == "affine":
-        arguments["b0"] = -0.7
-    switches = {"stream": "stream", "w by row": "w_by_row", "centre by row": "by_row"}
-    return arguments | {switches[word]: True for word in words if word in switches}
+        arguments["dy"] = some(0.2, 2)
+    if method == "grad_combine":
+        slope = {"a": coefficients(0.5, 0.05, size), "b": coefficients(0.2, 0.1, size)}
+        arguments |= slope | {"c": coefficients(-0.1, 0.1, size)}
+    if "each" in words:
+        arguments["param_by_row"] = True
+    size = rows if "each" in words else n
+    if {"w", "each"} & set(words):
+        arguments["w"] = coefficients(1, 0.5, size)
+    if "b" in words or ("each" in words and method == "affine"):
+        arguments["b"] = coefficients(0, 1, size)
+    if "sums" in words:
+        arguments |= {"dw": coefficients(0, 1, n), "db": coefficients(0, 1, n)}
+    return arguments | ({"stream": True} if "stream" in words else {})
+
+
+def per_row(words, arguments: dict, name: str) -> bool:
+    """Whether a coefficient has a value per row (or one for all rows), not one per column."""
+    if name in WRITTEN:
+        return False
+    parameter = name == "w" or (name == "b" and "a" not in arguments)
+    return "each" in words if parameter else "columns" not in words
 
 
 class _Writing(np.ndarray):
@@ -131,13 +158,29 @@ class _Writing(np.ndarray):
         return self.output
 
 
-def call(isa: str, kind: str, method: str, arguments: dict, out: np.ndarray | None = None):
-    """What the method of that tier returns; of an elementwise one, written into `out`."""
+def fresh(arguments: dict) -> dict:
+    """The arguments, with copies of those that are written into."""
+    return {k: v.copy() if k in WRITTEN else v for k, v in arguments.items()}
+
+
+def run(isa: str, kind: str, method: str, arguments: dict, out: np.ndarray | None = None):
+    """What the method of that tier returns, then the arguments it wrote into: one or a tuple.
+
+    out: where an elementwise method puts its result.
+    """
+    written = [value for name, value in arguments.items() if name in WRITTEN]
     if out is not None:
         x = arguments["x"].view(_Writing)
         x.output = out
         arguments = arguments | {"x": x}
-    return getattr(Probe(isa, kind), method)(**arguments)
+    result = getattr(Probe(isa, kind), method)(**arguments)
+    results = (*([] if result is None else [result]), *written)
+    return results if len(results) > 1 else results[0]
+
+
+def call(isa: str, kind: str, method: str, arguments: dict):
+    """`run`, leaving the arguments alone."""
+    return run(isa, kind, method, fresh(arguments))
 
 
 def compute(isa: str, kind: str, method: str, arguments: dict):
@@ -149,7 +192,7 @@ def compute(isa: str, kind: str, method: str, arguments: dict):
 
 
 def bits(result) -> bytes:
-    """The bytes of a float, an array or a tuple of them."""
+    """The bytes of an array or a tuple of them."""
     if isinstance(result, tuple):
         return b"".join(map(bits, result))
     return np.asarray(result).tobytes()

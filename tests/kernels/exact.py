@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from kernels.calls import real
-from sizes import LANES, ROW_BLOCK
+from kernels.calls import per_row, real
+from sizes import IN_FLIGHT, JOINT_BLOCK, LANES, ROW_BLOCK
 from tolerance import UNIT64, assert_within, unit
 
 
@@ -22,67 +20,82 @@ def lanes(kind: str) -> int:
     return LANES * np.dtype(np.float32).itemsize // np.dtype(real(kind)).itemsize
 
 
-def exact(arguments: dict, name: str) -> np.ndarray:
-    """An argument in float64."""
-    return np.asarray(arguments[name], dtype=np.float64)
+def exact(words, arguments: dict, name: str) -> np.ndarray:
+    """An argument in float64, against x."""
+    value = np.asarray(arguments[name], dtype=np.float64)
+    return value[:, None] if value.ndim == 1 and per_row(words, arguments, name) else value
 
 
-def centre(arguments: dict) -> tuple[np.ndarray, np.ndarray]:
-    """(mean, rstd) against x."""
-    if "hi" not in arguments:
-        return np.float64(arguments["mean"]), np.float64(arguments["rstd"])
-    mean, rstd = exact(arguments, "hi") + exact(arguments, "lo"), exact(arguments, "r")
-    return (mean[:, None], rstd[:, None]) if arguments.get("by_row") else (mean, rstd)
+def centred(words, arguments: dict) -> np.ndarray:
+    """(x - hi) * r, rounded twice."""
+    x, hi, r = (exact(words, arguments, name) for name in ("x", "hi", "r"))
+    return (x - hi) * r
 
 
-def normalized(arguments: dict) -> np.ndarray:
-    """xh = (x - mean) * rstd."""
-    mean, rstd = centre(arguments)
-    return (exact(arguments, "x") - mean) * rstd
+def normalized(words, arguments: dict) -> np.ndarray:
+    """xh = (x - hi) * r + m, rounded three times."""
+    return centred(words, arguments) + exact(words, arguments, "m")
 
 
-def normalized_terms(arguments: dict, kind: str) -> np.ndarray:
-    """Size of what is rounded on the way to xh: hi + lo has two roundings of the mean."""
-    mean, rstd = centre(arguments)
-    return np.abs(normalized(arguments)) + compute_unit(kind) * np.abs(mean * rstd)
+def normalized_terms(words, arguments: dict) -> np.ndarray:
+    """Size of what is rounded on the way to xh; it does not grow with the mean."""
+    return np.abs(centred(words, arguments)) + np.abs(exact(words, arguments, "m"))
 
 
-def weight(arguments: dict) -> np.ndarray:
-    """The weight against x; 1 where there is none."""
-    if "w" not in arguments:
-        return np.float64(arguments.get("w0", 1.0))
-    w = exact(arguments, "w")
-    return w[:, None] if arguments.get("w_by_row") else w
+def optional(words, arguments: dict, name: str, none: float) -> np.ndarray:
+    """A parameter in float64, against x; `none` where there is none."""
+    return exact(words, arguments, name) if name in arguments else np.float64(none)
 
 
-def by_lane(kind: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Sums of a run by the index modulo the lanes; the longest vector's lanes, some unused."""
-
-    def summed(values):
-        sums = np.zeros(LANES)
-        for lane in range(lanes(kind)):
-            sums[lane] = values[lane :: lanes(kind)].sum()
-        return sums
-
-    return summed
+def in_halves(arguments: dict) -> dict:
+    """The arguments at multiples of 1/2: sums of products of four are exact in any order."""
+    return {
+        name: (np.rint(2 * value.astype(np.float64)) / 2).astype(value.dtype)
+        if isinstance(value, np.ndarray)
+        else value
+        for name, value in arguments.items()
+    }
 
 
-def by_column(values: np.ndarray) -> np.ndarray:
+def of_each_row(values: np.ndarray) -> np.ndarray:
+    """Sums along the rows."""
+    return values.sum(axis=1)
+
+
+def of_all(values: np.ndarray) -> np.ndarray:
+    """The sum of all rows together."""
+    return values.sum(keepdims=True)[0]
+
+
+def of_columns(values: np.ndarray) -> np.ndarray:
     """Sums down the columns."""
     return values.sum(axis=0)
 
 
-def row_additions(kind: str) -> int:
-    """Additions to a lane of a run before it goes into its double: the steps', and the merge's."""
-    accumulators = 4
-    return ROW_BLOCK // (accumulators * lanes(kind)) + 1 + 2
+# What a kernel of rows sums, by the centre.
+ALONG = {"rows": of_each_row, "columns": of_each_row, "one": of_all}
+
+
+def row_additions(words, kind: str, rows: int, n: int) -> int:
+    """Additions to a lane before it goes into its double: of every step of the rows that share it,
+    then of the accumulators, which are merged pairwise.
+
+    Squares go through partial sums of a few steps first, and take no longer way: the first
+    addition to a partial sum, which is zero, rounds nothing.
+    """
+    accumulators = IN_FLIGHT // LANES
+    step = accumulators * lanes(kind)
+    sharing = max(1, min(rows, JOINT_BLOCK // n)) if "one" in words else 1
+    return sharing * -(-min(n, ROW_BLOCK) // step) + accumulators.bit_length() - 1
 
 
 def check_sum(actual, values, sizes, summed, kind: str, roundings: int, what: str) -> None:
     """Compare with the sum of `values`, each the result of `roundings` of terms of that size.
 
-    roundings: those of the compute type, additions included. The additions in double are those of
-    the code under test and of the oracle.
+    roundings: those of the compute type, additions included. In double are those of the oracle,
+    and the additions in double of both.
     """
-    relative = roundings * compute_unit(kind) + 2 * UNIT64 * len(values)
-    assert_within(actual, summed(values), relative * summed(sizes), what)
+    expected = summed(values)
+    count = values.size // expected.size
+    relative = roundings * compute_unit(kind) + (roundings + 2 * count) * UNIT64
+    assert_within(actual, expected, relative * summed(sizes), what)

@@ -74,16 +74,19 @@ def after_protected(values: np.ndarray):
     return next_to_protected(values, last=False)
 
 
+def blank(like: np.ndarray) -> np.ndarray:
+    """Values of the same type and shape, all bytes of which are FILL."""
+    return np.frombuffer(bytes([FILL]) * like.nbytes, dtype=like.dtype).reshape(like.shape)
+
+
 class Watched:
-    """Room for an output in a place; `written` returns it if nothing else was written."""
+    """Values in a place; `taken` returns those that are there later, if all around is intact."""
 
-    def __init__(self, like: np.ndarray, place):
-        blank = np.frombuffer(bytes([FILL]) * like.nbytes, dtype=like.dtype).reshape(like.shape)
-        self.view, self.memory = place(blank)
+    def __init__(self, values: np.ndarray, place):
+        self.view, self.memory = place(values)
 
-    def written(self) -> np.ndarray:
+    def taken(self) -> np.ndarray:
         result = self.view.copy()
-        blank = np.frombuffer(bytes([FILL]) * result.nbytes, dtype=result.dtype)
-        self.view[...] = blank.reshape(result.shape)
-        assert (self.memory == FILL).all(), "bytes around the output were written"
+        self.view[...] = blank(result)
+        assert (self.memory == FILL).all(), "bytes around an array were written"
         return result

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Loads and stores of every type: widening is exact, narrowing is to nearest, ties to even.
 
-`affine` with mean 0, rstd 1, weight 1 and a bias of -0 stores what it loaded; with x = -0 it stores
-its bias, any value of the compute type.
+`affine` with hi = 0, r = 1 and m = -0 stores what it loaded; with x = -0 it stores its bias, any
+value of the compute type.
 """
 
 from __future__ import annotations
@@ -18,16 +18,21 @@ EVERY_HALF = np.arange(2**16, dtype=np.uint16)
 RANDOM = 2**17
 
 
+def unchanged(kind) -> dict:
+    """Coefficients that leave any value as it is."""
+    hi, r, m = np.array([[0.0], [1.0], [-0.0]], real(kind))
+    return {"hi": hi, "r": r, "m": m, "by_row": True}
+
+
 def stored(isa, kind, x) -> np.ndarray:
     """x after a load and a store."""
-    minus_zero = np.full(x.size, -0.0, real(kind))
-    return compute(isa, kind, "affine", {"x": x[None], "b": minus_zero})[0]
+    return compute(isa, kind, "affine", {"x": x[None]} | unchanged(kind))[0]
 
 
 def narrowed(isa, kind, values) -> np.ndarray:
     """The stored form of values of the compute type."""
     x = np.full((1, values.size), -0.0, KINDS[kind])
-    return compute(isa, kind, "affine", {"x": x, "b": values})[0]
+    return compute(isa, kind, "affine", {"x": x, "b": values} | unchanged(kind))[0]
 
 
 def quiet(kind) -> int:

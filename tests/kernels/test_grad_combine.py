@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""dx = ((dy * w - c0) - xh * c1) * rstd."""
+"""dx = ((g - c) - (x - hi) * r * b) * a, g = dy * w, and the sums of dy * xh and dy on the way."""
 
 from __future__ import annotations
 
@@ -8,29 +8,67 @@ from itertools import product
 import numpy as np
 import pytest
 
-from fastnorm._core.probe import Probe
-from kernels.calls import BASELINE, KINDS, MEANS, SIZES, TILES, VARIANTS, call, compute, draw
-from kernels.exact import centre, compute_unit, exact, normalized, normalized_terms, weight
-from sizes import COL_BLOCK, LANES
+from kernels.calls import MEANS, SIZES, TILES, VARIANTS, call, compute, draw, fresh, run
+from kernels.exact import (
+    centred,
+    check_sum,
+    compute_unit,
+    exact,
+    in_halves,
+    normalized,
+    normalized_terms,
+    of_columns,
+    optional,
+)
+from sizes import BAND, COL_BLOCK, LANES
 from tolerance import assert_within, stored
 
-# xh 4, c1 itself, times c1, w itself and times w, minus c0 and c0 itself, minus the product,
-# times r and r itself; for float64 the oracle's as well.
-ROUNDINGS = 2 * 12
+# Minus hi, times r, times b, the subtraction, times a; or times w, minus c, and the last two. For
+# float64 the oracle's as well.
+ROUNDINGS = 2 * 5
+
+
+def check_sums(dw, db, words, arguments, kind: str, what: str) -> None:
+    """xh is rounded three times, dy * xh once more, then every row is an addition."""
+    dy = exact(words, arguments, "dy")
+    before = {name: exact(words, arguments, name)[None] for name in ("dw", "db")}
+    for name, sums, terms, sizes, roundings in (
+        ("dw", dw, normalized(words, arguments), normalized_terms(words, arguments), 4),
+        ("db", db, np.ones(1), np.ones(1), 0),
+    ):
+        terms = np.concatenate([before[name], dy * terms])
+        sizes = np.concatenate([np.abs(before[name]), np.abs(dy) * sizes])
+        roundings += len(dy)
+        check_sum(sums, terms, sizes, of_columns, kind, roundings, f"{what}: {name}")
 
 
 @pytest.mark.parametrize(("rows", "n"), TILES)
 def test_grad_combine(isa, kind, rows, n, rng):
     for words, mean in product(VARIANTS["grad_combine"], MEANS):
         arguments = draw("grad_combine", words, kind, rows, n, rng, mean)
-        dx = compute(isa, kind, "grad_combine", arguments)
-        names = ("c0", "c1") if "c0" in arguments else ("c00", "c10")
-        c0, c1 = (exact(arguments, name) for name in names)
-        g, rstd = exact(arguments, "dy") * weight(arguments), centre(arguments)[1]
-        expected = ((g - c0) - normalized(arguments) * c1) * rstd
-        terms = np.abs(g) + np.abs(c0) + normalized_terms(arguments, kind) * np.abs(c1)
-        bound = stored(expected, dx.dtype) + ROUNDINGS * compute_unit(kind) * terms * rstd
-        assert_within(dx, expected, bound, f"{words}, mean {mean}: dx")
+        result = compute(isa, kind, "grad_combine", arguments)
+        dx = result
+        what = f"{words}, mean {mean}"
+        if "sums" in words:
+            dx, dw, db = result
+            check_sums(dw, db, words, arguments, kind, what)
+        a, b, c, dy = (exact(words, arguments, name) for name in ("a", "b", "c", "dy"))
+        g, t = dy * optional(words, arguments, "w", 1), centred(words, arguments)
+        expected = ((g - c) - t * b) * a
+        terms = (np.abs(g) + np.abs(c) + np.abs(t * b)) * np.abs(a)
+        bound = stored(expected, dx.dtype) + ROUNDINGS * compute_unit(kind) * terms
+        assert_within(dx, expected, bound, f"{what}: dx")
+
+
+def test_every_value_counts_once(isa, kind, rng):
+    """In the sums on the way."""
+    variants = [words for words in VARIANTS["grad_combine"] if "sums" in words]
+    for words, (rows, n) in product(variants, TILES):
+        arguments = in_halves(draw("grad_combine", words, kind, rows, n, rng))
+        dw, db, dy = (exact(words, arguments, name) for name in ("dw", "db", "dy"))
+        _, *sums = call(isa, kind, "grad_combine", arguments)
+        dw, db = dw + (dy * normalized(words, arguments)).sum(axis=0), db + dy.sum(axis=0)
+        assert np.array_equal(sums, [dw, db]), f"{words}, {rows} x {n}"
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -38,48 +76,41 @@ def test_grad_combine(isa, kind, rows, n, rng):
 def test_a_spoilt_value_stays_where_it_is(isa, kind, name, bad, rng):
     for words in VARIANTS["grad_combine"]:
         for at in (0, LANES + 3, 2 * LANES + 4):
-            arguments = draw("grad_combine", words, kind, 2, 2 * LANES + 5, rng)
-            arguments[name][1, at] = bad
-            dx = call(isa, kind, "grad_combine", arguments)
-            assert np.argwhere(~np.isfinite(dx)).tolist() == [[1, at]]
-
-
-def row_after_row(isa, kind, x, dy, means, rstds):
-    """Return dx of every row, and the totals of dy * xh and dy that were taken on the way."""
-    probe, n = Probe(isa, kind), x.shape[1]
-    parts = np.zeros((2, n), probe.real)
-    totals = np.zeros((2, n))
-    dx = [
-        probe.grad_combine(
-            x[i : i + 1], dy[i : i + 1], mean=means[i], rstd=rstds[i], dw=parts[0], db=parts[1]
-        )
-        for i in range(len(x))
-    ]
-    for part, total in zip(parts, totals, strict=True):
-        probe.settle(part, total)
-    assert not parts.any()
-    return np.concatenate(dx), totals
+            arguments = draw("grad_combine", words, kind, BAND + 2, 2 * LANES + 5, rng)
+            arguments[name][BAND, at] = bad
+            result = call(isa, kind, "grad_combine", arguments)
+            if "sums" in words:
+                result, *sums = result
+                reached = [0, 1] if name == "dy" else [0]  # db does not depend on x
+                assert np.argwhere(~np.isfinite(sums)).tolist() == [[s, at] for s in reached]
+            assert np.argwhere(~np.isfinite(result)).tolist() == [[BAND, at]]
 
 
 @pytest.mark.parametrize("n", SIZES)
 def test_settle(isa, kind, n, rng):
-    """Sums taken on the way have the column kernel's bits, on every tier; dx is what it was."""
-    rows = COL_BLOCK
-    x, dy = (rng.normal(3.0, 2.0, (rows, n)).astype(KINDS[kind]) for _ in range(2))
-    means, rstds = rng.normal(3.0, 0.1, rows), rng.uniform(0.4, 0.6, rows)
-    dx, (dw, db) = row_after_row(isa, kind, x, dy, means, rstds)
+    """Sums taken on the way and moved on have the column kernel's bits; dx is what it was."""
+    words, rows = ("rows", "sums"), COL_BLOCK
+    arguments = draw("grad_combine", words, kind, rows, n, rng)
+    arguments |= {name: np.zeros_like(arguments[name]) for name in ("dw", "db")}
+    dx, *parts = compute(isa, kind, "grad_combine", arguments)
 
-    probe = Probe(isa, kind)
-    hi, lo = probe.split(means)
-    centres = {"hi": hi, "lo": lo, "r": probe.split(rstds)[0]}
-    sums = probe.grad_sums_cols(x, dy, **centres, by_row=True)
-    assert sums.tobytes() == np.stack([db, dw]).tobytes()
+    totals = np.zeros((2, n))
+    for part, total in zip(parts, totals, strict=True):
+        part[:], total[:] = compute(isa, kind, "settle", {"part": part, "total": total})
+        assert not part.any()
+    names = ("x", "dy", "hi", "r", "m", "by_row")
+    sums = compute(isa, kind, "grad_sums_cols", {name: arguments[name] for name in names})
+    assert totals[::-1].tobytes() == sums.tobytes()
 
-    plain = [
-        probe.grad_combine(x[i : i + 1], dy[i : i + 1], mean=means[i], rstd=rstds[i])
-        for i in range(rows)
-    ]
-    assert dx.tobytes() == np.concatenate(plain).tobytes()
-    dx_baseline, totals = row_after_row(BASELINE, kind, x, dy, means, rstds)
-    assert dx.tobytes() == dx_baseline.tobytes()
-    assert np.stack([dw, db]).tobytes() == totals.tobytes()
+    plain = {name: value for name, value in arguments.items() if name not in {"dw", "db"}}
+    assert call(isa, kind, "grad_combine", plain).tobytes() == dx.tobytes()
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_settle_adds_in_double(isa, kind, n, rng):
+    arguments = draw("settle", (), kind, 1, n, rng)
+    moved = fresh(arguments)
+    run(isa, kind, "settle", moved)
+    assert not moved["part"].any()
+    expected = arguments["total"] + arguments["part"].astype(np.float64)
+    assert moved["total"].tobytes() == expected.tobytes()

@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 
+import sizes
 from fastnorm._core import dispatch
 from fastnorm._core.probe import Probe
 from kernels import calls, test_affine, test_grad_combine, test_grad_sums, test_moments
 
+ROOT = Path(__file__).resolve().parents[2]
 MODULES = (test_affine, test_grad_combine, test_grad_sums, test_moments)
 
 
@@ -32,14 +36,21 @@ def test_tier_is_among_those_compared(tier):
 
 
 def test_every_method_of_the_probe_has_variants():
-    # settle writes into its arguments: test_settle compares it with other kernels and tiers itself.
-    methods = {name for name in vars(Probe) if not name.startswith("_")} - {"real", "settle"}
+    methods = {name for name in vars(Probe) if not name.startswith("_")} - {"real"}
     assert methods == calls.VARIANTS.keys()
 
 
 def test_every_kind_is_one_of_the_probe():
     for kind in calls.KINDS:
         assert Probe(calls.BASELINE, kind).real is calls.real(kind)
+
+
+@pytest.mark.parametrize("name", ["ROW_BLOCK", "COL_BLOCK", "JOINT_BLOCK", "BAND", "COLS_AT_ONCE"])
+def test_size_is_that_of_the_kernels(name):
+    header = (ROOT / "src" / "include" / "fn_common.h").read_text("utf-8")
+    assert re.search(rf"^#define FN_{name} (\d+)", header, re.MULTILINE)[1] == str(
+        vars(sizes)[name]
+    )
 
 
 def test_unknown_tier_is_named():

@@ -8,8 +8,19 @@ from functools import partial
 import numpy as np
 import pytest
 
-from kernels.calls import ALL, DATA, ELEMENTWISE, KINDS, SHORT, bits, call, draw
-from kernels.exact import lanes
+from kernels.calls import (
+    ALL,
+    DATA,
+    ELEMENTWISE,
+    KINDS,
+    SHORT,
+    WRITTEN,
+    bits,
+    call,
+    draw,
+    fresh,
+    run,
+)
 from kernels.places import (
     LINE,
     PROTECTS,
@@ -17,12 +28,14 @@ from kernels.places import (
     after_protected,
     among_nan,
     before_protected,
+    blank,
     in_lines,
     misaligned,
 )
-from sizes import LANES, ROW_BLOCK
+from sizes import BAND, LANES, ROW_BLOCK
 
 LONG = 32 * LANES  # rows from here on are streamed although they end within lines
+LENGTHS = (*SHORT, ROW_BLOCK + 1)
 
 
 def named(value) -> str:
@@ -35,41 +48,40 @@ def calls(some):
     return pytest.mark.parametrize(("method", "words"), some, ids=named)
 
 
-def sizes(method: str, kind: str) -> tuple[int, ...]:
-    """Lengths of the run that the kernel may be called with."""
-    if method == "shift_rows":
-        return tuple(range(1, lanes(kind) + 1))
-    return *SHORT, ROW_BLOCK + 1
-
-
 def check(isa, kind, method, arguments, data_place, coefficient_place) -> None:
-    """Compare the bits with those of a call on plain arrays; the output is placed like the data."""
+    """Compare the bits with those of a call on plain arrays; the output is placed like the data.
+
+    Arguments are as they were afterwards, but for those that are written into.
+    """
     expected = call(isa, kind, method, arguments)
-    placed = {
-        name: (data_place if name in DATA else coefficient_place)(value)[0]
-        if isinstance(value, np.ndarray)
-        else value
+    watched = {
+        name: Watched(value, data_place if name in DATA else coefficient_place)
         for name, value in arguments.items()
+        if isinstance(value, np.ndarray)
     }
+    placed = arguments | {name: value.view for name, value in watched.items()}
     if method in ELEMENTWISE:
-        output = Watched(arguments["x"], data_place)
-        call(isa, kind, method, placed, output.view)
-        result = output.written()
+        watched["output"] = Watched(blank(arguments["x"]), data_place)
+        result = run(isa, kind, method, placed, watched["output"].view)
     else:
-        result = call(isa, kind, method, placed)
+        result = run(isa, kind, method, placed)
     assert bits(result) == bits(expected)
+    for name, value in watched.items():
+        after = value.taken()
+        if name in arguments and name not in WRITTEN:
+            assert bits(after) == bits(arguments[name]), f"{name} was written into"
 
 
 @calls(ALL)
 def test_neighbours_are_neither_used_nor_written(isa, kind, method, words, rng):
-    for n in sizes(method, kind):
-        arguments = draw(method, words, kind, 3, n, rng)
+    for n in LENGTHS:
+        arguments = draw(method, words, kind, BAND + 1, n, rng)
         check(isa, kind, method, arguments, among_nan, among_nan)
 
 
 @calls([(method, words) for method, words in ALL if "stream" not in words])
 def test_data_may_lie_at_any_address(isa, kind, method, words, rng):
-    for n in sizes(method, kind):
+    for n in LENGTHS:
         arguments = draw(method, words, kind, 3, n, rng)
         check(isa, kind, method, arguments, misaligned, among_nan)
 
@@ -79,20 +91,20 @@ def test_data_may_lie_at_any_address(isa, kind, method, words, rng):
 @calls(ALL)
 def test_nothing_is_read_beyond_the_ends(isa, kind, method, words, place, rng):
     """A touch of the neighbouring page ends the process."""
-    for n in sizes(method, kind):
+    for n in LENGTHS:
         arguments = draw(method, words, kind, 2, n, rng)
         check(isa, kind, method, arguments, place, place)
 
 
 @calls([(method, words) for method, words in ALL if method in ELEMENTWISE])
 def test_in_place(isa, kind, method, words, rng):
-    for n in sizes(method, kind):
+    for n in LENGTHS:
         arguments = draw(method, words, kind, 3, n, rng)
         expected = call(isa, kind, method, arguments)
         for name in DATA & arguments.keys():
-            reused = arguments | {name: arguments[name].copy()}
-            call(isa, kind, method, reused, reused[name])
-            assert bits(reused[name]) == bits(expected), f"{name} is the output"
+            reused = fresh(arguments) | {name: arguments[name].copy()}
+            result = run(isa, kind, method, reused, reused[name])
+            assert bits(result) == bits(expected), f"{name} is the output"
 
 
 @calls([(method, words) for method, words in ALL if "stream" in words])
@@ -105,11 +117,12 @@ def test_streaming_changes_no_bit(isa, kind, method, words, rng):
     for rows, n, some in (
         *((1, n, places) for n in (1, LANES - 3, LANES, 2 * LANES + 1, 7 * LANES + 5)),
         *((3, n, places + uneven) for n in (LANES, 5 * LANES + 3)),
-        (3, LONG + 5, places),
+        (BAND + 1, LONG + 5, places),
     ):
         arguments = draw(method, words, kind, rows, n, rng)
-        expected = call(isa, kind, method, arguments | {"stream": False})
+        expected = bits(call(isa, kind, method, arguments | {"stream": False}))
         for place in some:
-            output = Watched(arguments["x"], place)
-            call(isa, kind, method, arguments, output.view)
-            assert bits(output.written()) == bits(expected), f"{rows} x {n}, {place}"
+            output = Watched(blank(arguments["x"]), place)
+            result = run(isa, kind, method, fresh(arguments), output.view)
+            assert bits(result) == expected, f"{rows} x {n}, {place}"
+            output.taken()

@@ -257,9 +257,34 @@ FN_N(lv_sum)(FN_LV a)
     return v[0];
 }
 
-/* xh = ((x - hi) - lo) * r */
-FN_INLINE FN_LV
-FN_N(lv_centre)(FN_LV x, FN_LV hi, FN_LV lo, FN_LV r)
+/* The sum of all lanes in double, halves added pairwise: one order on every ISA. */
+FN_INLINE double
+FN_N(lv_total)(FN_LV a)
 {
-    return FN_N(lv_mul)(FN_N(lv_sub)(FN_N(lv_sub)(x, hi), lo), r);
+    fn_vd d[FN_LANES / FN_VD_LANES];
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        FN_CAT(fn_doubles, FN_REAL)(a.v[k], d + k * FN_VLANES / FN_VD_LANES);
+    }
+    FN_UNROLL
+    for (int half = FN_LANES / FN_VD_LANES / 2; half > 0; half /= 2) {
+        for (int k = 0; k < half; k++) {
+            d[k] = d[k] + d[k + half];
+        }
+    }
+    return fn_sum_doubles(d[0]);
+}
+
+/* (x - hi) * r */
+FN_INLINE FN_LV
+FN_N(lv_centre)(FN_LV x, FN_LV hi, FN_LV r)
+{
+    return FN_N(lv_mul)(FN_N(lv_sub)(x, hi), r);
+}
+
+/* One value in all lanes, from memory. */
+FN_INLINE FN_LV
+FN_N(lv_spread)(const FN_A *p)
+{
+    return FN_N(lv_set1)(*p);
 }

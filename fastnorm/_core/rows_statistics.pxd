@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""C-level declarations of the row statistics (src/drivers/rows_statistics.pyx)."""
+
+from fastnorm._core.call cimport fn_call, fn_cut, fn_moment
+
+
+cdef fn_moment piece_moments(const fn_call *c, const fn_cut *cut, const char *x, size_t piece,
+                             Py_ssize_t ahead) noexcept nogil
+cdef void put_statistics(const fn_call *c, Py_ssize_t at, const fn_moment *m) noexcept nogil
+cdef void batch_moments(const fn_call *c, const fn_cut *cut, const char *x, Py_ssize_t ldx,
+                        size_t rows, Py_ssize_t at, Py_ssize_t step,
+                        Py_ssize_t ahead) noexcept nogil

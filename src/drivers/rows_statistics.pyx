@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Statistics of groups in the rows layout: piece by piece, or of many short groups at once.
+
+A piece is summed about one shift, sampled from it; a shift that turned out poor is replaced by the
+mean just found, and a piece whose squares leave the range of float32 is summed in double.
+"""
+
+from libc.math cimport NAN, isfinite
+from libc.string cimport memset
+
+from fastnorm._core.call cimport (
+    fn_call, fn_cut, fn_from_sums, fn_gather, fn_moment, fn_out_of_range, fn_piece, fn_poor_shift,
+    fn_run_buffer, fn_span,
+)
+from fastnorm._core.columns cimport fn_columns_from_sums
+from fastnorm._core.dispatch cimport FN_JOINT_BLOCK, FN_LANE_BYTES, FN_ROW_BLOCK, fn_moments_rows_t
+from fastnorm._core.plan cimport FN_S, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start
+
+
+cdef double sums(const fn_call *c, const char *x, const fn_span *span, double shift,
+                 fn_moments_rows_t kernel, Py_ssize_t ahead, double *square) noexcept nogil:
+    """Sum of (x - shift) over a span, and of its square; ahead: bytes to the next group."""
+    cdef const fn_plan *p = c.plan
+    cdef const fn_dim *run = p.dims + p.nouter + p.nred
+    cdef double s1 = 0, s2 = 0
+    cdef fn_run_buffer buffer
+    cdef size_t item = c.kernels.item, n = span.j1 - span.j0, seg = span.seg0, joint, j, take, i
+    cdef fn_walk w
+    fn_walk_start(&w, p.dims + p.nouter, p.nred, seg)
+    if p.whole and p.nred <= 1:
+        kernel(x + w.off[FN_X] + span.j0 * item, p.dims[p.nouter].stride[FN_X] if p.nred else 0,
+               span.seg1 - seg, n, &shift, 0, &s1, &s2, ahead)
+    elif n < <size_t>FN_JOINT_BLOCK:
+        # As many runs side by side as the kernel sums together.
+        while seg < span.seg1:
+            joint = min(<size_t>FN_JOINT_BLOCK / n, span.seg1 - seg)
+            for i in range(joint):
+                fn_gather(buffer + i * n * item, x + w.off[FN_X], run, p.nrun, FN_X, span.j0, n,
+                          item)
+                fn_walk_next(&w)
+            kernel(buffer, <Py_ssize_t>(n * item), joint, n, &shift, 0, &s1, &s2, 0)
+            seg += joint
+    else:
+        while seg < span.seg1:
+            j = span.j0
+            while j < span.j1:
+                take = span.j1 - j if p.whole else min(<size_t>FN_ROW_BLOCK, span.j1 - j)
+                if p.whole:
+                    kernel(x + w.off[FN_X] + j * item, 0, 1, take, &shift, 0, &s1, &s2, ahead)
+                else:
+                    fn_gather(buffer, x + w.off[FN_X], run, p.nrun, FN_X, j, take, item)
+                    kernel(buffer, 0, 1, take, &shift, 0, &s1, &s2, 0)
+                j += take
+            fn_walk_next(&w)
+            seg += 1
+    square[0] = s2
+    return s1
+
+
+cdef double sample(const fn_call *c, const char *x, const fn_span *span) noexcept nogil:
+    """A shift near the mean: that of a few samples spread over the span."""
+    cdef const fn_plan *p = c.plan
+    cdef const fn_dim *run = p.dims + p.nouter + p.nred
+    cdef size_t item = c.kernels.item, length = span.j1 - span.j0
+    cdef size_t w = min(length, <size_t>FN_LANE_BYTES / c.kernels.real), q, at
+    cdef double shift
+    cdef char buffer[4 * 128]
+    cdef fn_walk seg
+    if p.whole and span.seg1 - span.seg0 == 1:
+        fn_walk_start(&seg, p.dims + p.nouter, p.nred, span.seg0)
+        c.kernels.shift_rows(x + seg.off[FN_X] + span.j0 * item, 0, 1, length, &shift)
+        return shift
+    seg.off[FN_X] = 0
+    for q in range(4):
+        if p.nred:
+            fn_walk_start(&seg, p.dims + p.nouter, p.nred,
+                          span.seg0 + q * (span.seg1 - span.seg0) / 4)
+        at = span.j0 + q * (length - w) / 3
+        fn_gather(buffer + q * w * item, x + seg.off[FN_X], run, p.nrun, FN_X, at, w, item)
+    # A single run too short for a vector is its own sample, four times over.
+    c.kernels.shift_rows(buffer, 0, 1, w if w == length and span.seg1 - span.seg0 == 1 and
+                         w < <size_t>FN_LANE_BYTES / c.kernels.real else 4 * w, &shift)
+    return shift
+
+
+cdef fn_moment piece_moments(const fn_call *c, const fn_cut *cut, const char *x, size_t piece,
+                             Py_ssize_t ahead) noexcept nogil:
+    """count, mean and M2 of one piece of the group whose first value is at x."""
+    cdef fn_span span = fn_piece(cut, c.plan.segs, c.plan.n, piece)
+    cdef double n = <double>((span.seg1 - span.seg0) * (span.j1 - span.j0))
+    cdef double s1, s2, shift
+    cdef fn_moment m
+    if c.raw:
+        s1 = sums(c, x, &span, 0, c.kernels.moments_rows, ahead, &s2)
+        if fn_out_of_range(n, 0, s1, s2, c.single):
+            sums(c, x, &span, 0, c.kernels.moments_rows_wide, 0, &s2)
+        return fn_moment(n, 0, 0, s2)
+    shift = sample(c, x, &span)
+    s1 = sums(c, x, &span, shift, c.kernels.moments_rows, ahead, &s2)
+    m = fn_from_sums(n, shift, s1, s2)
+    if not fn_out_of_range(n, shift, s1, s2, c.single):
+        if not fn_poor_shift(m, s1):
+            return m
+        shift = <double><float>m.mean if c.single else m.mean
+        s1 = sums(c, x, &span, shift, c.kernels.moments_rows, 0, &s2)
+        m = fn_from_sums(n, shift, s1, s2)
+        if not fn_out_of_range(n, shift, s1, s2, c.single):
+            return m
+    shift = sums(c, x, &span, 0, c.kernels.moments_rows_wide, 0, &s2) / n
+    if not isfinite(shift):
+        return fn_moment(n, shift, 0, NAN)
+    s1 = sums(c, x, &span, shift, c.kernels.moments_rows_wide, 0, &s2)
+    return fn_from_sums(n, shift, s1, s2)
+
+
+cdef void put_statistics(const fn_call *c, Py_ssize_t at, const fn_moment *m) noexcept nogil:
+    if not c.raw:
+        (<double *>(c.at[FN_S] + at))[0] = m.mean + m.low
+    (<double *>(c.var + at))[0] = m.m2 / m.count
+
+
+cdef void batch_moments(const fn_call *c, const fn_cut *cut, const char *x, Py_ssize_t ldx,
+                        size_t rows, Py_ssize_t at, Py_ssize_t step,
+                        Py_ssize_t ahead) noexcept nogil:
+    """Write the statistics of up to FN_BATCH contiguous rows, each a group of one piece.
+
+    What happens from row to row here happens to all at once, so that the latencies overlap; the
+    values are those of `piece_moments`. at, step: where the statistics go.
+    """
+    cdef double shift[32]
+    cdef double s1[32]
+    cdef double s2[32]
+    cdef double mean[32]
+    cdef double low[32]
+    cdef double m2[32]
+    cdef unsigned char again[32]
+    cdef size_t n = c.plan.n, i
+    cdef bint some
+    cdef fn_moment m
+    if c.raw:
+        memset(shift, 0, sizeof(shift))
+    else:
+        c.kernels.shift_rows(x, ldx, rows, n, shift)
+    memset(s1, 0, sizeof(s1))
+    memset(s2, 0, sizeof(s2))
+    c.kernels.moments_rows(x, ldx, rows, n, shift, 1, s1, s2, ahead)
+    some = fn_columns_from_sums(rows, <double>n, shift, s1, s2, c.raw, c.single, mean, low, m2,
+                                again)
+    for i in range(rows):
+        if some and again[i]:
+            m = piece_moments(c, cut, x + <Py_ssize_t>i * ldx, 0, 0)
+        else:
+            m = fn_moment(<double>n, mean[i], low[i], m2[i])
+        put_statistics(c, at + <Py_ssize_t>i * step, &m)
