@@ -20,7 +20,7 @@ from fastnorm._core.call cimport (
 )
 from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, l2_bytes
 from fastnorm._core.plan cimport (
-    FN_B, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_B, FN_NOPS, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 from fastnorm._core.rows_statistics cimport batch_moments, piece_moments, put_statistics
 from fastnorm._core.threads cimport effective, parallel_for
@@ -129,9 +129,12 @@ cdef void apply(const job *t, const Py_ssize_t *group, size_t piece,
     if ndims:
         last = p.dims + p.nouter + ndims - 1
     while seg < span.seg1:
-        fn_walk_start(&at, p.dims + p.nouter, ndims, seg)
-        for op in range(7):
-            off[op] = group[op] + at.off[op]
+        for op in range(FN_NOPS):
+            off[op] = group[op]
+        if seg:
+            fn_walk_start(&at, p.dims + p.nouter, ndims, seg)
+            for op in range(FN_NOPS):
+                off[op] += at.off[op]
         if ndims:  # runs along the last axis lie evenly; a vector that changes has one run
             rows = min(span.seg1 - seg, <size_t>last.len - seg % <size_t>last.len)
             rows = min(rows, <size_t>FN_BATCH)

@@ -174,9 +174,12 @@ cdef void at_run(const fn_plan *p, const Py_ssize_t *group, size_t seg,
     """Where run `seg` of a group lies."""
     cdef int op
     cdef fn_walk at
-    fn_walk_start(&at, p.dims + p.nouter, p.nred + p.split, seg)
     for op in range(FN_NOPS):
-        off[op] = group[op] + at.off[op]
+        off[op] = group[op]
+    if seg:
+        fn_walk_start(&at, p.dims + p.nouter, p.nred + p.split, seg)
+        for op in range(FN_NOPS):
+            off[op] += at.off[op]
 
 
 cdef void piece_sums(const job *t, const Py_ssize_t *group, const fn_memory *memory, size_t piece,
@@ -207,13 +210,13 @@ cdef sums_t group_means(const job *t, const Py_ssize_t *group,
     cdef size_t slot, cuts = t.cut.per_seg
     cdef double w = 1
     cdef fn_walk at
-    fn_walk_start(&at, p.dims + p.nouter, p.nred + p.split, 0)
+    fn_walk_start(&at, p.dims + p.nouter, p.nred + p.split if inside else 0, 0)
     for slot in range(t.slots):
         if inside:
             w = fn_real_at(c.at[FN_W] + group[FN_W] + at.off[FN_W], c.single)
         total.g += w * slots[slot].g
         total.gx += w * slots[slot].gx
-        if t.per_seg and (cuts == 1 or (slot + 1) % cuts == 0):
+        if inside and (cuts == 1 or (slot + 1) % cuts == 0):
             fn_walk_next(&at)
     total.g = 0 if c.raw else total.g / <double>p.count
     total.gx /= <double>p.count

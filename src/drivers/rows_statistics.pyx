@@ -6,7 +6,7 @@ mean just found, and a piece whose squares leave the range of float32 is summed 
 """
 
 from libc.math cimport NAN, isfinite
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastnorm._core.call cimport (
     fn_call, fn_cut, fn_from_sums, fn_gather, fn_moment, fn_out_of_range, fn_piece, fn_poor_shift,
@@ -25,12 +25,16 @@ cdef double sums(const fn_call *c, const char *x, const fn_span *span, double sh
     cdef double s1 = 0, s2 = 0
     cdef fn_run_buffer buffer
     cdef size_t item = c.kernels.item, n = span.j1 - span.j0, seg = span.seg0, joint, j, take, i
+    cdef Py_ssize_t ld
     cdef fn_walk w
-    fn_walk_start(&w, p.dims + p.nouter, p.nred, seg)
     if p.whole and p.nred <= 1:
-        kernel(x + w.off[FN_X] + span.j0 * item, p.dims[p.nouter].stride[FN_X] if p.nred else 0,
-               span.seg1 - seg, n, &shift, 0, &s1, &s2, ahead)
-    elif n < <size_t>FN_JOINT_BLOCK:
+        ld = p.dims[p.nouter].stride[FN_X] if p.nred else 0
+        kernel(x + <Py_ssize_t>seg * ld + <Py_ssize_t>(span.j0 * item), ld, span.seg1 - seg, n,
+               &shift, 0, &s1, &s2, ahead)
+        square[0] = s2
+        return s1
+    fn_walk_start(&w, p.dims + p.nouter, p.nred, seg)
+    if n < <size_t>FN_JOINT_BLOCK:
         # As many runs side by side as the kernel sums together.
         while seg < span.seg1:
             joint = min(<size_t>FN_JOINT_BLOCK / n, span.seg1 - seg)
@@ -62,7 +66,7 @@ cdef double sample(const fn_call *c, const char *x, const fn_span *span) noexcep
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *run = p.dims + p.nouter + p.nred
     cdef size_t item = c.kernels.item, length = span.j1 - span.j0
-    cdef size_t w = min(length, <size_t>FN_LANE_BYTES / c.kernels.real), q, at
+    cdef size_t w = min(length, <size_t>FN_LANE_BYTES / c.kernels.real), q, at, number
     cdef double shift
     cdef char buffer[4 * 128]
     cdef fn_walk seg
@@ -72,11 +76,16 @@ cdef double sample(const fn_call *c, const char *x, const fn_span *span) noexcep
         return shift
     seg.off[FN_X] = 0
     for q in range(4):
-        if p.nred:
-            fn_walk_start(&seg, p.dims + p.nouter, p.nred,
-                          span.seg0 + q * (span.seg1 - span.seg0) / 4)
+        number = span.seg0 + q * (span.seg1 - span.seg0) / 4
+        if p.nred == 1:
+            seg.off[FN_X] = <Py_ssize_t>number * p.dims[p.nouter].stride[FN_X]
+        elif p.nred:
+            fn_walk_start(&seg, p.dims + p.nouter, p.nred, number)
         at = span.j0 + q * (length - w) / 3
-        fn_gather(buffer + q * w * item, x + seg.off[FN_X], run, p.nrun, FN_X, at, w, item)
+        if p.whole:
+            memcpy(buffer + q * w * item, x + seg.off[FN_X] + at * item, w * item)
+        else:
+            fn_gather(buffer + q * w * item, x + seg.off[FN_X], run, p.nrun, FN_X, at, w, item)
     # A single run too short for a vector is its own sample, four times over.
     c.kernels.shift_rows(buffer, 0, 1, w if w == length and span.seg1 - span.seg0 == 1 and
                          w < <size_t>FN_LANE_BYTES / c.kernels.real else 4 * w, &shift)

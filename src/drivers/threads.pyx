@@ -7,18 +7,20 @@ and in which order partial results are merged, is fixed by the drivers from the 
 
 import os
 
-from cython.parallel cimport prange
-
 cdef extern from "fn_omp.h" nogil:
     int FN_OPENMP
     int omp_get_max_threads()
     void fn_guard_forks()
-    void fn_note_team()
     bint fn_must_stay_serial()
     int fn_get_local_threads()
     int fn_set_local_threads(int n)
 
+cdef extern from "fn_team.h" nogil:
+    bint fn_is_crowded()
+    void fn_run_team(Py_ssize_t tasks, task_fn run, void *context, int threads)
+
 cdef enum:
+    LONG = 8388608  # values of work beside which a time slice spent waiting is little: some ms
     GRAIN = 65536  # values of work that pay for one more thread: some 20 us
 
 cdef int setting = 0        # process-wide
@@ -40,7 +42,7 @@ cdef int effective(size_t work) noexcept nogil:
     """Threads that pay for so many values of work."""
     cdef size_t useful = work / GRAIN
     cdef int n
-    if useful <= 1 or not FN_OPENMP:
+    if useful <= 1 or not FN_OPENMP or (work < LONG and fn_is_crowded()):
         return 1
     n = allowed()
     return n if useful > <size_t>n else <int>useful
@@ -51,12 +53,10 @@ cdef void parallel_for(Py_ssize_t tasks, task_fn run, void *context, int threads
     cdef Py_ssize_t i
     if threads > tasks:
         threads = <int>tasks
-    if threads <= 1:
-        for i in range(tasks):
-            run(context, i)
+    if threads > 1:
+        fn_run_team(tasks, run, context, threads)
         return
-    fn_note_team()
-    for i in prange(tasks, num_threads=threads, schedule="dynamic", chunksize=1):
+    for i in range(tasks):
         run(context, i)
 
 

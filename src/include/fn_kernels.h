@@ -24,8 +24,9 @@ typedef struct {
     size_t step;
 } fn_centre;
 
-/* The elementwise parameters, vectors of A along the run, or with by_row one value per row. NULL: none;
- * what is one value per statistic is better multiplied into r and added to m. */
+/* The elementwise parameters, vectors of A along the run, or with by_row one value per row (affine: both,
+ * and beside a centre per column). NULL: none; what is one value per statistic is better multiplied
+ * into r and added to m. */
 typedef struct {
     const void *w, *b;
     int by_row;
@@ -33,7 +34,7 @@ typedef struct {
 
 /* dx = ((g - c) - (x - hi) * r * b) * a, indexed as the centre is. With c0 = mean(g), c1 = mean(g * xh):
  * a = 1/std, b = c1, c = c0 + m * c1; a weight that all of the group shares is better left out of g and
- * multiplied into a. Where dw is not NULL (by_row only), the vectors dw and db of A receive dy * xh and
+ * multiplied into a. Where dw is not NULL (centre by_row, parameters not), the vectors dw and db of A receive dy * xh and
  * dy of every row on the way. */
 typedef struct {
     const void *a, *b, *c;
@@ -74,7 +75,7 @@ typedef void (*fn_grad_sums_rows_t)(const void *x, fn_ld ldx, const void *dy, fn
                                     size_t rows, size_t n, const fn_centre *centre, const void *w,
                                     double *s1, double *s2, const fn_memory *memory);
 /* s1[j] += sum_i g, s2[j] += sum_i g * (x - hi) * r; param->w: NULL, one per row or per column. With a
- * centre by_row (the gradients of parameters) m counts too, g = dy and w is NULL. */
+ * centre by_row of step 1 (the gradients of parameters) m counts too, g = dy and w is NULL. */
 typedef void (*fn_grad_sums_cols_t)(const void *x, fn_ld ldx, const void *dy, fn_ld lddy,
                                     size_t rows, size_t n, const fn_centre *centre,
                                     const fn_param *param, double *s1, double *s2);

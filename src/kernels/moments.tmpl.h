@@ -27,9 +27,13 @@ FN_N(fn_shift_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, double *sh
     const char *row = x_;
     for (size_t i = 0; i < rows; i++, row += ldx) {
         const FN_T *x = (const FN_T *)row;
-        if (n < FN_LANES) { /* a sum of few equal values is exact in double */
-            const double sum = FN_N(lv_total)(FN_N(lv_load_n)(x, n, FN_N(lv_set1)(0)));
-            shift[i] = (double)(FN_A)(sum / (double)n);
+        if (n < FN_LANES) {
+            size_t some = 1;
+            while (2 * some <= n) {
+                some *= 2;
+            }
+            const double sum = FN_N(lv_total)(FN_N(lv_load_n)(x, some, FN_N(lv_set1)(0)));
+            shift[i] = (double)(FN_A)(sum / (double)some);
             continue;
         }
         const size_t last = n - FN_LANES;
