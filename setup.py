@@ -54,12 +54,9 @@ KERNELS = [*HEADERS, "src/kernels/kernels.inc", *sorted(glob("src/kernels/isa/*.
 
 # module of fastnorm._core -> its source
 MODULES = {
-    "plan": "src/plan/plan.pyx",
-    **{
-        Path(path).stem: path
-        for room in ("dispatch", "drivers")
-        for path in sorted(glob(f"src/{room}/*.pyx", root_dir=ROOT))
-    },
+    Path(path).stem: path
+    for room in ("plan", "dispatch", "drivers")
+    for path in sorted(glob(f"src/{room}/*.pyx", root_dir=ROOT))
 }
 
 PROBE = """

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Arguments: the checks, conversions, allocations and error texts of the public functions.
 
-A function of the API reads its arrays, asks how they fall into statistics groups, allocates, and
-makes one call of the compiled core, which checks nothing. What the core relies on is decided here:
-arrays in native byte order, of one of the four float types; parameters in the type the core
-computes in and with as many axes as x; statistics in C-contiguous float64; an output that overlaps
-no input but the one it replaces. Everything here raises before anything of the caller's is written.
-
-How long a small call takes is decided here too: the usual argument is recognized by one or two
-cheap tests.
+A function of the API first offers its arguments to the compiled core as they are, which carries out
+the usual call by itself (src/drivers/usual.pyx). For any other it reads its arrays here, asks how
+they fall into statistics groups, allocates, and makes one call of the core, which checks nothing.
+What the core relies on is decided here: arrays in native byte order, of one of the four float
+types; parameters in the type the core computes in and with as many axes as the core sees in x;
+statistics in C-contiguous float64; an output that overlaps no input but the one it replaces.
+Everything here raises before anything of the caller's is written.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from fastnorm._groups import Groups
+    from fastnorm._core import Groups
     from fastnorm._types import Array, Shape
 
 FLOAT32 = np.dtype(np.float32)
@@ -284,12 +283,12 @@ def _given_statistic(value: Any, name: str, groups: Groups, out: Array | None) -
         values = values.astype(np.float64, order="C")
     elif out is not None and np.may_share_memory(out, values):
         values = values.copy()
-    return values.reshape(groups.kept)
+    return values
 
 
 def new_statistic(groups: Groups) -> Array:
     """Return an array for a statistic of every group: the core fills it, if there is a value."""
-    return np.empty(groups.kept) if groups.size else np.full(groups.kept, np.nan)
+    return np.empty(groups.free) if groups.size else np.full(groups.free, np.nan)
 
 
 # ---- outputs ------------------------------------------------------------------------------------
@@ -343,11 +342,16 @@ def _overlaps_partly(target: Array, source: Array) -> bool:
 def channels(x: Any, channel_axis: int, expected: int, name: str) -> Array:
     """Return the input of a layer that was made for `expected` channels."""
     values = array(x, "x")
-    if not -values.ndim <= channel_axis < values.ndim or values.shape[channel_axis] != expected:
-        raise ValueError(
-            f"x has shape {values.shape}, expected {name}={expected} along axis {channel_axis}"
-        )
+    refuse_channels(values.shape, channel_axis, expected, name)
     return values
+
+
+def refuse_channels(shape: Shape, channel_axis: int, expected: int, name: str) -> None:
+    """Raise where an x of `shape` has not the channels that a layer was made for."""
+    if not -len(shape) <= channel_axis < len(shape) or shape[channel_axis] != expected:
+        raise ValueError(
+            f"x has shape {shape}, expected {name}={expected} along axis {channel_axis}"
+        )
 
 
 def divisor(num_groups: Any, channels: int) -> int:
@@ -370,9 +374,14 @@ def trailing_shape(value: Any) -> Shape:
 def trailing(x: Any, expected: Shape) -> Array:
     """Return the input of a layer that was made for the trailing axes `expected`."""
     values = array(x, "x")
-    if values.shape[-len(expected) :] != expected:
-        raise ValueError(f"x has shape {values.shape}, expected {expected} = normalized_shape last")
+    refuse_trailing(values.shape, expected)
     return values
+
+
+def refuse_trailing(shape: Shape, expected: Shape) -> None:
+    """Raise where an x of `shape` has not the trailing axes that a layer was made for."""
+    if shape[-len(expected) :] != expected:
+        raise ValueError(f"x has shape {shape}, expected {expected} = normalized_shape last")
 
 
 def state_entry(value: Any, name: str, target: Array) -> Array:

@@ -3,34 +3,22 @@
 
 Every normalizer here is one computation over another choice of axes; this module makes that choice
 for each family, and holds the checks of `axis`, `channel_axis` and `num_groups`. The answer depends
-on the arguments and the shape alone, so it is computed once for each and then looked up.
+on the arguments and the shape alone, so it is computed once for each and then looked up; what the
+compiled entry looks up itself, it asks of the functions here through a `Recent`.
 """
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnorm._args import divisor, integer, positive
+from fastnorm._args import divisor, integer, positive, refuse_channels, refuse_trailing
+from fastnorm._core import Groups, Recent
 
 if TYPE_CHECKING:
     from fastnorm._types import Axis, Shape
-
-
-class Groups(NamedTuple):
-    """How an array falls into statistics groups, and how its parameters lie along it."""
-
-    axes: Shape  # the reduced axes, ascending
-    kept: Shape  # of the core's statistics: x.shape, with 1 for a reduced axis
-    free: Shape  # of the statistics the caller sees: x.shape without the reduced axes
-    size: int  # number of values in a group
-    shape: Shape  # of a parameter
-    view: Shape  # of a parameter as the core takes it: as many axes as x
-    where: str  # says in an error text where `shape` comes from
-    split: Shape  # x.shape as the core sees it: that of x, or with its channels split into groups
 
 
 def over_axes(axis: Any, shape: Shape) -> Groups:
@@ -58,6 +46,42 @@ def over_channel_groups(num_groups: Any, channel_axis: Any, shape: Shape) -> Gro
     if type(num_groups) is not int or num_groups < 1:
         num_groups = positive(num_groups, "num_groups")
     return _over_channel_groups(num_groups, _channel_argument(channel_axis), shape)
+
+
+def over_layer_axes(axis: Axis, expected: Shape, shape: Shape) -> Groups:
+    """`over_axes` for a layer that was made for trailing axes of the lengths `expected`."""
+    refuse_trailing(shape, expected)
+    return over_axes(axis, shape)
+
+
+def over_layer_batch(channel_axis: int, expected: int, shape: Shape) -> Groups:
+    """`over_batch` for a layer that was made for `expected` channels."""
+    refuse_channels(shape, channel_axis, expected, "num_features")
+    return over_batch(channel_axis, shape)
+
+
+def over_layer_instances(channel_axis: int, expected: int, shape: Shape) -> Groups:
+    """`over_instances` for a layer that was made for `expected` channels."""
+    refuse_channels(shape, channel_axis, expected, "num_features")
+    return over_instances(channel_axis, shape)
+
+
+def over_layer_channel_groups(
+    num_groups: int, channel_axis: int, expected: int, shape: Shape
+) -> Groups:
+    """`over_channel_groups` for a layer that was made for `expected` channels."""
+    refuse_channels(shape, channel_axis, expected, "num_channels")
+    return over_channel_groups(num_groups, channel_axis, shape)
+
+
+AXES = Recent(over_axes, 1)
+BATCH = Recent(over_batch, 1)
+INSTANCES = Recent(over_instances, 1)
+CHANNEL_GROUPS = Recent(over_channel_groups, 2)
+LAYER_AXES = Recent(over_layer_axes, 2)
+LAYER_BATCH = Recent(over_layer_batch, 2)
+LAYER_INSTANCES = Recent(over_layer_instances, 2)
+LAYER_CHANNEL_GROUPS = Recent(over_layer_channel_groups, 3)
 
 
 def refuse_single_values(groups: Groups, shape: Shape) -> None:
@@ -107,14 +131,14 @@ def _over_axes(axis: Axis, shape: Shape) -> Groups:
     axes = tuple(sorted(_index_axis(value, shape, "axis") for value in listed))
     if len(set(axes)) < len(axes):
         raise ValueError(f"axis={axis} names an axis of x twice; x has shape {shape}")
-    return _groups(shape, axes, axes, f"the shape of axis {axis} of x")
+    return Groups(shape, axes, axes, f"the shape of axis {axis} of x")
 
 
 @lru_cache(maxsize=512)
 def _over_batch(channel_axis: int, shape: Shape) -> Groups:
     channel = _index_channels(channel_axis, shape, 2)
     axes = tuple(axis for axis in range(len(shape)) if axis != channel)
-    return _groups(shape, axes, (channel,), f"the channels of x, axis {channel_axis}")
+    return Groups(shape, axes, (channel,), f"the channels of x, axis {channel_axis}")
 
 
 @lru_cache(maxsize=512)
@@ -122,7 +146,7 @@ def _over_instances(channel_axis: int, shape: Shape) -> Groups:
     channel = _index_channels(channel_axis, shape, 3)
     _refuse_batch_axis(channel, channel_axis)
     axes = tuple(axis for axis in range(1, len(shape)) if axis != channel)
-    groups = _groups(shape, axes, (channel,), f"the channels of x, axis {channel_axis}")
+    groups = Groups(shape, axes, (channel,), f"the channels of x, axis {channel_axis}")
     refuse_single_values(groups, shape)
     return groups
 
@@ -136,7 +160,7 @@ def _over_channel_groups(num_groups: int, channel_axis: int, shape: Shape) -> Gr
     split = (*shape[:channel], num_groups, channels // num_groups, *shape[channel + 1 :])
     axes = tuple(axis for axis in range(1, len(split)) if axis != channel)
     where = f"the channels of x, axis {channel_axis}"
-    groups = _groups(split, axes, (channel, channel + 1), where)._replace(shape=(channels,))
+    groups = Groups(split, axes, (channel, channel + 1), where, channel)
     refuse_single_values(groups, shape)
     return groups
 
@@ -144,17 +168,3 @@ def _over_channel_groups(num_groups: int, channel_axis: int, shape: Shape) -> Gr
 def _refuse_batch_axis(channel: int, channel_axis: int) -> None:
     if channel == 0:
         raise ValueError(f"channel_axis={channel_axis} is axis 0 of x, which is that of the batch")
-
-
-def _groups(split: Shape, axes: Shape, along: Shape, where: str) -> Groups:
-    """Groups along `axes` of an array of shape `split`, with parameters along other axes."""
-    return Groups(
-        axes=axes,
-        kept=tuple(1 if axis in axes else n for axis, n in enumerate(split)),
-        free=tuple(n for axis, n in enumerate(split) if axis not in axes),
-        size=math.prod(split[axis] for axis in axes),
-        shape=tuple(split[axis] for axis in along),
-        view=tuple(n if axis in along else 1 for axis, n in enumerate(split)),
-        where=where,
-        split=split,
-    )

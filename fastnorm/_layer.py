@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from fastnorm import _core
 from fastnorm._args import float_dtype, state_entry
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
+    from fastnorm._core import Recent
     from fastnorm._types import Array, ArrayInput, Shape
+    from fastnorm.moments import Moments
 
 
 class Layer:
@@ -41,6 +44,7 @@ class Layer:
 
     weight: Array | None
     bias: Array | None
+    eps: float
 
     def __init__(self) -> None:
         self.weight = None
@@ -97,9 +101,14 @@ class Layer:
             raise RuntimeError(
                 f"{name}.backward before any forward pass: call the layer on x first"
             )
-        gradients = self._backward(dy, *self._saved)._asdict()
-        dx: Array = gradients.pop("x")
-        self.grads = {name: value for name, value in gradients.items() if value is not None}
+        gradients = self._backward(dy, *self._saved)
+        grads = {}
+        if gradients[1] is not None:
+            grads["weight"] = gradients[1]
+        if len(gradients) > 2 and gradients[2] is not None:
+            grads["bias"] = gradients[2]
+        self.grads = grads
+        dx: Array = gradients[0]
         return dx
 
     def train(self, mode: bool = True) -> Self:
@@ -187,5 +196,22 @@ class Layer:
         raise NotImplementedError
 
     def _backward(self, dy: ArrayInput, *saved: Any) -> Any:
-        """Return the named tuple of the gradient function."""
+        """Return the gradients, of x first, as the gradient function does."""
         raise NotImplementedError
+
+    def _gradients(
+        self,
+        dy: Any,
+        x: Array,
+        stats: Moments,
+        flags: int,
+        recent: Recent,
+        first: Any,
+        second: Any = None,
+    ) -> Any:
+        """Return the gradients of a usual call, None for any other."""
+        mean, var, count = stats.mean, stats.var, stats.count
+        weight, bias, eps = self.weight, self.bias, self.eps
+        return _core.gradient(
+            dy, x, weight, bias, mean, var, count, eps, None, flags, recent, first, second
+        )

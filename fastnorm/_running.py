@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnorm._args import parameter_values
+from fastnorm._args import new_statistic, parameter_values
 
 if TYPE_CHECKING:
-    from fastnorm._groups import Groups
+    from fastnorm._core import Groups
     from fastnorm._types import Array
 
 
@@ -27,31 +27,33 @@ class RunningStatistics:
     groups : Groups
         How x falls into statistics groups.
     updated : bool
-        Whether `fold_in` will be called.
+        Whether they are those of training: the batch has its own, and `fold_in` changes these.
     """
 
     def __init__(self, mean: Any, var: Any, groups: Groups, *, updated: bool) -> None:
         self._targets = (mean, var)
         self._groups = groups
+        self._updated = updated
         self._mean = _read(mean, "running_mean", groups, updated)
         self._var = _read(var, "running_var", groups, updated)
 
     def for_core(self) -> tuple[Array, Array]:
-        """Mean and variance as the core takes them; in evaluation both are needed."""
+        """Mean and variance as the core takes them: to be found, or in evaluation those given."""
+        if self._updated:
+            return new_statistic(self._groups), new_statistic(self._groups)
         if self._mean is None or self._var is None:
             missing = "running_mean" if self._mean is None else "running_var"
             raise ValueError(f"{missing} is None, and is needed where training is False")
-        kept = self._groups.kept
-        return self._mean.reshape(kept), self._var.reshape(kept)
+        return self._mean, self._var
 
     def fold_in(self, mean: Array, var: Array, momentum: float) -> None:
         """Move those that were given towards a batch, from its statistics as the core left them.
 
         The variance becomes the unbiased one. Beyond the range of its type it is infinite. An empty
-        batch changes nothing.
+        batch changes nothing, nor does evaluation.
         """
         count = self._groups.size
-        if count < 2 or (self._mean is None and self._var is None):
+        if not self._updated or count < 2 or (self._mean is None and self._var is None):
             return  # one value per channel gets here only where there is no channel
         target_mean, target_var = self._targets
         with np.errstate(over="ignore", invalid="ignore"):

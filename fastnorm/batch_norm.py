@@ -18,18 +18,16 @@ from fastnorm._args import (
     gradient,
     gradient_sum,
     integer,
-    new_statistic,
     output,
     parameter,
-    parameter_gradient,
     positive,
     weight_of_batch,
 )
-from fastnorm._groups import over_batch, refuse_single_values
+from fastnorm._groups import BATCH, LAYER_BATCH, over_batch, refuse_single_values
 from fastnorm._layer import Layer
 from fastnorm._running import RunningStatistics
-from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups
-from fastnorm.standardize import Gradients
+from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
+from fastnorm.standardize import Gradients, gradients_of
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -160,6 +158,16 @@ def batch_norm(
     >>> running_mean, running_var
     (array([ 1., 10.]), array([  1.5, 100.5]))
     """
+    flags = (_core.MANY if training else _core.GIVEN) | (_core.STATS if return_stats else 0)
+    usual = _core.normalize_batch(
+        x, weight, bias, running_mean, running_var, momentum, eps, out, flags, BATCH, channel_axis
+    )
+    if usual is not None:
+        if not return_stats:
+            y: Array = usual
+            return y
+        y, mean, var, groups = usual
+        return y, moments_of_groups(mean, var, groups, training)
     x = array(x, "x")
     groups = over_batch(channel_axis, x.shape)
     momentum = weight_of_batch(momentum)
@@ -169,19 +177,11 @@ def batch_norm(
     running = RunningStatistics(running_mean, running_var, groups, updated=training)
     if training:
         refuse_single_values(groups, x.shape)
-        mean, var, flags = new_statistic(groups), new_statistic(groups), 0
-    else:
-        mean, var, flags = *running.for_core(), _core.GIVEN
-    _core.forward(x, y, groups.axes, weight, bias, mean, var, epsilon(eps), flags)
+    mean, var = running.for_core()
+    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), flags)
     y = deliver(y, out)
-    if training:
-        running.fold_in(mean, var, momentum)
-    if not return_stats:
-        return y
-    stats = moments_of_groups(mean, var, groups)
-    if not training:
-        stats.count = 0  # no batch stands behind them
-    return y, stats
+    running.fold_in(mean, var, momentum)
+    return (y, moments_of_groups(mean, var, groups, training)) if return_stats else y
 
 
 def batch_norm_backward(
@@ -253,6 +253,16 @@ def batch_norm_backward(
     >>> fastnorm.batch_norm_backward(dy, x, eps=0).x
     array([[[ 0.5,  0. , -0.5,  0. ]]])
     """
+    mean, var, count = parts_of_moments(stats)
+    flags = _core.MANY if training else _core.FIXED
+    if not training and stats is None:
+        mean, var, count, flags = running_mean, running_var, 0, _core.FIXED | _core.RUNNING
+    if flags & _core.RUNNING or (running_mean is None and running_var is None):
+        usual = _core.gradient(
+            dy, x, weight, bias, mean, var, count, eps, out, flags, BATCH, channel_axis
+        )
+        if usual is not None:
+            return tuple.__new__(Gradients, usual)
     x = array(x, "x")
     dy = gradient(dy, x)
     groups = over_batch(channel_axis, x.shape)
@@ -263,18 +273,12 @@ def batch_norm_backward(
     running = RunningStatistics(running_mean, running_var, groups, updated=False)
     if training:
         refuse_single_values(groups, x.shape)
-        flags = 0
         mean, var = moments_for_gradient(x, stats, groups, out)
     else:
-        flags = _core.FIXED
         mean, var = running.for_core() if stats is None else given_moments(stats, groups, 0, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
-    _core.backward(dy, x, dx, groups.axes, factor, mean, var, eps, flags, dweight, dbias)
-    return Gradients(
-        deliver(dx, out),
-        parameter_gradient(dweight, weight, "weight"),
-        parameter_gradient(dbias, bias, "bias"),
-    )
+    _core.backward(dy, x, dx, groups, factor, mean, var, eps, flags, dweight, dbias)
+    return gradients_of(dx, out, dweight, weight, dbias, bias)
 
 
 class BatchNorm(Layer):
@@ -353,13 +357,10 @@ class BatchNorm(Layer):
         self.track_running_stats = track_running_stats
         self.channel_axis = integer(channel_axis, "channel_axis")
         self._make_affine((self.num_features,), dtype, weight=affine, bias=affine)
-        self.running_mean: Array | None = None
-        self.running_var: Array | None = None
-        self.num_batches_tracked: Array | None = None
-        if track_running_stats:
-            self.running_mean = np.zeros(self.num_features, float_dtype(dtype))
-            self.running_var = np.ones_like(self.running_mean)
-            self.num_batches_tracked = np.zeros((), np.int64)
+        tracked, shape, stored = track_running_stats, self.num_features, float_dtype(dtype)
+        self.running_mean = np.zeros(shape, stored) if tracked else None
+        self.running_var = np.ones(shape, stored) if tracked else None
+        self.num_batches_tracked = np.zeros((), np.int64) if tracked else None
 
     def reset_running_stats(self) -> None:
         """Forget all batches: what a batch with a NaN has spoiled cannot be averaged out."""
@@ -368,33 +369,32 @@ class BatchNorm(Layer):
                 stored[...] = start
 
     def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
-        x = channels(x, self.channel_axis, self.num_features, "num_features")
+        axis, expected = self.channel_axis, self.num_features
         by_batch = self.training or not self.track_running_stats
+        flags = _core.STATS | (_core.MANY if by_batch else _core.GIVEN)
         batches = 1 if self.num_batches_tracked is None else int(self.num_batches_tracked) + 1
-        y, stats = batch_norm(
-            x,
-            self.weight,
-            self.bias,
-            self.running_mean,
-            self.running_var,
-            training=by_batch,
-            momentum=1.0 / batches if self.momentum is None else self.momentum,
-            eps=self.eps,
-            channel_axis=self.channel_axis,
-            return_stats=True,
+        weight, bias, mean, var = self.weight, self.bias, self.running_mean, self.running_var
+        momentum = 1.0 / batches if self.momentum is None else self.momentum
+        usual = _core.normalize_batch(
+            x, weight, bias, mean, var, momentum, self.eps, None, flags, LAYER_BATCH, axis, expected
         )
+        if usual is not None:
+            y, batch_mean, batch_var, groups = usual
+            stats = moments_of_groups(batch_mean, batch_var, groups, by_batch)
+        else:
+            x = channels(x, axis, expected, "num_features")
+            options: dict[str, Any] = {"momentum": momentum, "eps": self.eps, "channel_axis": axis}
+            options |= {"training": by_batch, "return_stats": True}
+            y, stats = batch_norm(x, weight, bias, mean, var, **options)
         if by_batch and stats.count and self.num_batches_tracked is not None:
             self.num_batches_tracked[...] = batches
         return y, (x, stats, by_batch)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments, by_batch: bool) -> Gradients:
-        return batch_norm_backward(
-            dy,
-            x,
-            self.weight,
-            self.bias,
-            training=by_batch,
-            eps=self.eps,
-            channel_axis=self.channel_axis,
-            stats=stats,
-        )
+    def _backward(self, dy: ArrayInput, x: Array, stats: Moments, by_batch: bool) -> Any:
+        flags = _core.MANY if by_batch else _core.FIXED
+        usual = self._gradients(dy, x, stats, flags, BATCH, self.channel_axis)
+        if usual is not None:
+            return usual
+        options: dict[str, Any] = {"eps": self.eps, "channel_axis": self.channel_axis}
+        options["training"] = by_batch
+        return batch_norm_backward(dy, x, self.weight, self.bias, stats=stats, **options)

@@ -20,13 +20,12 @@ from fastnorm._args import (
     new_statistic,
     output,
     parameter,
-    parameter_gradient,
     positive,
 )
-from fastnorm._groups import over_channel_groups
+from fastnorm._groups import CHANNEL_GROUPS, LAYER_CHANNEL_GROUPS, over_channel_groups
 from fastnorm._layer import Layer
-from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups
-from fastnorm.standardize import Gradients
+from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
+from fastnorm.standardize import Gradients, gradients_of
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -128,24 +127,23 @@ def group_norm(
     >>> fastnorm.group_norm(x, 2, eps=0)
     array([[-1.,  1., -1.,  1.]], dtype=float32)
     """
+    flags = _core.STATS if return_stats else 0
+    usual = _core.normalize(
+        x, weight, bias, eps, out, flags, CHANNEL_GROUPS, num_groups, channel_axis
+    )
+    if usual is not None:
+        if not return_stats:
+            y: Array = usual
+            return y
+        y, mean, var, groups = usual
+        return y, moments_of_groups(mean, var, groups)
     x = array(x, "x")
     groups = over_channel_groups(num_groups, channel_axis, x.shape)
     y = output(out, x)
     weight = parameter(weight, "weight", groups, x, out)
     bias = parameter(bias, "bias", groups, x, out)
     mean, var = new_statistic(groups), new_statistic(groups)
-    _core.forward(
-        # splitting an axis is a view of any array, so the core writes through to y
-        x.reshape(groups.split),
-        y.reshape(groups.split),
-        groups.axes,
-        weight,
-        bias,
-        mean,
-        var,
-        epsilon(eps),
-        0,
-    )
+    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), 0)
     y = deliver(y, out)
     return (y, moments_of_groups(mean, var, groups)) if return_stats else y
 
@@ -215,6 +213,12 @@ def group_norm_backward(
     >>> fastnorm.group_norm_backward(dy, x, 1, eps=0).x
     array([[ 0.5,  0. , -0.5,  0. ]])
     """
+    mean, var, count = parts_of_moments(stats)
+    usual = _core.gradient(
+        dy, x, weight, bias, mean, var, count, eps, out, 0, CHANNEL_GROUPS, num_groups, channel_axis
+    )
+    if usual is not None:
+        return tuple.__new__(Gradients, usual)
     x = array(x, "x")
     dy = gradient(dy, x)
     groups = over_channel_groups(num_groups, channel_axis, x.shape)
@@ -222,27 +226,10 @@ def group_norm_backward(
     dx = output(out, x, dy)
     factor = parameter(weight, "weight", groups, x, out)
     summand = parameter(bias, "bias", groups, x, out)
-    values = x.reshape(groups.split)
-    mean, var = moments_for_gradient(values, stats, groups, out)
+    mean, var = moments_for_gradient(x, stats, groups, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
-    _core.backward(
-        dy.reshape(groups.split),
-        values,
-        dx.reshape(groups.split),
-        groups.axes,
-        factor,
-        mean,
-        var,
-        eps,
-        0,
-        dweight,
-        dbias,
-    )
-    return Gradients(
-        deliver(dx, out),
-        parameter_gradient(dweight, weight, "weight"),
-        parameter_gradient(dbias, bias, "bias"),
-    )
+    _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, dweight, dbias)
+    return gradients_of(dx, out, dweight, weight, dbias, bias)
 
 
 class GroupNorm(Layer):
@@ -313,19 +300,32 @@ class GroupNorm(Layer):
         self._make_affine((self.num_channels,), dtype, weight=affine, bias=affine)
 
     def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
-        x = channels(x, self.channel_axis, self.num_channels, "num_channels")
-        y, stats = group_norm(
+        number, axis, expected = self.num_groups, self.channel_axis, self.num_channels
+        usual = _core.normalize(
             x,
-            self.num_groups,
             self.weight,
             self.bias,
-            eps=self.eps,
-            channel_axis=self.channel_axis,
-            return_stats=True,
+            self.eps,
+            None,
+            _core.STATS,
+            LAYER_CHANNEL_GROUPS,
+            number,
+            axis,
+            expected,
+        )
+        if usual is not None:
+            y, mean, var, groups = usual
+            return y, (x, moments_of_groups(mean, var, groups))
+        x = channels(x, axis, expected, "num_channels")
+        y, stats = group_norm(
+            x, number, self.weight, self.bias, eps=self.eps, channel_axis=axis, return_stats=True
         )
         return y, (x, stats)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Gradients:
+    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Any:
+        usual = self._gradients(dy, x, stats, 0, CHANNEL_GROUPS, self.num_groups, self.channel_axis)
+        if usual is not None:
+            return usual
         return group_norm_backward(
             dy,
             x,

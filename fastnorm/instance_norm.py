@@ -19,13 +19,12 @@ from fastnorm._args import (
     new_statistic,
     output,
     parameter,
-    parameter_gradient,
     positive,
 )
-from fastnorm._groups import over_instances
+from fastnorm._groups import INSTANCES, LAYER_INSTANCES, over_instances
 from fastnorm._layer import Layer
-from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups
-from fastnorm.standardize import Gradients
+from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
+from fastnorm.standardize import Gradients, gradients_of
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -124,13 +123,21 @@ def instance_norm(
     array([[[-1.,  1.],
             [-1.,  1.]]], dtype=float32)
     """
+    flags = _core.STATS if return_stats else 0
+    usual = _core.normalize(x, weight, bias, eps, out, flags, INSTANCES, channel_axis)
+    if usual is not None:
+        if not return_stats:
+            y: Array = usual
+            return y
+        y, mean, var, groups = usual
+        return y, moments_of_groups(mean, var, groups)
     x = array(x, "x")
     groups = over_instances(channel_axis, x.shape)
     y = output(out, x)
     weight = parameter(weight, "weight", groups, x, out)
     bias = parameter(bias, "bias", groups, x, out)
     mean, var = new_statistic(groups), new_statistic(groups)
-    _core.forward(x, y, groups.axes, weight, bias, mean, var, epsilon(eps), 0)
+    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), 0)
     y = deliver(y, out)
     return (y, moments_of_groups(mean, var, groups)) if return_stats else y
 
@@ -199,6 +206,12 @@ def instance_norm_backward(
     >>> fastnorm.instance_norm_backward(dy, x, eps=0).x
     array([[[ 0.5,  0. , -0.5,  0. ]]])
     """
+    mean, var, count = parts_of_moments(stats)
+    usual = _core.gradient(
+        dy, x, weight, bias, mean, var, count, eps, out, 0, INSTANCES, channel_axis
+    )
+    if usual is not None:
+        return tuple.__new__(Gradients, usual)
     x = array(x, "x")
     dy = gradient(dy, x)
     groups = over_instances(channel_axis, x.shape)
@@ -208,12 +221,8 @@ def instance_norm_backward(
     summand = parameter(bias, "bias", groups, x, out)
     mean, var = moments_for_gradient(x, stats, groups, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
-    _core.backward(dy, x, dx, groups.axes, factor, mean, var, eps, 0, dweight, dbias)
-    return Gradients(
-        deliver(dx, out),
-        parameter_gradient(dweight, weight, "weight"),
-        parameter_gradient(dbias, bias, "bias"),
-    )
+    _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, dweight, dbias)
+    return gradients_of(dx, out, dweight, weight, dbias, bias)
 
 
 class InstanceNorm(Layer):
@@ -279,18 +288,23 @@ class InstanceNorm(Layer):
         self._make_affine((self.num_features,), dtype, weight=affine, bias=affine)
 
     def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
-        x = channels(x, self.channel_axis, self.num_features, "num_features")
+        axis, expected = self.channel_axis, self.num_features
+        usual = _core.normalize(
+            x, self.weight, self.bias, self.eps, None, _core.STATS, LAYER_INSTANCES, axis, expected
+        )
+        if usual is not None:
+            y, mean, var, groups = usual
+            return y, (x, moments_of_groups(mean, var, groups))
+        x = channels(x, axis, expected, "num_features")
         y, stats = instance_norm(
-            x,
-            self.weight,
-            self.bias,
-            eps=self.eps,
-            channel_axis=self.channel_axis,
-            return_stats=True,
+            x, self.weight, self.bias, eps=self.eps, channel_axis=axis, return_stats=True
         )
         return y, (x, stats)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Gradients:
+    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Any:
+        usual = self._gradients(dy, x, stats, 0, INSTANCES, self.channel_axis)
+        if usual is not None:
+            return usual
         return instance_norm_backward(
             dy, x, self.weight, self.bias, eps=self.eps, channel_axis=self.channel_axis, stats=stats
         )

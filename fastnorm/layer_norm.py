@@ -17,14 +17,13 @@ from fastnorm._args import (
     new_statistic,
     output,
     parameter,
-    parameter_gradient,
     trailing,
     trailing_shape,
 )
-from fastnorm._groups import over_axes
+from fastnorm._groups import AXES, LAYER_AXES, over_axes
 from fastnorm._layer import Layer
-from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups
-from fastnorm.standardize import Gradients
+from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
+from fastnorm.standardize import Gradients, gradients_of
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -125,13 +124,21 @@ def layer_norm(
     array([[-1.,  2.],
            [-1.,  2.]], dtype=float32)
     """
+    flags = _core.STATS if return_stats else 0
+    usual = _core.normalize(x, weight, bias, eps, out, flags, AXES, axis)
+    if usual is not None:
+        if not return_stats:
+            y: Array = usual
+            return y
+        y, mean, var, groups = usual
+        return y, moments_of_groups(mean, var, groups)
     x = array(x, "x")
     groups = over_axes(axis, x.shape)
     y = output(out, x)
     weight = parameter(weight, "weight", groups, x, out)
     bias = parameter(bias, "bias", groups, x, out)
     mean, var = new_statistic(groups), new_statistic(groups)
-    _core.forward(x, y, groups.axes, weight, bias, mean, var, epsilon(eps), 0)
+    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), 0)
     y = deliver(y, out)
     return (y, moments_of_groups(mean, var, groups)) if return_stats else y
 
@@ -199,6 +206,10 @@ def layer_norm_backward(
     >>> fastnorm.layer_norm_backward(dy, x, eps=0).x
     array([[ 0.5,  0. , -0.5,  0. ]])
     """
+    mean, var, count = parts_of_moments(stats)
+    usual = _core.gradient(dy, x, weight, bias, mean, var, count, eps, out, 0, AXES, axis)
+    if usual is not None:
+        return tuple.__new__(Gradients, usual)
     x = array(x, "x")
     dy = gradient(dy, x)
     groups = over_axes(axis, x.shape)
@@ -208,12 +219,8 @@ def layer_norm_backward(
     summand = parameter(bias, "bias", groups, x, out)
     mean, var = moments_for_gradient(x, stats, groups, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
-    _core.backward(dy, x, dx, groups.axes, factor, mean, var, eps, 0, dweight, dbias)
-    return Gradients(
-        deliver(dx, out),
-        parameter_gradient(dweight, weight, "weight"),
-        parameter_gradient(dbias, bias, "bias"),
-    )
+    _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, dweight, dbias)
+    return gradients_of(dx, out, dweight, weight, dbias, bias)
 
 
 class LayerNorm(Layer):
@@ -290,13 +297,21 @@ class LayerNorm(Layer):
         )
 
     def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
-        x = trailing(x, self.normalized_shape)
-        y, stats = layer_norm(
-            x, self.weight, self.bias, axis=self._axes, eps=self.eps, return_stats=True
+        axes, expected = self._axes, self.normalized_shape
+        usual = _core.normalize(
+            x, self.weight, self.bias, self.eps, None, _core.STATS, LAYER_AXES, axes, expected
         )
+        if usual is not None:
+            y, mean, var, groups = usual
+            return y, (x, moments_of_groups(mean, var, groups))
+        x = trailing(x, expected)
+        y, stats = layer_norm(x, self.weight, self.bias, axis=axes, eps=self.eps, return_stats=True)
         return y, (x, stats)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Gradients:
+    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Any:
+        usual = self._gradients(dy, x, stats, 0, AXES, self._axes)
+        if usual is not None:
+            return usual
         return layer_norm_backward(
             dy, x, self.weight, self.bias, axis=self._axes, eps=self.eps, stats=stats
         )

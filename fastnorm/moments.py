@@ -9,14 +9,14 @@ import numpy as np
 
 from fastnorm import _core
 from fastnorm._args import array, given_moments, integer, new_statistic
-from fastnorm._groups import over_axes
+from fastnorm._groups import AXES, over_axes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import ArrayLike, NDArray
 
-    from fastnorm._groups import Groups
+    from fastnorm._core import Groups
     from fastnorm._types import Array, ArrayInput, Axis
 
 
@@ -265,23 +265,44 @@ def moments(x: ArrayInput, axis: Axis = None, *, keepdims: bool = False) -> Mome
     >>> fastnorm.moments(np.array([[1.0, 3.0], [2.0, 8.0]], dtype=np.float32), axis=-1)
     Moments(mean=array([2., 5.]), var=array([1., 9.]), count=2)
     """
-    x = array(x, "x")
-    groups = over_axes(axis, x.shape)
-    mean, var = _compute(x, groups)
+    usual = _core.measure(x, AXES, axis, keepdims)
+    if usual is not None:
+        mean, var, groups = usual
+    else:
+        x = array(x, "x")
+        groups = over_axes(axis, x.shape)
+        mean, var = _compute(x, groups)
+        if keepdims:
+            mean, var = mean.reshape(groups.kept), var.reshape(groups.kept)
     found = moments_of_groups(mean, var, groups)
     found._axis = axis
-    if keepdims:
-        found.mean, found.var, found._keepdims = mean, var, True
+    found._keepdims = bool(keepdims)
     return found
 
 
-def moments_of_groups(mean: Array, var: Array, groups: Groups) -> Moments:
-    """Return statistics that the core computed, in the shape that callers see."""
+def moments_of_groups(mean: Array, var: Array, groups: Groups, counted: bool = True) -> Moments:
+    """Return statistics as the core left them; they are of no values if they are not `counted`."""
     found = object.__new__(Moments)
-    found.mean, found.var = mean.reshape(groups.free), var.reshape(groups.free)
-    found.count = groups.size
-    found._axis, found._keepdims = groups.axes, False
+    found.mean = mean
+    found.var = var
+    found.count = groups.size if counted else 0
+    found._axis = groups.axes
+    found._keepdims = False
     return found
+
+
+def parts_of_moments(stats: Any) -> tuple[Any, Any, Any]:
+    """Return mean, variance and count of `stats` for the core to recognize: Nones for None."""
+    if type(stats) is Moments:
+        return stats.mean, stats.var, stats.count
+    return (None, None, None) if stats is None else (stats, stats, None)
+
+
+def parts_of_mean_square(stats: Any) -> tuple[Any, Any]:
+    """Return mean square and count of `stats` for the core to recognize: Nones for None."""
+    if type(stats) is RawMoments:
+        return stats
+    return (None, None) if stats is None else (stats, None)
 
 
 def moments_for_gradient(
@@ -295,7 +316,7 @@ def moments_for_gradient(
 
 def _compute(x: Array, groups: Groups) -> tuple[Array, Array]:
     mean, var = new_statistic(groups), new_statistic(groups)
-    _core.forward(x, None, groups.axes, None, None, mean, var, 0.0, 0)
+    _core.forward(x, None, groups, None, None, mean, var, 0.0, 0)
     return mean, var
 
 

@@ -22,14 +22,16 @@ from fastnorm._args import (
     trailing,
     trailing_shape,
 )
-from fastnorm._groups import over_axes
+from fastnorm._groups import AXES, LAYER_AXES, over_axes
 from fastnorm._layer import Layer
-from fastnorm.moments import RawMoments
+from fastnorm.moments import RawMoments, parts_of_mean_square
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from fastnorm._types import Array, ArrayInput
+
+_RAW_STATS = _core.RAW | _core.STATS
 
 
 class RMSNormGradients(NamedTuple):
@@ -137,14 +139,22 @@ def rms_norm(
     array([[ 1.,  1., -1.,  1.],
            [ 0.,  2.,  0.,  0.]], dtype=float32)
     """
+    flags = _RAW_STATS if return_stats else _core.RAW
+    usual = _core.normalize(x, weight, None, eps, out, flags, AXES, axis)
+    if usual is not None:
+        if not return_stats:
+            y: Array = usual
+            return y
+        y, _, var, groups = usual
+        return y, RawMoments(var, groups.size)
     x = array(x, "x")
     groups = over_axes(axis, x.shape)
     y = output(out, x)
     weight = parameter(weight, "weight", groups, x, out)
     mean_square = new_statistic(groups)
-    _core.forward(x, y, groups.axes, weight, None, None, mean_square, epsilon(eps), _core.RAW)
+    _core.forward(x, y, groups, weight, None, None, mean_square, epsilon(eps), _core.RAW)
     y = deliver(y, out)
-    return (y, RawMoments(mean_square.reshape(groups.free), groups.size)) if return_stats else y
+    return (y, RawMoments(mean_square, groups.size)) if return_stats else y
 
 
 def rms_norm_backward(
@@ -208,6 +218,12 @@ def rms_norm_backward(
     >>> fastnorm.rms_norm_backward(dy, x, eps=0).x
     array([[ 3., -1.,  1., -1.]])
     """
+    square, count = parts_of_mean_square(stats)
+    usual = _core.gradient(
+        dy, x, weight, None, None, square, count, eps, out, _core.RAW, AXES, axis
+    )
+    if usual is not None:
+        return tuple.__new__(RMSNormGradients, usual)
     x = array(x, "x")
     dy = gradient(dy, x)
     groups = over_axes(axis, x.shape)
@@ -216,11 +232,11 @@ def rms_norm_backward(
     factor = parameter(weight, "weight", groups, x, out)
     if stats is None:
         square = new_statistic(groups)
-        _core.forward(x, None, groups.axes, None, None, None, square, eps, _core.RAW)
+        _core.forward(x, None, groups, None, None, None, square, eps, _core.RAW)
     else:
         square = given_mean_square(stats, groups, out)
     dweight = gradient_sum(factor, groups.view)
-    _core.backward(dy, x, dx, groups.axes, factor, None, square, eps, _core.RAW, dweight, None)
+    _core.backward(dy, x, dx, groups, factor, None, square, eps, _core.RAW, dweight, None)
     return RMSNormGradients(deliver(dx, out), parameter_gradient(dweight, weight, "weight"))
 
 
@@ -285,9 +301,21 @@ class RMSNorm(Layer):
         self._make_affine(self.normalized_shape, dtype, weight=elementwise_affine, bias=False)
 
     def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
-        x = trailing(x, self.normalized_shape)
-        y, stats = rms_norm(x, self.weight, axis=self._axes, eps=self.eps, return_stats=True)
+        axes, expected = self._axes, self.normalized_shape
+        usual = _core.normalize(
+            x, self.weight, None, self.eps, None, _RAW_STATS, LAYER_AXES, axes, expected
+        )
+        if usual is not None:
+            y, _, var, groups = usual
+            return y, (x, RawMoments(var, groups.size))
+        x = trailing(x, expected)
+        y, stats = rms_norm(x, self.weight, axis=axes, eps=self.eps, return_stats=True)
         return y, (x, stats)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: RawMoments) -> RMSNormGradients:
+    def _backward(self, dy: ArrayInput, x: Array, stats: RawMoments) -> Any:
+        usual = _core.gradient(
+            dy, x, self.weight, None, None, *stats, self.eps, None, _core.RAW, AXES, self._axes
+        )
+        if usual is not None:
+            return usual
         return rms_norm_backward(dy, x, self.weight, axis=self._axes, eps=self.eps, stats=stats)

@@ -17,8 +17,8 @@ from fastnorm._args import (
     output,
     parameter_gradient,
 )
-from fastnorm._groups import over_axes
-from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups
+from fastnorm._groups import AXES, over_axes
+from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
 
 if TYPE_CHECKING:
     from fastnorm._types import Array, ArrayInput, Axis, Shape
@@ -136,13 +136,21 @@ def standardize(
     array([[-1., -1.],
            [ 1.,  1.]], dtype=float32)
     """
+    flags = _core.AGAINST | _core.STATS if return_stats else _core.AGAINST
+    usual = _core.normalize(x, weight, bias, eps, out, flags, AXES, axis)
+    if usual is not None:
+        if not return_stats:
+            y: Array = usual
+            return y
+        y, mean, var, groups = usual
+        return y, moments_of_groups(mean, var, groups)
     x = array(x, "x")
     groups = over_axes(axis, x.shape)
     y = output(out, x)
     factor = broadcast_parameter(weight, "weight", x, out)
     summand = broadcast_parameter(bias, "bias", x, out)
     mean, var = new_statistic(groups), new_statistic(groups)
-    _core.forward(x, y, groups.axes, factor, summand, mean, var, epsilon(eps), 0)
+    _core.forward(x, y, groups, factor, summand, mean, var, epsilon(eps), 0)
     y = deliver(y, out)
     return (y, moments_of_groups(mean, var, groups)) if return_stats else y
 
@@ -209,6 +217,12 @@ def standardize_backward(
     >>> fastnorm.standardize_backward(dy, x, axis=0, eps=0).x
     array([ 0.5,  0. , -0.5,  0. ])
     """
+    mean, var, count = parts_of_moments(stats)
+    usual = _core.gradient(
+        dy, x, weight, bias, mean, var, count, eps, out, _core.AGAINST, AXES, axis
+    )
+    if usual is not None:
+        return tuple.__new__(Gradients, usual)
     x = array(x, "x")
     dy = gradient(dy, x)
     groups = over_axes(axis, x.shape)
@@ -219,11 +233,19 @@ def standardize_backward(
     mean, var = moments_for_gradient(x, stats, groups, out)
     shape = _joint_shape(factor, summand)
     dweight, dbias = gradient_sum(factor, shape), gradient_sum(summand, shape)
-    _core.backward(dy, x, dx, groups.axes, factor, mean, var, eps, 0, dweight, dbias)
+    _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, dweight, dbias)
+    dweight, dbias = _sum_to(dweight, factor), _sum_to(dbias, summand)
+    return gradients_of(dx, out, dweight, weight, dbias, bias)
+
+
+def gradients_of(
+    dx: Array, out: Array | None, dweight: Array | None, weight: Any, dbias: Array | None, bias: Any
+) -> Gradients:
+    """Return the gradients as the caller gets them, of the sums that the core left."""
     return Gradients(
         deliver(dx, out),
-        parameter_gradient(_sum_to(dweight, factor), weight, "weight"),
-        parameter_gradient(_sum_to(dbias, summand), bias, "bias"),
+        parameter_gradient(dweight, weight, "weight"),
+        parameter_gradient(dbias, bias, "bias"),
     )
 
 

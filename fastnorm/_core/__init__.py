@@ -3,22 +3,43 @@
 
 from fastnorm._core import dispatch, threads
 from fastnorm._core.entry import FIXED, GIVEN, RAW, backward, forward
+from fastnorm._core.groups import Groups, Recent
 from fastnorm._core.threads import (
     get_num_threads,
     max_threads,
     set_local_num_threads,
     set_num_threads,
 )
+from fastnorm._core.usual import (
+    AGAINST,
+    MANY,
+    RUNNING,
+    STATS,
+    gradient,
+    measure,
+    normalize,
+    normalize_batch,
+)
 
 __all__ = [
+    "AGAINST",
     "FIXED",
     "GIVEN",
+    "MANY",
     "RAW",
+    "RUNNING",
+    "STATS",
+    "Groups",
+    "Recent",
     "backward",
     "config",
     "forward",
     "get_num_threads",
+    "gradient",
     "max_threads",
+    "measure",
+    "normalize",
+    "normalize_batch",
     "set_local_num_threads",
     "set_num_threads",
 ]

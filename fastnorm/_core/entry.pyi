@@ -3,6 +3,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from fastnorm._core.groups import Groups
+
 RAW: int
 GIVEN: int
 FIXED: int
@@ -10,7 +12,7 @@ FIXED: int
 def forward(
     x: NDArray[Any],
     out: NDArray[Any] | None,
-    axes: tuple[int, ...],
+    groups: Groups,
     weight: NDArray[Any] | None,
     bias: NDArray[Any] | None,
     mean: NDArray[Any] | None,
@@ -22,7 +24,7 @@ def backward(
     dy: NDArray[Any],
     x: NDArray[Any],
     dx: NDArray[Any] | None,
-    axes: tuple[int, ...],
+    groups: Groups,
     weight: NDArray[Any] | None,
     mean: NDArray[Any] | None,
     var: NDArray[Any],

@@ -1,29 +1,43 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The compiled entry: NumPy arrays in, one plan, one driver.
 
-Arguments are trusted here; every check lives in fastnorm/_args.py. The GIL is released while the
-drivers work.
+A call is begun, its arrays are placed one by one, and it is run: by `forward` and `backward` here,
+whose arguments were checked in fastnorm/_args.py, and by usual.pyx, which recognizes those that
+need no check. The GIL is released while the drivers work.
 """
 
 cimport numpy as cnp
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport uint64_t, uintptr_t
 from libc.string cimport memset
+from numpy cimport ndarray
 
 from fastnorm._core cimport cols_backward, cols_forward, rows_backward, rows_forward
 from fastnorm._core.call cimport fn_call
 from fastnorm._core.dispatch cimport FN_BF16, FN_F16, FN_F32, FN_F64, kernels, streams
+from fastnorm._core.groups cimport Groups
 from fastnorm._core.plan cimport (
     FN_B, FN_DP, FN_DY, FN_NOPS, FN_ROWS, FN_S, FN_W, FN_X, FN_Y, fn_plan, make,
 )
 
+cdef extern from "numpy/arrayobject.h":
+    int NPY_USERDEF
+
 cnp.import_array()
 
-RAW = 1    # no centring: var holds the mean square
-GIVEN = 2  # forward: the statistics are inputs
-FIXED = 4  # backward: the statistics are constants
+RAW = FN_RAW
+GIVEN = FN_GIVEN
+FIXED = FN_FIXED
 
-cdef int storage(cnp.ndarray x) except -1:
-    """The kernel type of an array; 2-byte types that are not NumPy's are bfloat16."""
+cdef enum:
+    BRIEF = 4096  # values below which giving the GIL away and taking it back would be felt
+
+# The number NumPy gave to bfloat16 of the package ml_dtypes; 0 until such an array was seen. There
+# is one for the whole process, so it does not matter which thread finds it.
+cdef int bfloat16 = 0
+
+
+cdef int storage(ndarray x) noexcept:
+    """The kernel type of an array in native byte order; -1: none that is known so far."""
     cdef int num = cnp.PyArray_TYPE(x)
     if num == cnp.NPY_FLOAT32:
         return FN_F32
@@ -31,78 +45,155 @@ cdef int storage(cnp.ndarray x) except -1:
         return FN_F64
     if num == cnp.NPY_FLOAT16:
         return FN_F16
-    if x.dtype.name == "bfloat16":
-        return FN_BF16
-    raise TypeError(f"no kernels for dtype {x.dtype}")
+    return FN_BF16 if num == bfloat16 and num != 0 else -1
 
 
-cdef void place(fn_call *c, fn_plan *plan, int op, cnp.ndarray a) noexcept:
-    """Where `a` lies and how it steps along every axis of x; a broadcast axis does not step."""
+cdef int storage_of(ndarray x) except -1:
+    """The kernel type of an array; a type of that name is bfloat16."""
+    global bfloat16
+    cdef int stored = storage(x)
+    if stored < 0:
+        if x.dtype.name != "bfloat16":
+            raise TypeError(f"no kernels for dtype {x.dtype}")
+        if cnp.PyArray_TYPE(x) >= NPY_USERDEF:  # else the type has no number of its own
+            bfloat16 = cnp.PyArray_TYPE(x)
+        stored = FN_BF16
+    return stored
+
+
+cdef void begin(fn_call *c, fn_plan *plan, Groups groups, int stored, double eps,
+                int flags) noexcept:
+    """Begin a call: its kernels, and every axis of x; no array is placed yet."""
     cdef int i
+    memset(c, 0, sizeof(fn_call))
+    memset(plan.dims, 0, groups.ndim * sizeof(plan.dims[0]))
+    for i in range(groups.ndim):
+        plan.dims[i].len = groups.lens[i]
+        plan.dims[i].kept = not groups.reduced >> i & 1
+    c.plan = plan
+    c.kernels = kernels(stored)
+    c.single = stored != FN_F64
+    c.eps = eps
+    c.raw = flags & FN_RAW
+    c.given = flags & FN_GIVEN
+    c.fixed = flags & FN_FIXED
+
+
+cdef void place_values(fn_plan *plan, fn_call *c, Groups groups, int op, ndarray a) noexcept:
+    """Where an array of the shape of x lies, and how it steps; a split axis is two axes of it."""
+    cdef const Py_ssize_t *strides = <const Py_ssize_t *>cnp.PyArray_STRIDES(a)
+    cdef int i, k = 0
+    c.at[op] = <char *>cnp.PyArray_DATA(a)
+    for i in range(groups.ndim):
+        if i == groups.channel:
+            plan.dims[i].stride[op] = strides[k] * groups.lens[i + 1]
+        else:
+            plan.dims[i].stride[op] = strides[k]
+            k += 1
+
+
+cdef void place_packed(fn_plan *plan, fn_call *c, Groups groups, int op, void *data,
+                       uint64_t axes, Py_ssize_t item) noexcept:
+    """Where a C-contiguous array along some axes lies; along the others it does not step."""
+    cdef int i
+    c.at[op] = <char *>data
+    for i in range(groups.ndim - 1, -1, -1):
+        if axes >> i & 1:
+            plan.dims[i].stride[op] = item
+            plan.dims[i].param = plan.dims[i].param or op != FN_S
+            item *= groups.lens[i]
+
+
+cdef void place_against(fn_plan *plan, fn_call *c, Groups groups, int op, ndarray a) noexcept:
+    """Where a parameter that broadcasts against x lies."""
+    cdef int i, ahead = groups.ndim - cnp.PyArray_NDIM(a)
     c.at[op] = <char *>cnp.PyArray_DATA(a)
     for i in range(cnp.PyArray_NDIM(a)):
         if cnp.PyArray_DIM(a, i) != 1:
-            plan.dims[i].stride[op] = cnp.PyArray_STRIDE(a, i)
-            if op == FN_W or op == FN_B or op == FN_DP:
-                plan.dims[i].param = True
+            plan.dims[ahead + i].stride[op] = cnp.PyArray_STRIDE(a, i)
+            plan.dims[ahead + i].param = True
 
 
-cdef bint start(fn_call *c, fn_plan *plan, cnp.ndarray x, tuple axes, double eps,
-                int flags) except -1:
-    """Begin a call: its kernels, and every axis of x. Returns False when there is nothing to do."""
-    cdef int i, op
-    cdef bint some = True
-    memset(c, 0, sizeof(fn_call))
-    for i in range(cnp.PyArray_NDIM(x)):
-        plan.dims[i].len = cnp.PyArray_DIM(x, i)
-        plan.dims[i].kept = True
-        plan.dims[i].param = False
-        for op in range(FN_NOPS):
-            plan.dims[i].stride[op] = 0
-        some = some and plan.dims[i].len > 0
-    for i in axes:
-        plan.dims[i].kept = False
-    i = storage(x)
-    c.plan = plan
-    c.kernels = kernels(i)
-    c.single = i != FN_F64
-    c.eps = eps
-    c.raw = flags & 1
-    c.given = flags & 2
-    c.fixed = flags & 4
-    place(c, plan, FN_X, x)
-    return some
+cdef void place_statistics(fn_plan *plan, fn_call *c, Groups groups, void *mean,
+                           void *var) noexcept:
+    """Where the statistics lie: float64, C-contiguous, one for each group."""
+    place_packed(plan, c, groups, FN_S, mean, ~groups.reduced, sizeof(double))
+    c.var = <char *>var
 
 
-cdef void finish(fn_call *c, fn_plan *plan, int ndim) noexcept:
-    """Make the plan, and decide how the output is stored."""
+cdef bint finish(fn_call *c, fn_plan *plan, int ndim) noexcept:
+    """Make the plan, and decide how the output is stored. Whether the call is a brief one."""
     cdef Py_ssize_t item[7]
+    cdef size_t values
     cdef int op
     for op in range(FN_NOPS):
         item[op] = c.kernels.item
     item[FN_W] = item[FN_B] = c.kernels.real
     item[FN_DP] = item[FN_S] = sizeof(double)
     make(plan, ndim, item)
+    values = plan.groups * plan.segs * plan.n
     # An output in place is in the cache already; streamed lines must start at whole elements.
     c.stream = (c.at[FN_Y] != NULL and c.at[FN_Y] != c.at[FN_X] and c.at[FN_Y] != c.at[FN_DY]
                 and <uintptr_t>c.at[FN_Y] % c.kernels.item == 0
-                and streams(plan.groups * plan.segs * plan.n * c.kernels.item))
+                and streams(values * c.kernels.item))
+    return values < BRIEF
 
 
-def forward(cnp.ndarray x not None, cnp.ndarray out, tuple axes not None, cnp.ndarray weight,
-            cnp.ndarray bias, cnp.ndarray mean, cnp.ndarray var not None, double eps, int flags):
-    """Statistics of x over `axes` (unless GIVEN), and out = (x - mean) / std * weight + bias.
+cdef int drive_forward(fn_call *c) noexcept nogil:
+    if c.plan.layout == FN_ROWS:
+        rows_forward.forward(c)
+        return 0
+    return cols_forward.forward(c)
+
+
+cdef int drive_backward(fn_call *c) noexcept nogil:
+    return rows_backward.backward(c) if c.plan.layout == FN_ROWS else cols_backward.backward(c)
+
+
+cdef int run_forward(fn_call *c, fn_plan *plan, int ndim) except -1:
+    """Run a forward call whose arrays are all placed."""
+    cdef int status
+    if finish(c, plan, ndim):
+        status = drive_forward(c)
+    else:
+        with nogil:
+            status = drive_forward(c)
+    if status:
+        raise MemoryError("no memory for the partial statistics")
+    return 0
+
+
+cdef int run_backward(fn_call *c, fn_plan *plan, int ndim) except -1:
+    """Run a backward call whose arrays are all placed."""
+    cdef int status
+    if finish(c, plan, ndim):
+        status = drive_backward(c)
+    else:
+        with nogil:
+            status = drive_backward(c)
+    if status:
+        raise MemoryError("no memory for the partial gradients")
+    return 0
+
+
+cdef void *data_of(ndarray a) noexcept:
+    return NULL if a is None else cnp.PyArray_DATA(a)
+
+
+def forward(ndarray x not None, ndarray out, Groups groups not None, ndarray weight, ndarray bias,
+            ndarray mean, ndarray var not None, double eps, int flags):
+    """Statistics of the groups of x (unless GIVEN), and out = (x - mean) / std * weight + bias.
 
     Parameters
     ----------
     x, out : ndarray
         float16, bfloat16, float32 or float64, one shape; out None: statistics only.
-    axes : tuple of int
-        The reduced axes, non-negative.
+    groups : Groups
+        How x falls into groups.
     weight, bias : ndarray or None
-        Of the compute type, x.ndim axes, each 1 or that of x.
+        Of the compute type; they broadcast against `groups.split`.
     mean, var : ndarray
-        float64, C-contiguous, the shape of x with 1 for reduced axes; written, or read when GIVEN.
+        float64, C-contiguous, an entry for each group; written, or read when GIVEN.
         RAW: var is the mean square and mean may be None.
     eps : float
         Added to var.
@@ -111,70 +202,54 @@ def forward(cnp.ndarray x not None, cnp.ndarray out, tuple axes not None, cnp.nd
     """
     cdef fn_plan plan
     cdef fn_call call
-    cdef int status = 0
-    if not start(&call, &plan, x, axes, eps, flags):
+    cdef int stored = storage_of(x)
+    if cnp.PyArray_SIZE(x) == 0:
         return
+    begin(&call, &plan, groups, stored, eps, flags)
+    place_values(&plan, &call, groups, FN_X, x)
     if out is not None:
-        place(&call, &plan, FN_Y, out)
+        place_values(&plan, &call, groups, FN_Y, out)
         if weight is not None:
-            place(&call, &plan, FN_W, weight)
+            place_against(&plan, &call, groups, FN_W, weight)
         if bias is not None:
-            place(&call, &plan, FN_B, bias)
-    place(&call, &plan, FN_S, var)
-    call.var = call.at[FN_S]
-    call.at[FN_S] = NULL if mean is None else <char *>cnp.PyArray_DATA(mean)
-    finish(&call, &plan, cnp.PyArray_NDIM(x))
-    with nogil:
-        if plan.layout == FN_ROWS:
-            rows_forward.forward(&call)
-        else:
-            status = cols_forward.forward(&call)
-    if status:
-        raise MemoryError("no memory for the partial statistics")
+            place_against(&plan, &call, groups, FN_B, bias)
+    place_statistics(&plan, &call, groups, data_of(mean), data_of(var))
+    run_forward(&call, &plan, groups.ndim)
 
 
-def backward(cnp.ndarray dy not None, cnp.ndarray x not None, cnp.ndarray dx, tuple axes not None,
-             cnp.ndarray weight, cnp.ndarray mean, cnp.ndarray var not None, double eps, int flags,
-             cnp.ndarray dweight, cnp.ndarray dbias):
+def backward(ndarray dy not None, ndarray x not None, ndarray dx, Groups groups not None,
+             ndarray weight, ndarray mean, ndarray var not None, double eps, int flags,
+             ndarray dweight, ndarray dbias):
     """Gradients of `forward` for given statistics.
 
     Parameters
     ----------
     dy, x, dx : ndarray
         One shape and type; dx None: parameters only.
-    axes, weight, mean, var, eps
+    groups, weight, mean, var, eps
         As in forward; the statistics are inputs.
     flags : int
         RAW; FIXED: the statistics are constants, dx = dy * weight / std.
     dweight, dbias : ndarray or None
-        float64, zero, C-contiguous, of one shape: x.ndim axes, each 1 or that of x.
+        float64, zero, C-contiguous, of one shape that broadcasts against `groups.split`.
     """
     cdef fn_plan plan
     cdef fn_call call
-    cdef int status = 0
-    if not start(&call, &plan, x, axes, eps, flags):
+    cdef ndarray either = dbias if dweight is None else dweight
+    cdef int stored = storage_of(x)
+    if cnp.PyArray_SIZE(x) == 0:
         return
-    place(&call, &plan, FN_DY, dy)
+    begin(&call, &plan, groups, stored, eps, flags)
+    place_values(&plan, &call, groups, FN_X, x)
+    place_values(&plan, &call, groups, FN_DY, dy)
     if dx is not None:
-        place(&call, &plan, FN_Y, dx)
+        place_values(&plan, &call, groups, FN_Y, dx)
     if weight is not None:
-        place(&call, &plan, FN_W, weight)
-    if dbias is not None:
-        place(&call, &plan, FN_DP, dbias)
-        call.dbias = call.at[FN_DP]
-        call.at[FN_DP] = NULL
-        call.dparam_size = cnp.PyArray_SIZE(dbias)
-    if dweight is not None:
-        place(&call, &plan, FN_DP, dweight)
-        call.dparam_size = cnp.PyArray_SIZE(dweight)
-    place(&call, &plan, FN_S, var)
-    call.var = call.at[FN_S]
-    call.at[FN_S] = NULL if mean is None else <char *>cnp.PyArray_DATA(mean)
-    finish(&call, &plan, cnp.PyArray_NDIM(x))
-    with nogil:
-        if plan.layout == FN_ROWS:
-            status = rows_backward.backward(&call)
-        else:
-            status = cols_backward.backward(&call)
-    if status:
-        raise MemoryError("no memory for the partial gradients")
+        place_against(&plan, &call, groups, FN_W, weight)
+    if either is not None:
+        place_against(&plan, &call, groups, FN_DP, either)
+        call.at[FN_DP] = <char *>data_of(dweight)
+        call.dbias = <char *>data_of(dbias)
+        call.dparam_size = cnp.PyArray_SIZE(either)
+    place_statistics(&plan, &call, groups, data_of(mean), data_of(var))
+    run_backward(&call, &plan, groups.ndim)
