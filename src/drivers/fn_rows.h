@@ -112,8 +112,8 @@ fn_slope_of(const fn_rows *rows, void *dw, void *db)
 static inline size_t
 fn_batch(size_t row_bytes)
 {
-    const size_t rows = 32768 / row_bytes;
-    return rows < 4 ? (row_bytes <= 32768 ? 4 : 1) : rows > FN_BATCH ? FN_BATCH : rows;
+    const size_t rows = 131072 / row_bytes;
+    return rows < 4 ? (row_bytes <= 131072 ? 4 : 1) : rows > FN_BATCH ? FN_BATCH : rows;
 }
 
 #endif

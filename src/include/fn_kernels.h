@@ -43,7 +43,7 @@ typedef struct {
 
 /* How memory is used; changes no value. */
 typedef struct {
-    int stream;                  /* store past the cache; the output is aligned to its element */
+    int stream;                  /* store past the cache */
     ptrdiff_t ahead_x, ahead_dy; /* bytes to the rows that are read after these; 0: unknown */
 } fn_memory;
 

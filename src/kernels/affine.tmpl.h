@@ -16,12 +16,12 @@
 enum { FN_N(PLAIN), FN_N(WEIGHT), FN_N(BIAS), FN_N(BOTH), FN_N(EACH_ROW) };
 
 /* K logical vectors of columns from j on, or its first `left`, down one band of rows: coefficients that
- * belong to columns are read once. K, by_row, how and stream are constants in every call but that of
- * affine_edge. */
+ * belong to columns are read once. y is where column j goes. K, by_row and how are constants in every
+ * call but that of affine_edge. */
 FN_INLINE void
 FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, size_t rows, size_t j,
                    size_t left, const fn_centre *centre, const fn_param *param, ptrdiff_t ahead,
-                   int K, int by_row, int how, int stream)
+                   int K, int by_row, int how)
 {
     const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m, *ws = param->w, *bs = param->b;
     const int vw = how == FN_N(WEIGHT) || how == FN_N(BOTH);
@@ -47,7 +47,6 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
         }
     }
     x += j * sizeof(FN_T);
-    y += j * sizeof(FN_T);
     for (size_t i = row0; i < row0 + rows; i++, x += ldx, y += ldy) {
         /* All loads before the first store: a store at the same place of another page would hold up
          * the load after it. */
@@ -81,7 +80,7 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
         }
         FN_UNROLL
         for (int k = 0; k < K; k++) {
-            FN_N(lv_store_any)((FN_T *)y + k * FN_LANES, out[k], left, stream);
+            FN_N(lv_store_any)((FN_T *)y + k * FN_LANES, out[k], left);
         }
     }
 }
@@ -92,47 +91,54 @@ FN_N(affine_edge)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, siz
                   size_t left, const fn_centre *centre, const fn_param *param, int how)
 {
     FN_N(affine_panel)(y, ldy, x, ldx, row0, rows, j, left, centre, param, 0, 1, centre->by_row,
-                       how, 0);
+                       how);
 }
 
 FN_INLINE void
-FN_N(affine_band)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, size_t rows, size_t n,
-                  const fn_centre *centre, const fn_param *param, ptrdiff_t ahead, int by_row,
-                  int how, int stream)
+FN_N(affine_block)(const fn_out *o, const char *x_, fn_ld ldx, const fn_centre *centre,
+                   const fn_param *param, ptrdiff_t ahead, int by_row, int how)
 {
-    size_t j = stream ? FN_N(lv_head)(y, n) : 0;
-    if (j) {
-        FN_N(affine_edge)(y, ldy, x, ldx, row0, rows, 0, j, centre, param, how);
-    }
-    for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
-        FN_N(affine_panel)(y, ldy, x, ldx, row0, rows, j, 0, centre, param, ahead, FN_SWEEP, by_row,
-                           how, stream);
-    }
-    for (; FN_SWEEP > 1 && j + FN_LANES <= n; j += FN_LANES) {
-        FN_N(affine_panel)(y, ldy, x, ldx, row0, rows, j, 0, centre, param, ahead, 1, by_row, how,
-                           stream);
-    }
-    if (j < n) {
-        FN_N(affine_edge)(y, ldy, x, ldx, row0, rows, j, n - j, centre, param, how);
+    const size_t end = o->row + o->rows, wide = FN_SWEEP * FN_LANES;
+    char *y = o->y;
+    for (size_t row = o->row; row < end; row += FN_BAND, y += FN_BAND * o->ldy) {
+        const size_t len = end - row < FN_BAND ? end - row : FN_BAND;
+        const char *x = x_ + (fn_ld)row * ldx;
+        FN_T *to = (FN_T *)y;
+        size_t j = o->j0;
+        for (; j + wide <= o->j1; j += wide, to += wide) {
+            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, ahead,
+                               FN_SWEEP, by_row, how);
+        }
+        for (; FN_SWEEP > 1 && j + FN_LANES <= o->j1; j += FN_LANES, to += FN_LANES) {
+            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, ahead, 1,
+                               by_row, how);
+        }
+        if (j < o->j1 && o->apart && o->j1 - o->j0 >= FN_LANES) {
+            /* A whole vector again rather than part of one. */
+            to -= FN_LANES - (o->j1 - j);
+            j = o->j1 - FN_LANES;
+            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, 0, 1,
+                               by_row, how);
+        }
+        else if (j < o->j1) {
+            FN_N(affine_edge)((char *)to, o->ldy, x, ldx, row, len, j, o->j1 - j, centre, param,
+                              how);
+        }
     }
 }
 
 static void
-FN_N(fn_affine)(void *y_, fn_ld ldy, const void *x_, fn_ld ldx, size_t rows, size_t n,
+FN_N(fn_affine)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t n,
                 const fn_centre *centre, const fn_param *param, const fn_memory *memory)
 {
     const int how = param->by_row ? FN_N(EACH_ROW) : (param->w != NULL) | (param->b != NULL) << 1;
-    const int which = how << 2 | (centre->by_row != 0) << 1 |
-                      FN_N(lv_may_stream)(memory->stream, y_, rows, ldy, n);
-    for (size_t row0 = 0; row0 < rows; row0 += FN_BAND) {
-        const size_t len = rows - row0 < FN_BAND ? rows - row0 : FN_BAND;
-        const char *x = (const char *)x_ + (fn_ld)row0 * ldx;
-        char *y = (char *)y_ + (fn_ld)row0 * ldy;
-        switch (which) {
+    fn_out o;
+    fn_out_start(&o, memory->stream, y, ldy, rows, n, sizeof(FN_T), y == x);
+    while (fn_out_next(&o)) {
+        switch (how << 1 | (centre->by_row != 0)) {
 #define FN_CASE(s)                                                                                 \
     case s:                                                                                        \
-        FN_N(affine_band)(y, ldy, x, ldx, row0, len, n, centre, param, memory->ahead_x,            \
-                          (s) >> 1 & 1, (s) >> 2, (s) & 1);                                        \
+        FN_N(affine_block)(&o, x, ldx, centre, param, memory->ahead_x, (s) & 1, (s) >> 1);         \
         break;
             FN_CASE(0)
             FN_CASE(1)
@@ -143,15 +149,6 @@ FN_N(fn_affine)(void *y_, fn_ld ldy, const void *x_, fn_ld ldx, size_t rows, siz
             FN_CASE(6)
             FN_CASE(7)
             FN_CASE(8)
-            FN_CASE(9)
-            FN_CASE(10)
-            FN_CASE(11)
-            FN_CASE(12)
-            FN_CASE(13)
-            FN_CASE(14)
-            FN_CASE(15)
-            FN_CASE(16)
-            FN_CASE(17)
 #undef FN_CASE
         }
     }

@@ -10,6 +10,7 @@
  */
 #include "fn_kernels.h"
 #include "simd/vectors.h"
+#include "simd/out.h"
 
 #define FN_SAME(v) (v)
 

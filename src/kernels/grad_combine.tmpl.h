@@ -11,12 +11,13 @@
  * Needs    lanes.tmpl.h.
  */
 
-/* As affine_panel: K logical vectors of columns from j on, or its first `left`, down one band of rows. */
+/* As affine_panel: K logical vectors of columns from j on, or its first `left`, down one band of rows; dx
+ * is where column j goes. */
 FN_INLINE void
 FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
                          size_t row0, size_t rows, size_t j, size_t left, const fn_centre *centre,
                          const fn_param *param, const fn_slope *slope, const fn_memory *memory,
-                         int K, int by_row, int how, int vd, int stream)
+                         int K, int by_row, int how, int vd)
 {
     const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m, *ws = param->w;
     const FN_A *as = slope->a, *bs = slope->b, *cs = slope->c;
@@ -48,7 +49,6 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
     }
     x += j * sizeof(FN_T);
     dy += j * sizeof(FN_T);
-    dx += j * sizeof(FN_T);
     for (size_t i = row0; i < row0 + rows; i++, x += ldx, dy += lddy, dx += lddx) {
         FN_LV out[FN_SWEEP];
         if (by_row) {
@@ -88,7 +88,7 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
         }
         FN_UNROLL
         for (int k = 0; k < K; k++) {
-            FN_N(lv_store_any)((FN_T *)dx + k * FN_LANES, out[k], left, stream);
+            FN_N(lv_store_any)((FN_T *)dx + k * FN_LANES, out[k], left);
         }
     }
     if (vd) {
@@ -108,58 +108,57 @@ FN_N(grad_combine_edge)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const ch
 {
     const fn_memory plain = {0, 0, 0};
     FN_N(grad_combine_panel)(dx, lddx, x, ldx, dy, lddy, row0, rows, j, left, centre, param, slope,
-                             &plain, 1, centre->by_row, how, slope->dw != NULL, 0);
+                             &plain, 1, centre->by_row, how, slope->dw != NULL);
 }
 
 FN_INLINE void
-FN_N(grad_combine_band)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
-                        size_t row0, size_t rows, size_t n, const fn_centre *centre,
-                        const fn_param *param, const fn_slope *slope, const fn_memory *memory,
-                        int by_row, int how, int vd, int stream)
+FN_N(grad_combine_block)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn_ld lddy,
+                         const fn_centre *centre, const fn_param *param, const fn_slope *slope,
+                         const fn_memory *memory, int by_row, int how, int vd)
 {
-    size_t j = stream ? FN_N(lv_head)(dx, n) : 0;
-    if (j) {
-        FN_N(grad_combine_edge)(dx, lddx, x, ldx, dy, lddy, row0, rows, 0, j, centre, param, slope,
-                                how);
-    }
-    for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
-        FN_N(grad_combine_panel)(dx, lddx, x, ldx, dy, lddy, row0, rows, j, 0, centre, param, slope,
-                                 memory, FN_SWEEP, by_row, how, vd, stream);
-    }
-    for (; FN_SWEEP > 1 && j + FN_LANES <= n; j += FN_LANES) {
-        FN_N(grad_combine_panel)(dx, lddx, x, ldx, dy, lddy, row0, rows, j, 0, centre, param, slope,
-                                 memory, 1, by_row, how, vd, stream);
-    }
-    if (j < n) {
-        FN_N(grad_combine_edge)(dx, lddx, x, ldx, dy, lddy, row0, rows, j, n - j, centre, param,
-                                slope, how);
+    const size_t end = o->row + o->rows, wide = FN_SWEEP * FN_LANES;
+    char *dx = o->y;
+    for (size_t row = o->row; row < end; row += FN_BAND, dx += FN_BAND * o->ldy) {
+        const size_t len = end - row < FN_BAND ? end - row : FN_BAND;
+        const char *x = x_ + (fn_ld)row * ldx, *dy = dy_ + (fn_ld)row * lddy;
+        FN_T *to = (FN_T *)dx;
+        size_t j = o->j0;
+        for (; j + wide <= o->j1; j += wide, to += wide) {
+            FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
+                                     param, slope, memory, FN_SWEEP, by_row, how, vd);
+        }
+        for (; FN_SWEEP > 1 && j + FN_LANES <= o->j1; j += FN_LANES, to += FN_LANES) {
+            FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
+                                     param, slope, memory, 1, by_row, how, vd);
+        }
+        if (j < o->j1 && !vd && o->apart && o->j1 - o->j0 >= FN_LANES) {
+            to -= FN_LANES - (o->j1 - j);
+            j = o->j1 - FN_LANES;
+            FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
+                                     param, slope, memory, 1, by_row, how, vd);
+        }
+        else if (j < o->j1) {
+            FN_N(grad_combine_edge)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, o->j1 - j,
+                                    centre, param, slope, how);
+        }
     }
 }
 
 static void
-FN_N(fn_grad_combine)(void *dx_, fn_ld lddx, const void *x_, fn_ld ldx, const void *dy_, fn_ld lddy,
+FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void *dy, fn_ld lddy,
                       size_t rows, size_t n, const fn_centre *centre, const fn_param *param,
                       const fn_slope *slope, const fn_memory *memory)
 {
-    const int stream = FN_N(lv_may_stream)(memory->stream, dx_, rows, lddx, n);
     const int how = !param->w ? FN_N(PLAIN) : param->by_row ? FN_N(EACH_ROW) : FN_N(WEIGHT);
     const int columns = how == FN_N(EACH_ROW) ? 2 : how;
-    const int which =
-        (centre->by_row ? 3 + columns + 3 * (slope->dw != NULL) : columns) << 1 | stream;
-    for (size_t row0 = 0; row0 < rows; row0 += FN_BAND) {
-        const size_t len = rows - row0 < FN_BAND ? rows - row0 : FN_BAND;
-        const char *x = (const char *)x_ + (fn_ld)row0 * ldx;
-        const char *dy = (const char *)dy_ + (fn_ld)row0 * lddy;
-        char *dx = (char *)dx_ + (fn_ld)row0 * lddx;
-        switch (which) {
+    fn_out o;
+    fn_out_start(&o, memory->stream, dx, lddx, rows, n, sizeof(FN_T), dx == x || dx == dy);
+    while (fn_out_next(&o)) {
+        switch (centre->by_row ? 3 + columns + 3 * (slope->dw != NULL) : columns) {
 #define FN_CASE(s, by_row, how, vd)                                                                \
-    case 2 * (s):                                                                                  \
-        FN_N(grad_combine_band)(dx, lddx, x, ldx, dy, lddy, row0, len, n, centre, param, slope,    \
-                                memory, by_row, how, vd, 0);                                       \
-        break;                                                                                     \
-    case 2 * (s) + 1:                                                                              \
-        FN_N(grad_combine_band)(dx, lddx, x, ldx, dy, lddy, row0, len, n, centre, param, slope,    \
-                                memory, by_row, how, vd, 1);                                       \
+    case s:                                                                                        \
+        FN_N(grad_combine_block)(&o, x, ldx, dy, lddy, centre, param, slope, memory, by_row, how,  \
+                                 vd);                                                              \
         break;
             FN_CASE(0, 0, FN_N(PLAIN), 0)
             FN_CASE(1, 0, FN_N(WEIGHT), 0)

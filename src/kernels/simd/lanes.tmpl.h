@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * What    The SIMD vocabulary of one storage type: a logical vector of 64 bytes of the compute type,
- *         the same number of lanes on every ISA. load, load_n, store, store_n, stream, set1, add,
+ *         the same number of lanes on every ISA. load, load_n, store, store_n, set1, add,
  *         sub, mul, to_double. Tails live here and nowhere else.
  * Needs   vectors.h; FN_TAG (f32 ...), FN_T storage type, FN_A compute type and FN_REAL its tag, FN_V
  *         native vector of A, FN_VMASK its comparison result; FN_BITS, the tag of the stored form,
@@ -104,14 +104,6 @@ FN_N(lv_coef_n)(const FN_A *p, size_t n)
     return out;
 }
 
-FN_INLINE void
-FN_N(lv_stream)(FN_T *p, FN_LV a)
-{
-    _Alignas(64) FN_T held[FN_LANES];
-    FN_N(lv_store)(held, a);
-    fn_stream(p, held, sizeof held);
-}
-
 /* Whole vectors where left == 0, else the first `left` lanes. */
 FN_INLINE FN_LV
 FN_N(lv_load_any)(const FN_T *p, size_t left, FN_LV fill)
@@ -140,35 +132,14 @@ FN_N(lv_coef_put)(FN_A *p, FN_LV a, size_t left)
 }
 
 FN_INLINE void
-FN_N(lv_store_any)(FN_T *p, FN_LV a, size_t left, int stream)
+FN_N(lv_store_any)(FN_T *p, FN_LV a, size_t left)
 {
     if (left) {
         FN_N(lv_store_n)(p, a, left);
     }
-    else if (stream) {
-        FN_N(lv_stream)(p, a);
-    }
     else {
         FN_N(lv_store)(p, a);
     }
-}
-
-/* Values up to the first whole line of a streamed run; they are stored the ordinary way. */
-FN_INLINE size_t
-FN_N(lv_head)(const char *p, size_t n)
-{
-    const size_t head = (size_t)(-(uintptr_t)p & (sizeof(FN_T) * FN_LANES - 1)) / sizeof(FN_T);
-    return head < n ? head : n;
-}
-
-/* Rows are streamed together when all start at the same place of a line: at its beginning, or they are
- * so long that the partial lines at both ends do not matter. */
-FN_INLINE int
-FN_N(lv_may_stream)(int stream, const void *p, size_t rows, ptrdiff_t ld, size_t n)
-{
-    const size_t line = sizeof(FN_T) * FN_LANES;
-    return stream && (rows == 1 || (ld % (ptrdiff_t)line == 0 &&
-                                    ((uintptr_t)p % line == 0 || n >= 32 * FN_LANES)));
 }
 
 FN_INLINE FN_LV

@@ -242,28 +242,26 @@ fn_narrow_bf16(fn_vf value)
     return __builtin_convertvector(bits, fn_vh);
 }
 
-/* Store `bytes` (a multiple of 16) from an aligned buffer past the cache; p is 16-byte aligned. */
+/* Store the 64 bytes at `from`, anywhere, past the cache into a whole line. */
 FN_INLINE void
-fn_stream(void *p, const void *from, size_t bytes)
+fn_stream_line(void *line, const void *from)
 {
 #if defined(__AVX512F__) && FN_VBYTES == 64
-    if (bytes == 64) {
-        _mm512_stream_si512((__m512i *)p, _mm512_load_si512(from));
-        return;
-    }
-#endif
-#if defined(__AVX__) && FN_VBYTES >= 32
-    for (size_t i = 0; i < bytes; i += 32) {
-        _mm256_stream_si256((__m256i *)((char *)p + i),
-                            _mm256_load_si256((const __m256i *)((const char *)from + i)));
-    }
+    _mm512_stream_si512((__m512i *)line, _mm512_loadu_si512(from));
+#elif defined(__AVX__) && FN_VBYTES >= 32
+    __m256i *to = line;
+    const __m256i *v = from;
+    const __m256i a = _mm256_loadu_si256(v), b = _mm256_loadu_si256(v + 1);
+    _mm256_stream_si256(to, a);
+    _mm256_stream_si256(to + 1, b);
 #elif defined(__SSE2__)
-    for (size_t i = 0; i < bytes; i += 16) {
-        _mm_stream_si128((__m128i *)((char *)p + i),
-                         _mm_load_si128((const __m128i *)((const char *)from + i)));
+    __m128i *to = line;
+    const __m128i *v = from;
+    for (int i = 0; i < 4; i++) {
+        _mm_stream_si128(to + i, _mm_loadu_si128(v + i));
     }
 #else
-    memcpy(p, from, bytes); /* no streaming store that would pay: an ordinary one */
+    memcpy(line, from, 64); /* no streaming store that would pay: an ordinary one */
 #endif
 }
 
