@@ -61,7 +61,7 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
         for (int k = 0; k < K; k++) {
             const FN_T *px = (const FN_T *)x + k * FN_LANES;
             const int c = by_row ? 0 : k;
-            if (FN_SECOND_SWEEP(k) && ahead) {
+            if ((FN_SECOND_SWEEP(k) || ahead == FN_OUT_PART) && ahead) {
                 FN_PREFETCH((const char *)px + ahead);
             }
             FN_LV v = FN_N(lv_load_any)(px, left, hi[c]);
@@ -132,13 +132,15 @@ FN_N(fn_affine)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_
                 const fn_centre *centre, const fn_param *param, const fn_memory *memory)
 {
     const int how = param->by_row ? FN_N(EACH_ROW) : (param->w != NULL) | (param->b != NULL) << 1;
+    /* Where the driver does not know what comes next, it is the next part of each row. */
+    const ptrdiff_t ahead = memory->stream && !memory->ahead_x ? FN_OUT_PART : memory->ahead_x;
     fn_out o;
     fn_out_start(&o, memory->stream, y, ldy, rows, n, sizeof(FN_T), y == x);
     while (fn_out_next(&o)) {
         switch (how << 1 | (centre->by_row != 0)) {
 #define FN_CASE(s)                                                                                 \
     case s:                                                                                        \
-        FN_N(affine_block)(&o, x, ldx, centre, param, memory->ahead_x, (s) & 1, (s) >> 1);         \
+        FN_N(affine_block)(&o, x, ldx, centre, param, ahead, (s) & 1, (s) >> 1);                   \
         break;
             FN_CASE(0)
             FN_CASE(1)

@@ -3,14 +3,21 @@
  * What    How an elementwise kernel goes through its rows, and where it puts them: straight to the
  *         output, or, past the cache, by way of a buffer in first-level cache. Streaming stores pay for
  *         whole lines only, and rows begin and end within lines (NumPy's large arrays start 16 bytes
- *         into one). Rows that follow each other without a gap are one stream of bytes; the buffer
- *         cuts it into lines, whatever their length and alignment.
+ *         into one). The buffer cuts a stream of bytes into lines, whatever its length and alignment.
+ * Method  Short rows that follow each other without a gap are one stream. Long rows, and rows with gaps,
+ *         are a stream each, a band of them side by side: the memory reads better from several places.
  * Needs   vectors.h.
  */
 #define FN_LINE 64
-#define FN_OUT_BYTES 8192 /* of the buffer */
-/* Rows with gaps between them are streamed one by one; shorter ones are too much partial lines. */
-#define FN_OUT_LEAST 2048
+#define FN_OUT_BYTES 8192 /* of the buffer: rows of one stream, or ... */
+#define FN_OUT_PART 1024  /* ... part of each row of a band */
+#define FN_OUT_LEAST 2048 /* bytes of a row with gaps around it: less is too much partial lines */
+
+/* The line that comes next, bytes of it that wait, and how many of these are not ours. */
+typedef struct {
+    char *line;
+    size_t left, foreign;
+} fn_stream;
 
 typedef struct {
     /* the block at hand: rows [row, row + rows), columns [j0, j1), and where its values go */
@@ -22,70 +29,85 @@ typedef struct {
     char *base;
     ptrdiff_t base_ld;
     size_t all_rows, n, item;
-    int stream, dense;
-    /* the stream: the line that comes next, bytes of it that wait just before the second line of the
-     * buffer, how many of these are not ours, and what the block at hand puts behind them */
-    char *line;
-    size_t left, foreign, pending;
-    _Alignas(FN_LINE) char buffer[FN_LINE + FN_OUT_BYTES + FN_LINE];
+    int stream;
+    int single;     /* one stream for all rows */
+    size_t pending; /* bytes the block at hand puts into each stream */
+    fn_stream streams[FN_BAND];
+    _Alignas(FN_LINE) char buffer[FN_BAND * (FN_LINE + FN_OUT_PART + FN_LINE)];
 } fn_out;
 
+_Static_assert(FN_BAND * FN_OUT_PART >= FN_OUT_BYTES, "one stream has the buffers of all");
+
 FN_INLINE void
-fn_out_open(fn_out *o, char *y)
+fn_stream_open(fn_stream *s, char *y)
 {
-    o->left = o->foreign = (uintptr_t)y % FN_LINE;
-    o->line = y - o->left;
+    s->left = s->foreign = (uintptr_t)y % FN_LINE;
+    s->line = y - s->left;
 }
 
-/* What waits and the `pending` bytes behind it go out, up to the last whole line; the rest waits. Blocks
- * are stored at the beginning of a line and fetched from within: the other way would be slower. */
+/* What waits, just before `values`, and the bytes there go out, up to the last whole line; the rest
+ * waits. Blocks are stored at the beginning of a line and fetched from within: the other way would be
+ * slower. */
 FN_INLINE void
-fn_out_push(fn_out *o)
+fn_stream_push(fn_stream *s, char *values, size_t bytes)
 {
-    const size_t end = o->left + o->pending, whole = end / FN_LINE * FN_LINE;
-    const char *from = o->buffer + FN_LINE - o->left;
+    const size_t end = s->left + bytes, whole = end / FN_LINE * FN_LINE;
+    const char *from = values - s->left;
     size_t at = 0;
-    if (o->foreign && whole) {
-        memcpy(o->line + o->foreign, from + o->foreign, FN_LINE - o->foreign);
-        o->foreign = 0;
+    if (s->foreign && whole) {
+        memcpy(s->line + s->foreign, from + s->foreign, FN_LINE - s->foreign);
+        s->foreign = 0;
         at = FN_LINE;
     }
     for (; at < whole; at += FN_LINE) {
-        fn_stream_line(o->line + at, from + at);
+        fn_stream_line(s->line + at, from + at);
     }
-    o->line += whole;
-    o->left = end - whole;
-    memmove(o->buffer + FN_LINE - o->left, from + whole, o->left);
+    s->line += whole;
+    s->left = end - whole;
+    memmove(values - s->left, from + whole, s->left);
 }
 
 FN_INLINE void
-fn_out_close(fn_out *o)
+fn_stream_close(fn_stream *s, const char *values)
 {
-    memcpy(o->line + o->foreign, o->buffer + FN_LINE - o->left + o->foreign, o->left - o->foreign);
+    memcpy(s->line + s->foreign, values - s->left + s->foreign, s->left - s->foreign);
 }
 
 FN_INLINE void
 fn_out_start(fn_out *o, int stream, void *y, ptrdiff_t ldy, size_t rows, size_t n, size_t item,
              int in_place)
 {
+    const size_t width = n * item;
+    const int dense = rows == 1 || ldy == (ptrdiff_t)width;
     o->base = y;
     o->base_ld = ldy;
     o->all_rows = rows;
     o->n = n;
     o->item = item;
-    o->dense = rows == 1 || ldy == (ptrdiff_t)(n * item);
-    o->stream = stream && (o->dense || n * item >= FN_OUT_LEAST);
     o->apart = !in_place;
-    o->row = o->rows = o->j0 = 0;
+    o->stream = stream && (dense || width >= FN_OUT_LEAST);
+    o->single = dense && width <= FN_OUT_BYTES;
+    o->row = o->rows = o->j0 = o->pending = 0;
     o->j1 = n;
-    o->pending = 0;
+}
+
+/* Send off the block at hand. */
+FN_INLINE void
+fn_out_push(fn_out *o)
+{
+    const int end = o->single ? o->row + o->rows == o->all_rows : o->j1 == o->n;
+    for (size_t i = 0; i < (o->single ? 1 : o->rows); i++) {
+        fn_stream_push(&o->streams[i], o->y + (ptrdiff_t)i * o->ldy, o->pending);
+        if (end) {
+            fn_stream_close(&o->streams[i], o->y + (ptrdiff_t)i * o->ldy);
+        }
+    }
 }
 
 /* Go on to the next block; 0 when there is none. */
 FN_INLINE int
 fn_out_next(fn_out *o)
 {
-    const size_t width = o->n * o->item;
     if (!o->stream) {
         o->row += o->rows;
         o->rows = o->all_rows - o->row;
@@ -96,36 +118,26 @@ fn_out_next(fn_out *o)
     if (o->pending) {
         fn_out_push(o);
     }
-    if (o->j1 < o->n) {
+    const size_t done = o->row + o->rows, part = FN_OUT_PART / o->item;
+    o->y = o->buffer + FN_LINE;
+    if (!o->single && o->pending && o->j1 < o->n) { /* the band goes on */
         o->j0 = o->j1;
     }
     else {
-        o->row += o->rows;
-        o->j0 = 0;
-        if (o->pending && (!o->dense || o->row == o->all_rows)) {
-            fn_out_close(o);
-        }
-        if (o->row == o->all_rows) {
+        if (done == o->all_rows) {
             return 0;
         }
-        if (!o->dense || o->row == 0) {
-            fn_out_open(o, o->base + (ptrdiff_t)o->row * o->base_ld);
+        const size_t width = o->n * o->item;
+        const size_t most = o->single ? FN_OUT_BYTES / width : FN_BAND;
+        o->row = done;
+        o->rows = o->all_rows - done < most ? o->all_rows - done : most;
+        o->j0 = 0;
+        o->ldy = o->single ? (ptrdiff_t)width : FN_LINE + FN_OUT_PART + FN_LINE;
+        for (size_t i = 0; i < (o->single ? done == 0 : o->rows); i++) {
+            fn_stream_open(&o->streams[i], o->base + (ptrdiff_t)(done + i) * o->base_ld);
         }
     }
-    o->rows = 1;
-    if (width > FN_OUT_BYTES) {
-        const size_t most = FN_OUT_BYTES / o->item;
-        o->j1 = o->n - o->j0 < most ? o->n : o->j0 + most;
-    }
-    else {
-        o->j1 = o->n;
-        if (o->dense) {
-            const size_t most = FN_OUT_BYTES / width, left = o->all_rows - o->row;
-            o->rows = left < most ? left : most;
-        }
-    }
-    o->y = o->buffer + FN_LINE;
-    o->ldy = (ptrdiff_t)width;
-    o->pending = o->rows * (o->j1 - o->j0) * o->item;
+    o->j1 = !o->single && o->n - o->j0 > part ? o->j0 + part : o->n;
+    o->pending = o->single ? o->rows * o->n * o->item : (o->j1 - o->j0) * o->item;
     return 1;
 }
