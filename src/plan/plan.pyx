@@ -9,15 +9,15 @@ x, reduced axes marked *       example                                   layout
 =============================  ========================================  =======
 K R*                           layer norm; instance, group norm (NCHW)   rows
 R* K R*                        batch norm (NCHW)                         rows
-R* K R*, last run below 96     batch norm of 7x7 maps                    cols, fold = 49
+R* K R*, last run below 256     batch norm of 7x7 maps                    cols, fold = 49
 R* K                           batch norm (channels last)                cols
 K R* K                         instance norm (channels last), axis=1     cols
-K R* K R*, last run below 96   group norm (channels last)                cols, fold = C/G
+K R* K R*, last run below 256   group norm (channels last)                cols, fold = C/G
 =============================  ========================================  =======
 """
 
 cdef enum:
-    SHORT_RUN = 96  # an innermost reduced run below this is folded into columns ...
+    SHORT_RUN = 256  # an innermost reduced run below this is folded into columns ...
     FOLD_ROWS = 16  # ... when at least so many rows share the columns
     SHORT_PARAM = 32  # parameter runs below this are read as vectors
 

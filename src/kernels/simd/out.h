@@ -86,7 +86,7 @@ fn_out_start(fn_out *o, int stream, void *y, ptrdiff_t ldy, size_t rows, size_t 
     o->item = item;
     o->apart = !in_place;
     o->stream = stream && (dense || width >= FN_OUT_LEAST);
-    o->single = dense && width <= FN_OUT_BYTES;
+    o->single = dense && 2 * width <= FN_OUT_BYTES;
     o->row = o->rows = o->j0 = o->pending = 0;
     o->j1 = n;
 }
