@@ -21,7 +21,7 @@ cdef extern from "fn_team.h" nogil:
 
 cdef enum:
     LONG = 8388608  # values of work beside which a time slice spent waiting is little: some ms
-    GRAIN = 65536  # values of work that pay for one more thread: some 20 us
+    GRAIN = 49152  # values of work that pay for one more thread: some 10 us
 
 cdef int setting = 0        # process-wide
 cdef int initial = 1        # what OpenMP said at import; a change of it is somebody's limit
