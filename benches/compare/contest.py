@@ -106,18 +106,21 @@ def run(
             else:
                 rounded[name] = prepared.rounded_parameters
                 contenders[name] = repeated(in_turn(prepared.calls))
+        copy_names = []
         for parts in sorted({1, threads}):
-            calls = []
-            for _ in problems:
-                copy = stack.enter_context(copies(bench.traffic(direction) // 2, parts))
-                calls.append(copy(parts))
-            contenders[f"copy {parts}"] = repeated(in_turn(calls))
+            arrays = [
+                stack.enter_context(copies(bench.traffic(direction) // 2, parts)) for _ in problems
+            ]
+            for past in (False, True):
+                copy_names.append(f"copy {parts} {past}")
+                calls = [copy(parts, past) for copy in arrays]
+                contenders[copy_names[-1]] = repeated(in_turn(calls))
         if threads > 1:
             contenders = {name: settled(one) for name, one in contenders.items()}
         samples = sample(contenders, budget)
 
     times = {name: timing(values) for name, values in samples.items()}
-    limit = min((times[f"copy {parts}"] for parts in {1, threads}), key=_seconds)
+    limit = min((times[name] for name in copy_names), key=_seconds)
     results = {
         name: Result(times[name], errors[name], rounded[name], times[OURS].seconds, limit.seconds)
         for name in errors

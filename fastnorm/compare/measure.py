@@ -10,9 +10,9 @@ How a time is made:
 - Calls shorter than a batch are repeated within it, after one call that is not timed, which brings
   the caches back into the contender's own state. The buffers are the same in every call: a case
   that fits a cache is measured in that cache.
-- The copy limit is `numpy.copyto` of as many bytes as the call has to move (`Problem.traffic`; a
-  copy of n bytes reads n and writes n). With several threads it is the faster of one
-  plain copy and one split over as many Python threads (copyto releases the GIL).
+- The copy limit is the faster of `numpy.copyto` and a copy with streaming stores, of as many bytes
+  as the call has to move (`Problem.traffic`; a copy of n bytes reads n and writes n). With several
+  threads each may also be split over as many Python threads (both release the GIL).
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from timeit import Timer
 import numpy as np
 
 import fastnorm
+from fastnorm._core.dispatch import copy_past_cache
 from fastnorm.compare import numpy_twin
 from fastnorm.compare.catalogue import Direction
-from fastnorm.compare.problem import Call, Problem
+from fastnorm.compare.problem import Array, Call, Problem
 
 # A contender runs its call the given number of times and returns seconds per call.
 Contender = Callable[[int], float]
@@ -96,12 +97,16 @@ def measure_times(
     contenders["numpy"] = repeated(problem.timed_call(numpy_twin, direction))
 
     with copies(problem.traffic(direction) // 2, max(threads)) as copy:
-        contenders |= {f"copy {n}": repeated(copy(n)) for n in {1, *threads}}
+        kinds = [(n, past) for n in {1, *threads} for past in (False, True)]
+        contenders |= {f"copy {n} {past}": repeated(copy(n, past)) for n, past in kinds}
         times, rounds = interleave(contenders, budget)
 
     return Times(
         fastnorm={n: times[f"fastnorm {n}"] for n in threads},
-        copy={n: min(times["copy 1"], times[f"copy {n}"]) for n in threads},
+        copy={
+            n: min(times[f"copy {parts} {past}"] for parts, past in kinds if parts in (1, n))
+            for n in threads
+        },
         numpy=times["numpy"],
         rounds=rounds,
     )
@@ -164,26 +169,27 @@ def with_threads(call: Call, threads: int) -> Contender:
 
 
 @contextmanager
-def copies(nbytes: int, threads: int) -> Iterator[Callable[[int], Call]]:
-    """Yield a function: number of threads -> the call that copies `nbytes` with them.
+def copies(nbytes: int, threads: int) -> Iterator[Callable[[int, bool], Call]]:
+    """Yield a function: number of threads, past the cache or not -> the call that copies `nbytes`.
 
     The helper threads live as long as the context: starting them is no part of a copy.
     """
     source, target = np.full(nbytes, 1, np.uint8), np.full(nbytes, 0, np.uint8)
     with ThreadPoolExecutor(max(1, threads - 1)) as pool:
 
-        def copy(parts: int) -> Call:
+        def copy(parts: int, past_cache: bool) -> Call:
+            move: Callable[[Array, Array], None] = copy_past_cache if past_cache else np.copyto
             if parts == 1:
-                return lambda: np.copyto(target, source)
+                return lambda: move(target, source)
             # On page borders, so that no two threads write into one cache line or page.
             step = -(-nbytes // (parts * _PAGE)) * _PAGE
             pieces = [slice(start, start + step) for start in range(0, nbytes, step)]
 
             def split() -> None:
                 others = [
-                    pool.submit(np.copyto, target[piece], source[piece]) for piece in pieces[1:]
+                    pool.submit(move, target[piece], source[piece]) for piece in pieces[1:]
                 ]
-                np.copyto(target[pieces[0]], source[pieces[0]])
+                move(target[pieces[0]], source[pieces[0]])
                 for other in others:
                     other.result()
 

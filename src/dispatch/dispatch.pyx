@@ -11,6 +11,7 @@ cdef extern from "fn_machine.h" nogil:
     int fn_supports(const char *isa)
     size_t fn_l2_bytes()
     size_t fn_llc_bytes()
+    void fn_copy_past_cache(void *to, const void *source, size_t bytes)
 
 cdef const fn_table *chosen = NULL
 cdef size_t l2 = fn_l2_bytes()
@@ -68,6 +69,15 @@ def isa():
 def caches():
     """Bytes of L2 and of the last level, and the output size from which stores are streamed."""
     return {"l2": l2, "llc": fn_llc_bytes(), "stream_threshold": stream_threshold}
+
+
+def copy_past_cache(unsigned char[::1] to not None, const unsigned char[::1] source not None):
+    """Copy bytes with streaming stores where the machine has them: the limit benchmarks quote."""
+    if to.shape[0] != source.shape[0]:
+        raise ValueError(f"source has {source.shape[0]} bytes, expected {to.shape[0]} = those of to")
+    if to.shape[0]:
+        with nogil:
+            fn_copy_past_cache(&to[0], &source[0], <size_t>to.shape[0])
 
 
 def _read_environment():

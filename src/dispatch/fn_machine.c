@@ -5,6 +5,10 @@
 #include <unistd.h>
 
 #if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
+
+#if defined(__x86_64__)
 extern const fn_table fn_table_baseline, fn_table_v3, fn_table_v4;
 const fn_table *const fn_tables[] = {&fn_table_v4, &fn_table_v3, &fn_table_baseline, NULL};
 #elif defined(__aarch64__)
@@ -67,4 +71,31 @@ fn_llc_bytes(void)
 #else
     return cache(-1, 8u << 20);
 #endif
+}
+
+void
+fn_copy_past_cache(void *to_, const void *from_, size_t bytes)
+{
+    char *to = to_;
+    const char *from = from_;
+#if defined(__x86_64__)
+    const size_t head = -(uintptr_t)to & 63;
+    if (head < bytes) {
+        memcpy(to, from, head);
+        to += head;
+        from += head;
+        bytes -= head;
+        for (; bytes >= 64; bytes -= 64, to += 64, from += 64) {
+            const __m128i *v = (const __m128i *)from;
+            const __m128i a = _mm_loadu_si128(v), b = _mm_loadu_si128(v + 1);
+            const __m128i c = _mm_loadu_si128(v + 2), d = _mm_loadu_si128(v + 3);
+            _mm_stream_si128((__m128i *)to, a);
+            _mm_stream_si128((__m128i *)to + 1, b);
+            _mm_stream_si128((__m128i *)to + 2, c);
+            _mm_stream_si128((__m128i *)to + 3, d);
+        }
+        _mm_sfence();
+    }
+#endif
+    memcpy(to, from, bytes);
 }

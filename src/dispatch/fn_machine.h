@@ -20,4 +20,7 @@ int fn_supports(const char *isa);
 size_t fn_l2_bytes(void);
 size_t fn_llc_bytes(void);
 
+/* A copy that stores past the cache where the machine can: what benchmarks call the limit. */
+void fn_copy_past_cache(void *to, const void *from, size_t bytes);
+
 #endif

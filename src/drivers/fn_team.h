@@ -17,9 +17,9 @@
 #include <stdint.h>
 #include <time.h>
 
-#define FN_WAIT_NS 200000            /* a wait that says something */
-#define FN_WAIT_SHARE 4              /* ... if it is so many times the work */
-#define FN_PUT_OFF_NS 50000000LL     /* the first time */
+#define FN_WAIT_NS 200000        /* a wait that says something */
+#define FN_WAIT_SHARE 4          /* ... if it is so many times the work */
+#define FN_PUT_OFF_NS 50000000LL /* the first time */
 #define FN_PUT_OFF_MAX_NS 1600000000LL
 
 static _Atomic int64_t fn_alone_until; /* on the monotonic clock; 0: no team was put off */
@@ -70,7 +70,8 @@ fn_run_team(ptrdiff_t tasks, fn_task run, void *context, int threads)
     fn_note_team();
 #pragma omp parallel num_threads(threads) default(shared)
     {
-        for (ptrdiff_t i; (i = atomic_fetch_add_explicit(&next, 1, memory_order_relaxed)) < tasks;) {
+        for (ptrdiff_t i;
+             (i = atomic_fetch_add_explicit(&next, 1, memory_order_relaxed)) < tasks;) {
             run(context, i);
         }
 #pragma omp master

@@ -96,8 +96,8 @@ FN_N(grad_sums_all)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t
                     dot[sweep + k] = q[k];
                 }
             }
-            s1[row * step] += FN_N(lv_total)(FN_N(lv_add)(FN_N(lv_add)(sum[0], sum[1]),
-                                                          FN_N(lv_add)(sum[2], sum[3])));
+            s1[row * step] += FN_N(lv_total)(
+                FN_N(lv_add)(FN_N(lv_add)(sum[0], sum[1]), FN_N(lv_add)(sum[2], sum[3])));
             s2[row * step] += FN_N(lv_total)(
                 FN_N(lv_add)(FN_N(lv_add)(dot[0], dot[1]), FN_N(lv_add)(dot[2], dot[3])));
         }
@@ -210,8 +210,8 @@ FN_N(grad_sums_block)(const char *x_, fn_ld ldx, const char *dy_, fn_ld lddy, si
                                           dot, 1, by_row, weighted, w_by_row);
                 }
                 if (j < wide) {
-                    FN_N(grad_sums_panel)(x, ldx, dy, lddy, row, len, j, wide - j, hi, r, m, weights,
-                                          sum, dot, 1, by_row, weighted, w_by_row);
+                    FN_N(grad_sums_panel)(x, ldx, dy, lddy, row, len, j, wide - j, hi, r, m,
+                                          weights, sum, dot, 1, by_row, weighted, w_by_row);
                 }
             }
             for (size_t j = 0; j < wide; j++) {

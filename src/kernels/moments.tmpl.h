@@ -37,9 +37,9 @@ FN_N(fn_shift_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, double *sh
             continue;
         }
         const size_t last = n - FN_LANES;
-        const FN_LV sum = FN_N(lv_add)(
-            FN_N(lv_add)(FN_N(lv_load)(x), FN_N(lv_load)(x + last / 3)),
-            FN_N(lv_add)(FN_N(lv_load)(x + 2 * last / 3), FN_N(lv_load)(x + last)));
+        const FN_LV sum =
+            FN_N(lv_add)(FN_N(lv_add)(FN_N(lv_load)(x), FN_N(lv_load)(x + last / 3)),
+                         FN_N(lv_add)(FN_N(lv_load)(x + 2 * last / 3), FN_N(lv_load)(x + last)));
         shift[i] = (double)(FN_N(lv_sum)(sum) / (FN_A)(4 * FN_LANES));
     }
 }
@@ -116,8 +116,8 @@ FN_N(fn_moments_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, const do
                     square[sweep + k] = q[k];
                 }
             }
-            s1[row * step] += FN_N(lv_total)(FN_N(lv_add)(FN_N(lv_add)(sum[0], sum[1]),
-                                                          FN_N(lv_add)(sum[2], sum[3])));
+            s1[row * step] += FN_N(lv_total)(
+                FN_N(lv_add)(FN_N(lv_add)(sum[0], sum[1]), FN_N(lv_add)(sum[2], sum[3])));
             s2[row * step] += FN_N(lv_total)(FN_N(lv_add)(FN_N(lv_add)(square[0], square[1]),
                                                           FN_N(lv_add)(square[2], square[3])));
         }

@@ -59,10 +59,11 @@ def test_time_is_the_median_of_the_rounds():
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("nbytes", [1, 100, 4096, 100_003])
-def test_copy_limit_copies_everything(threads, nbytes):
+@pytest.mark.parametrize("past_cache", [False, True])
+def test_copy_limit_copies_everything(threads, nbytes, past_cache):
     with copies(nbytes, threads) as copy:
         for count in (1, threads):
-            call = copy(count)
+            call = copy(count, past_cache)
             cells = dict(zip(call.__code__.co_freevars, call.__closure__, strict=True))
             cells["target"].cell_contents.fill(7)
             call()
