@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Who works: the number of threads of a call, and the one loop that hands out tasks.
 
-The only file that knows OpenMP. Results never depend on anything in here: which task computes what,
+With fn_omp.h (the runtime, forks) and fn_team.h (the parallel region, and when there is none) the
+only file that knows OpenMP. Results never depend on anything in here: which task computes what,
 and in which order partial results are merged, is fixed by the drivers from the shape alone.
 """
 
