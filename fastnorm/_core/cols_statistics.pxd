@@ -4,7 +4,8 @@
 from fastnorm._core.call cimport fn_call
 from fastnorm._core.plan cimport fn_plan
 
-# One tile's vectors, a value per column; mean, low, m2, shift, piece_* and again one per group. hi, r, m, a, b, c, w are of the compute type.
+# One tile's vectors, a value per column; mean, low, m2, shift, piece_* and again one per group.
+# hi, r, m, a, b, c, w are of the compute type.
 ctypedef struct tile_t:
     double *s1
     double *s2

@@ -186,9 +186,7 @@ def copies(nbytes: int, threads: int) -> Iterator[Callable[[int, bool], Call]]:
             pieces = [slice(start, start + step) for start in range(0, nbytes, step)]
 
             def split() -> None:
-                others = [
-                    pool.submit(move, target[piece], source[piece]) for piece in pieces[1:]
-                ]
+                others = [pool.submit(move, target[piece], source[piece]) for piece in pieces[1:]]
                 move(target[pieces[0]], source[pieces[0]])
                 for other in others:
                     other.result()

@@ -74,7 +74,7 @@ def caches():
 def copy_past_cache(unsigned char[::1] to not None, const unsigned char[::1] source not None):
     """Copy bytes with streaming stores where the machine has them: the limit benchmarks quote."""
     if to.shape[0] != source.shape[0]:
-        raise ValueError(f"source has {source.shape[0]} bytes, expected {to.shape[0]} = those of to")
+        raise ValueError(f"source has {source.shape[0]} bytes, expected those of to: {to.shape[0]}")
     if to.shape[0]:
         with nogil:
             fn_copy_past_cache(&to[0], &source[0], <size_t>to.shape[0])

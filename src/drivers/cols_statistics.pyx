@@ -95,7 +95,7 @@ cdef void sums(const fn_call *c, const char *x, size_t row0, size_t step, size_t
 
 cdef void shifts(const fn_call *c, const char *x, size_t row0, size_t rows, size_t j, size_t width,
                  tile_t *t) noexcept nogil:
-    """t.shift of every group and, in the compute type, t.hi of its columns: the mean of a few rows."""
+    """t.shift of every group and, rounded, t.hi of its columns: the mean of a few rows."""
     cdef size_t samples = SAMPLES, some = 1, q
     while samples > rows:  # powers of two: the mean of equal values is exactly that value
         samples /= 2

@@ -10,9 +10,8 @@
 #include "fn_numerics.h"
 
 /* Columns: cut by the shape alone, because some sums run along a tile. */
-#define FN_TILE_VALUES                                                                             \
-    65536                 /* of a tile that is gone through twice within second-level cache ... */
-#define FN_TILE_LEAST 256 /* ... unless that makes it narrower; then the rows had better be whole */
+#define FN_TILE_VALUES 65536 /* of a tile that is gone through twice within second-level cache, */
+#define FN_TILE_LEAST 256    /* unless that makes it narrower: then rows had better be whole */
 #define FN_TILE_MAX 2048
 #define FN_TILE_UNIT 64
 #define FN_COL_PIECE 131072

@@ -15,8 +15,8 @@ over pieces   few large groups: all pieces of all groups are summed in parallel,
 from libc.stdlib cimport free, malloc
 
 from fastnorm._core.call cimport (
-    FN_BATCH, fn_batch, fn_call, fn_centre_rows, fn_cut, fn_centre_of, fn_cut_rows, fn_each, fn_gather, fn_merge,
-    fn_moment, fn_piece, fn_rows, fn_run_buffer, fn_scatter, fn_span,
+    FN_BATCH, fn_batch, fn_call, fn_centre_of, fn_centre_rows, fn_cut, fn_cut_rows, fn_each,
+    fn_gather, fn_merge, fn_moment, fn_piece, fn_rows, fn_run_buffer, fn_scatter, fn_span,
 )
 from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, l2_bytes
 from fastnorm._core.plan cimport (
@@ -50,7 +50,7 @@ cdef void normalize_rows(const job *t, const Py_ssize_t *off, const fn_dim *alon
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
-    cdef size_t item = c.kernels.item, real = c.kernels.real, i, j, take
+    cdef size_t item = c.kernels.item, real = c.kernels.real, _i, j, take
     cdef bint vector = p.run_param
     cdef bint weighted = c.at[FN_W] != NULL, biased = c.at[FN_B] != NULL
     cdef bint direct = p.direct[FN_X] and p.direct[FN_Y] and (not vector or (
@@ -90,7 +90,7 @@ cdef void normalize_rows(const job *t, const Py_ssize_t *off, const fn_dim *alon
         c.kernels.affine(y + j0 * item, step_y, x + j0 * item, step_x, rows, j1 - j0, &centre,
                          &param, &memory)
         return
-    for i in range(rows):
+    for _i in range(rows):
         j = j0
         while j < j1:
             take = min(<size_t>FN_ROW_BLOCK, j1 - j)

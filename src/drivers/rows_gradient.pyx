@@ -6,15 +6,16 @@ With g = dy * weight and xh = (x - mean) * rstd over a group of m values:
     c0 = sum(g) / m,  c1 = sum(g * xh) / m,  dx = (g - c0 - xh * c1) * rstd
 
 A weight of one value per run is not in g while sums are taken, so that the same sums are the run's
-share of the parameters' gradients; it enters afterwards, with rstd where all the group has one, else
+share of the parameters' gradients; it enters afterwards, with rstd where the group has one, else
 run by run. A vector weight multiplies dy in the kernel.
 """
 
 from libc.string cimport memset
 
 from fastnorm._core.call cimport (
-    FN_BATCH, fn_call, fn_centre_of, fn_centre_rows, fn_each, fn_each_real, fn_gather, fn_piece, fn_real_at,
-    fn_rows, fn_run_buffer, fn_scale_of, fn_scatter, fn_set_real, fn_slope_of, fn_slope_row, fn_span,
+    FN_BATCH, fn_call, fn_centre_of, fn_centre_rows, fn_each, fn_each_real, fn_gather, fn_piece,
+    fn_real_at, fn_rows, fn_run_buffer, fn_scale_of, fn_scatter, fn_set_real, fn_slope_of,
+    fn_slope_row, fn_span,
 )
 from fastnorm._core.dispatch cimport (
     FN_JOINT_BLOCK, FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, fn_slope,
@@ -245,7 +246,7 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
-    cdef size_t item = c.kernels.item, real = c.kernels.real, i, j, take, sets
+    cdef size_t item = c.kernels.item, real = c.kernels.real, i, _i, j, take, sets
     cdef bint vector = p.run_param and c.at[FN_W] != NULL
     cdef bint direct = p.direct[FN_X] and p.direct[FN_DY] and p.direct[FN_Y] and (
         not vector or p.direct[FN_W])
@@ -298,7 +299,7 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
             c.kernels.grad_combine(dx + j0 * item, step_dx, x + j0 * item, step_x, dy + j0 * item,
                                    step_dy, rows, j1 - j0, &centre, &param, &slope, memory)
         return
-    for i in range(rows):
+    for _i in range(rows):
         j = j0
         while j < j1:
             take = min(<size_t>FN_ROW_BLOCK, j1 - j)

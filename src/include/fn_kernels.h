@@ -6,9 +6,9 @@
  * values are columns, reduced down `rows` rows that lie `ld` bytes apart.
  *
  * Contract of every kernel: x, y, dy, dx may have any alignment, coefficients that of their type;
- * n >= 1, rows >= 1; outputs do not overlap inputs unless they are the very same run; no threads, no allocation, no errors; NaN and
- * Inf travel as IEEE arithmetic has them. "A" is the compute type: float for f16, bf16 and f32
- * storage, double for f64. Statistics and sums are always double.
+ * n >= 1, rows >= 1; outputs do not overlap inputs unless they are the very same run; no threads, no
+ * allocation, no errors; NaN and Inf travel as IEEE arithmetic has them. "A" is the compute type:
+ * float for f16, bf16 and f32 storage, double for f64. Statistics and sums are always double.
  */
 #ifndef FN_KERNELS_H
 #define FN_KERNELS_H
@@ -33,9 +33,9 @@ typedef struct {
 } fn_param;
 
 /* dx = ((g - c) - (x - hi) * r * b) * a, indexed as the centre is. With c0 = mean(g), c1 = mean(g * xh):
- * a = 1/std, b = c1, c = c0 + m * c1; a weight that all of the group shares is better left out of g and
- * multiplied into a. Where dw is not NULL (centre by_row, parameters not), the vectors dw and db of A receive dy * xh and
- * dy of every row on the way. */
+ * a = 1/std, b = c1, c = c0 + m * c1; a weight that all of the group shares is better left out of g
+ * and multiplied into a. Where dw is not NULL (centre by_row, parameters not), the vectors dw and db
+ * of A receive dy * xh and dy of every row on the way. */
 typedef struct {
     const void *a, *b, *c;
     void *dw, *db;

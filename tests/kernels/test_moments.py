@@ -107,7 +107,7 @@ def test_a_spoilt_value_stays_in_its_sum(isa, kind, bad, rng):
 
 @pytest.mark.parametrize("n", SIZES)
 def test_shift_rows(isa, kind, n, rng):
-    """The mean of four vectors spread over the row, or of a power of two values of a shorter one."""
+    """The mean of four vectors spread over the row, or of a power of two values of a short one."""
     x = draw("shift_rows", (), kind, 5, n, rng)["x"]
     shift = compute(isa, kind, "shift_rows", {"x": x})
     if n < lanes(kind):

@@ -36,7 +36,7 @@ typedef struct {
     _Alignas(FN_LINE) char buffer[FN_BAND * (FN_LINE + FN_OUT_PART + FN_LINE)];
 } fn_out;
 
-_Static_assert(FN_BAND *FN_OUT_PART >= FN_OUT_BYTES, "one stream has the buffers of all");
+_Static_assert(FN_OUT_BYTES <= FN_BAND * FN_OUT_PART, "one stream has the buffers of all");
 
 FN_INLINE void
 fn_stream_open(fn_stream *s, char *y)
