@@ -3,7 +3,7 @@
  * What     dx = ((g - c) - (x - hi) * r * b) * a,  g = dy * w or dy: the gradient of every layer that
  *          divides by a standard deviation, once the two sums are known. With c0 = mean(g) and
  *          c1 = mean(g * xh) it is (g - c0 - xh * c1) / std, for a = 1/std, b = c1, c = c0 + m * c1.
- *          Where g is constant, g - c is exactly 0.
+ *          Where g is constant and its mean exact, g - c0 is 0 and not a rounding error times a.
  * Layouts  as in affine.tmpl.h: hi, r, m, a, b, c are scalars of a row or vectors along the columns.
  *          dw, db (by_row only): dy * xh and dy are added to them while dy and xh are in registers, which
  *          saves the gradients of a vector parameter a sweep of their own; settle moves them on.

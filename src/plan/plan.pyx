@@ -9,10 +9,10 @@ x, reduced axes marked *       example                                   layout
 =============================  ========================================  =======
 K R*                           layer norm; instance, group norm (NCHW)   rows
 R* K R*                        batch norm (NCHW)                         rows
-R* K R*, last run below 256     batch norm of 7x7 maps                    cols, fold = 49
+R* K R*, last run below 256    batch norm of 7x7 maps                    cols, fold = 49
 R* K                           batch norm (channels last)                cols
 K R* K                         instance norm (channels last), axis=1     cols
-K R* K R*, last run below 256   group norm (channels last)                cols, fold = C/G
+K R* K R*, last run below 256  group norm (channels last)                cols, fold = C/G
 =============================  ========================================  =======
 """
 
