@@ -59,8 +59,8 @@ cdef extern from "fn_strided.h" nogil:
                    size_t start, size_t n, size_t item)
     void fn_scatter(const void *buffer, void *array, const fn_dim *dims, int ndims, int op,
                     size_t start, size_t n, size_t item)
-    void fn_scatter_add(const double *buffer, char *array, const fn_dim *dims, int ndims, int op,
-                        size_t start, size_t n)
+    void fn_scatter_add(const double *source, size_t step, char *array, const fn_dim *dims,
+                        int ndims, int op, size_t start, size_t n)
 
 cdef extern from "fn_rows.h" nogil:
     int FN_BATCH

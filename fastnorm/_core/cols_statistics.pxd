@@ -38,7 +38,7 @@ cdef void put_statistics(const fn_call *c, const Py_ssize_t *outer, size_t j, si
 cdef void centre_columns(const fn_call *c, const Py_ssize_t *outer, size_t j, size_t width,
                          bint fold_params, tile_t *t) noexcept nogil
 cdef void read_columns(const fn_call *c, const Py_ssize_t *outer, int op, size_t j, size_t width,
-                       double *out) noexcept nogil
+                       double *room, double *out) noexcept nogil
 cdef void read_rows(const fn_call *c, const Py_ssize_t *outer, int op, size_t row, size_t rows,
                     double none, char *out) noexcept nogil
 cdef bint fold_param(const fn_plan *p) noexcept nogil

@@ -18,6 +18,7 @@ cdef extern from "fn_columns.h" nogil:
                           double *m2, const double *mean_b, const double *low_b,
                           const double *m2_b)
     void fn_columns_fold(size_t width, size_t fold, size_t some, double *v)
+    void fn_columns_widen(size_t n, double *v, bint single)
     void fn_columns_spread(size_t width, size_t fold, const double *v, double *to)
     void fn_columns_fill(size_t n, double value, double *out)
     void fn_columns_add(size_t n, const double *source, double *to)

@@ -48,7 +48,7 @@ cdef sums_t whole_group(const job *t, const Py_ssize_t *group, const fn_memory *
                         sums_t *slots) noexcept nogil
 cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
                        Py_ssize_t statistics, const sums_t *means, size_t j0, size_t j1, char *dw,
-                       char *db, const fn_memory *memory) noexcept nogil
+                       char *db, const fn_memory *memory, fn_rows *ready) noexcept nogil
 cdef void combine(const job *t, const Py_ssize_t *group, const fn_memory *memory, sums_t means,
                   size_t seg0, size_t seg1, size_t j0, size_t j1) noexcept nogil
 cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint more,

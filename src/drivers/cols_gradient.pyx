@@ -113,7 +113,7 @@ cdef void finish_sums(const job *t, const Py_ssize_t *outer, size_t n, size_t j,
             out += 2
             q += share
     if c.at[FN_W] != NULL and not p.red_param:
-        read_columns(c, outer, FN_W, j, width, tile.weight)
+        read_columns(c, outer, FN_W, j, width, tile.mean, tile.weight)
         if t.weight_inside:
             fn_columns_multiply(width, tile.weight, tile.s1)
             fn_columns_multiply(width, tile.weight, tile.s2)
@@ -190,10 +190,10 @@ cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t 
                 for q in range(take):
                     s2[q] += tile.low[at + q] * s1[q]
                 if c.dbias != NULL:
-                    fn_scatter_add(s1, c.dbias + outer[FN_DP] + walk.off[FN_DP], run, p.nrun, FN_DP,
+                    fn_scatter_add(s1, 1, c.dbias + outer[FN_DP] + walk.off[FN_DP], run, p.nrun, FN_DP,
                                    j + at, take)
                 if c.at[FN_DP] != NULL:
-                    fn_scatter_add(s2, c.at[FN_DP] + outer[FN_DP] + walk.off[FN_DP], run, p.nrun,
+                    fn_scatter_add(s2, 1, c.at[FN_DP] + outer[FN_DP] + walk.off[FN_DP], run, p.nrun,
                                    FN_DP, j + at, take)
                 memset(s1, 0, sizeof(s1))
                 memset(s2, 0, sizeof(s2))

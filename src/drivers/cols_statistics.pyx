@@ -12,12 +12,12 @@ from libc.math cimport NAN, isfinite
 from libc.string cimport memset
 
 from fastnorm._core.call cimport (
-    FN_GATHER, fn_block_buffer, fn_call, fn_from_sums, fn_gather, fn_moment, fn_real_at, fn_rstd,
+    FN_GATHER, fn_block_buffer, fn_call, fn_from_sums, fn_gather, fn_moment, fn_rstd, fn_scatter,
     fn_set_real,
 )
 from fastnorm._core.columns cimport (
     fn_columns_add, fn_columns_fill, fn_columns_fold, fn_columns_from_sums, fn_columns_low,
-    fn_columns_multiply, fn_columns_spread,
+    fn_columns_multiply, fn_columns_spread, fn_columns_widen,
 )
 from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_moments_cols_t
 from fastnorm._core.plan cimport (
@@ -207,15 +207,16 @@ cdef void put_statistics(const fn_call *c, const Py_ssize_t *outer, size_t j, si
                          const tile_t *t) noexcept nogil:
     """Write the statistics of a tile's groups."""
     cdef const fn_plan *p = c.plan
-    cdef size_t q
+    cdef const fn_dim *run = p.dims + p.nouter + p.nred
+    cdef size_t q, groups = width / p.fold, first = j / p.fold
     cdef double share = 1 / <double>p.count
-    cdef fn_walk w
-    fn_walk_start(&w, p.dims + p.nouter + p.nred, kept_dims(p), j / p.fold)
-    for q in range(width / p.fold):
-        if not c.raw:
-            (<double *>(c.at[FN_S] + outer[FN_S] + w.off[FN_S]))[0] = t.mean[q] + t.low[q]
-        (<double *>(c.var + outer[FN_S] + w.off[FN_S]))[0] = t.m2[q] * share
-        fn_walk_next(&w)
+    for q in range(groups):
+        t.s1[q] = t.mean[q] + t.low[q]
+        t.s2[q] = t.m2[q] * share
+    if not c.raw:
+        fn_scatter(t.s1, c.at[FN_S] + outer[FN_S], run, kept_dims(p), FN_S, first, groups,
+                   sizeof(double))
+    fn_scatter(t.s2, c.var + outer[FN_S], run, kept_dims(p), FN_S, first, groups, sizeof(double))
 
 
 cdef void centre_columns(const fn_call *c, const Py_ssize_t *outer, size_t j, size_t width,
@@ -225,20 +226,18 @@ cdef void centre_columns(const fn_call *c, const Py_ssize_t *outer, size_t j, si
     fold_params: weight and bias, which belong to the columns, are in r and m.
     """
     cdef const fn_plan *p = c.plan
-    cdef size_t q, f
-    cdef double mean = 0, rstd
-    cdef fn_walk w
-    fn_walk_start(&w, p.dims + p.nouter + p.nred, kept_dims(p), j / p.fold)
-    q = 0
-    while q < width:
-        if not c.raw:
-            mean = (<double *>(c.at[FN_S] + outer[FN_S] + w.off[FN_S]))[0]
-        rstd = fn_rstd((<double *>(c.var + outer[FN_S] + w.off[FN_S]))[0], c.eps)
-        for f in range(q, q + p.fold):
-            t.mean[f] = mean
-            t.m2[f] = rstd
-        fn_walk_next(&w)
-        q += p.fold
+    cdef const fn_dim *run = p.dims + p.nouter + p.nred
+    cdef size_t q, groups = width / p.fold, first = j / p.fold
+    if c.raw:
+        fn_columns_fill(width, 0, t.mean)
+    else:
+        fn_gather(t.s1, c.at[FN_S] + outer[FN_S], run, kept_dims(p), FN_S, first, groups,
+                  sizeof(double))
+        fn_columns_spread(width, p.fold, t.s1, t.mean)
+    fn_gather(t.s1, c.var + outer[FN_S], run, kept_dims(p), FN_S, first, groups, sizeof(double))
+    for q in range(groups):
+        t.s1[q] = fn_rstd(t.s1[q], c.eps)
+    fn_columns_spread(width, p.fold, t.s1, t.m2)
     c.kernels.narrow(width, t.mean, t.hi)
     fn_columns_low(width, t.mean, t.m2, t.hi, c.single, t.low)
     if not fold_params:
@@ -246,32 +245,25 @@ cdef void centre_columns(const fn_call *c, const Py_ssize_t *outer, size_t j, si
         c.kernels.narrow(width, t.low, t.m)
         return
     if c.at[FN_W] != NULL:
-        read_columns(c, outer, FN_W, j, width, t.s1)
+        read_columns(c, outer, FN_W, j, width, t.s2, t.s1)
         fn_columns_multiply(width, t.s1, t.m2)
         fn_columns_multiply(width, t.s1, t.low)
     if c.at[FN_B] != NULL:
-        read_columns(c, outer, FN_B, j, width, t.s1)
+        read_columns(c, outer, FN_B, j, width, t.s2, t.s1)
         fn_columns_add(width, t.s1, t.low)
     c.kernels.narrow(width, t.m2, t.r)
     c.kernels.narrow(width, t.low, t.m)
 
 
 cdef void read_columns(const fn_call *c, const Py_ssize_t *outer, int op, size_t j, size_t width,
-                       double *out) noexcept nogil:
-    """A parameter's value for every column."""
+                       double *room, double *out) noexcept nogil:
+    """A parameter's value for every column; `room` is overwritten."""
     cdef const fn_plan *p = c.plan
-    cdef size_t q, f
     cdef size_t share = 1 if fold_param(p) else p.fold
-    cdef double value
-    cdef fn_walk w
-    fn_walk_start(&w, p.dims + p.nouter + p.nred, p.nrun if share == 1 else kept_dims(p), j / share)
-    q = 0
-    while q < width:
-        value = fn_real_at(c.at[op] + outer[op] + w.off[op], c.single)
-        for f in range(q, q + share):
-            out[f] = value
-        fn_walk_next(&w)
-        q += share
+    fn_gather(room, c.at[op] + outer[op], p.dims + p.nouter + p.nred,
+              p.nrun if share == 1 else kept_dims(p), op, j / share, width / share, c.kernels.real)
+    fn_columns_widen(width / share, room, c.single)
+    fn_columns_spread(width, share, room, out)
 
 
 cdef void read_rows(const fn_call *c, const Py_ssize_t *outer, int op, size_t row, size_t rows,

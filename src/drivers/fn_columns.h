@@ -106,6 +106,20 @@ fn_columns_fold(size_t width, size_t fold, size_t some, double *v)
     }
 }
 
+/* Values of the compute type, in the first bytes of v, become doubles in place. */
+static inline void
+fn_columns_widen(size_t n, double *v, int single)
+{
+    if (single) {
+        const char *from = (const char *)v;
+        for (size_t j = n; j-- > 0;) {
+            float held;
+            memcpy(&held, from + j * sizeof held, sizeof held);
+            v[j] = (double)held;
+        }
+    }
+}
+
 /* to[j] = v[group of j] */
 static inline void
 fn_columns_spread(size_t width, size_t fold, const double *v, double *to)

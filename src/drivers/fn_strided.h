@@ -43,6 +43,11 @@ static inline void
 fn_move_run(char *buffer, char *array, const fn_dim *dims, int ndims, int op, size_t start,
             size_t n, size_t item, int scatter)
 {
+    if (ndims == 0) {
+        fn_move(scatter ? array : buffer, (ptrdiff_t)item, scatter ? buffer : array,
+                (ptrdiff_t)item, 1, item);
+        return;
+    }
     const fn_dim *inner = &dims[ndims - 1];
     const size_t len = (size_t)inner->len;
     const ptrdiff_t stride = inner->stride[op];
@@ -78,16 +83,28 @@ fn_scatter(const void *buffer, void *array, const fn_dim *dims, int ndims, int o
     fn_move_run((char *)(uintptr_t)buffer, array, dims, ndims, op, start, n, item, 1);
 }
 
-/* array[i] += buffer[i] in double, for the gradients of parameters. */
+/* array[i] += from[i * step] in double, for the gradients of parameters. */
 static inline void
-fn_scatter_add(const double *buffer, char *array, const fn_dim *dims, int ndims, int op,
+fn_scatter_add(const double *from, size_t step, char *array, const fn_dim *dims, int ndims, int op,
                size_t start, size_t n)
 {
-    fn_walk w;
-    fn_walk_start(&w, dims, ndims, start);
-    for (size_t i = 0; i < n; i++, fn_walk_next(&w)) {
-        double *p = (double *)(array + w.off[op]);
-        *p += buffer[i];
+    if (ndims == 0) {
+        *(double *)array += *from;
+        return;
+    }
+    const fn_dim *inner = &dims[ndims - 1];
+    const size_t len = (size_t)inner->len;
+    while (n > 0) {
+        const size_t outer = start / len, at = start - outer * len;
+        const size_t take = n < len - at ? n : len - at;
+        fn_walk w;
+        fn_walk_start(&w, dims, ndims - 1, outer);
+        char *p = array + w.off[op] + (ptrdiff_t)at * inner->stride[op];
+        for (size_t i = 0; i < take; i++, from += step, p += inner->stride[op]) {
+            *(double *)p += *from;
+        }
+        start += take;
+        n -= take;
     }
 }
 

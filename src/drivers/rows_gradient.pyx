@@ -69,8 +69,9 @@ cdef void run_sums(const fn_call *c, const char *x, const char *dy, const char *
 
 cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
                        Py_ssize_t statistics, size_t j0, size_t j1, const fn_memory *memory,
-                       sums_t *out) noexcept nogil:
-    """The sums of up to FN_BATCH runs that follow each other along an axis, each its own."""
+                       fn_rows *rows_of, sums_t *out) noexcept nogil:
+    """The sums of up to FN_BATCH runs that follow each other along an axis, each its own; their centres
+    in rows_of."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef size_t item = c.kernels.item, real = c.kernels.real, i
@@ -81,15 +82,14 @@ cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along,
     cdef const char *x = c.at[FN_X] + off[FN_X]
     cdef const char *dy = c.at[FN_DY] + off[FN_DY]
     cdef const char *w = c.at[FN_W] + off[FN_W] if vector else NULL
-    cdef fn_rows rows_of
     cdef fn_centre centre
     if along != NULL:
         step_x = along.stride[FN_X]
         step_dy = along.stride[FN_DY]
     memset(s1, 0, sizeof(s1))
     memset(s2, 0, sizeof(s2))
-    centre_of(c, off, statistics, rows, &rows_of)
-    centre = fn_centre_of(&rows_of, 1)
+    centre_of(c, off, statistics, rows, rows_of)
+    centre = fn_centre_of(rows_of, 1)
     if p.direct[FN_X] and p.direct[FN_DY] and (not vector or p.direct[FN_W]):
         if vector:
             w += j0 * real
@@ -190,13 +190,14 @@ cdef void piece_sums(const job *t, const Py_ssize_t *group, const fn_memory *mem
     cdef size_t seg = span.seg0, rows
     cdef const fn_dim *along
     cdef Py_ssize_t off[7]
+    cdef fn_rows rows_of
     if not t.per_seg:
         out[piece] = sums_of_all(t, group, &span, memory)
         return
     while seg < span.seg1:
         rows = runs_along(t, seg, span.seg1, &along)
         at_run(t.call.plan, group, seg, off)
-        sums_of_each(t, off, along, rows, 0, span.j0, span.j1, memory,
+        sums_of_each(t, off, along, rows, 0, span.j0, span.j1, memory, &rows_of,
                      out + (seg if t.cut.per_seg == 1 else piece))
         seg += rows
 
@@ -207,18 +208,30 @@ cdef sums_t group_means(const job *t, const Py_ssize_t *group,
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef sums_t total = sums_t(0, 0)
-    cdef bint inside = c.at[FN_W] != NULL and t.per_seg
-    cdef size_t slot, cuts = t.cut.per_seg
-    cdef double w = 1
-    cdef fn_walk at
-    fn_walk_start(&at, p.dims + p.nouter, p.nred + p.split if inside else 0, 0)
-    for slot in range(t.slots):
-        if inside:
-            w = fn_real_at(c.at[FN_W] + group[FN_W] + at.off[FN_W], c.single)
-        total.g += w * slots[slot].g
-        total.gx += w * slots[slot].gx
-        if inside and (cuts == 1 or (slot + 1) % cuts == 0):
-            fn_walk_next(&at)
+    cdef size_t slot = 0, cuts = t.cut.per_seg, seg, run, rows
+    cdef double w = 1, g, gx
+    cdef const fn_dim *along
+    cdef Py_ssize_t off[7]
+    cdef fn_each weights
+    if c.at[FN_W] == NULL or not t.per_seg:
+        for slot in range(t.slots):
+            total.g += slots[slot].g
+            total.gx += slots[slot].gx
+    else:
+        seg = 0
+        while seg < t.segs:
+            rows = runs_along(t, seg, t.segs, &along)
+            at_run(p, group, seg, off)
+            weights = fn_each(c.at[FN_W] + off[FN_W], along.stride[FN_W] if along != NULL else 0)
+            for run in range(rows):
+                w = fn_each_real(weights, run, 1, c.single)
+                g = gx = 0
+                for slot in range((seg + run) * cuts, (seg + run + 1) * cuts):
+                    g += slots[slot].g
+                    gx += slots[slot].gx
+                total.g += w * g
+                total.gx += w * gx
+            seg += rows
     total.g = 0 if c.raw else total.g / <double>p.count
     total.gx /= <double>p.count
     return total
@@ -237,11 +250,11 @@ cdef sums_t whole_group(const job *t, const Py_ssize_t *group, const fn_memory *
 
 cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
                        Py_ssize_t statistics, const sums_t *means, size_t j0, size_t j1, char *dw,
-                       char *db, const fn_memory *memory) noexcept nogil:
+                       char *db, const fn_memory *memory, fn_rows *ready) noexcept nogil:
     """dx of values [j0, j1) of up to FN_BATCH runs that follow each other along an axis.
 
     means: of every run, or where statistics is 0 one for all. dw, db: NULL, or what dy * xh and dy
-    of contiguous runs are added to, in the compute type.
+    of contiguous runs are added to, in the compute type. ready: NULL, or the centres of all runs.
     """
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
@@ -279,16 +292,18 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
         w = fn_each(NULL, 0)
         param.w = ws
         param.by_row = True
-    sets = rows if statistics or w.step else 1
-    centre_of(c, off, statistics, sets, &rows_of)
+    sets = rows if statistics or w.step or ready != NULL else 1
+    if ready == NULL:
+        ready = &rows_of
+        centre_of(c, off, statistics, sets, ready)
     for i in range(sets):
         if not c.fixed:
             mean = means[i if statistics else 0]
-        fn_slope_row(i, fn_each_real(w, i, 1, c.single), mean.g, mean.gx, c.single, &rows_of)
-    centre = fn_centre_of(&rows_of, 1 if sets > 1 else 0)
+        fn_slope_row(i, fn_each_real(w, i, 1, c.single), mean.g, mean.gx, c.single, ready)
+    centre = fn_centre_of(ready, 1 if sets > 1 else 0)
     if c.fixed:  # b and c are zeros: dx = dy * w * a, whatever x is
-        centre = fn_scale_of(&rows_of, 1 if sets > 1 else 0)
-    slope = fn_slope_of(&rows_of, dw, db)
+        centre = fn_scale_of(ready, 1 if sets > 1 else 0)
+    slope = fn_slope_of(ready, dw, db)
     if direct:
         if vector:
             param.w = c.at[FN_W] + off[FN_W] + <Py_ssize_t>(j0 * real)
@@ -349,7 +364,7 @@ cdef void combine(const job *t, const Py_ssize_t *group, const fn_memory *memory
     while seg < seg1:
         rows = runs_along(t, seg, seg1, &along)
         at_run(t.call.plan, group, seg, off)
-        combine_runs(t, off, along, rows, 0, &means, j0, j1, NULL, NULL, memory)
+        combine_runs(t, off, along, rows, 0, &means, j0, j1, NULL, NULL, memory, NULL)
         seg += rows
 
 
@@ -368,6 +383,7 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
     cdef double n = <double>p.count
     cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
     cdef Py_ssize_t statistics = 0
+    cdef fn_rows rows_of
     if p.nouter:
         last = p.dims + p.nouter - 1
         statistics = last.stride[FN_S]
@@ -377,8 +393,9 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
     if slots == NULL:
         memset(means, 0, sizeof(means))
     else:
-        sums_of_each(t, off, last, rows, statistics, 0, t.n, &memory, slots)
+        sums_of_each(t, off, last, rows, statistics, 0, t.n, &memory, &rows_of, slots)
         for i in range(rows):
             means[i] = sums_t(0 if c.raw else slots[i].g / n, slots[i].gx / n)
     if c.at[FN_Y] != NULL:
-        combine_runs(t, off, last, rows, statistics, means, 0, t.n, dw, db, &memory)
+        combine_runs(t, off, last, rows, statistics, means, 0, t.n, dw, db, &memory,
+                     NULL if slots == NULL else &rows_of)

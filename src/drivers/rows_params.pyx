@@ -18,7 +18,7 @@ from fastnorm._core.call cimport (
 )
 from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_centre, fn_ld, fn_memory, fn_param
 from fastnorm._core.plan cimport (
-    FN_DP, FN_DY, FN_S, FN_X, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_DP, FN_DY, FN_S, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 from fastnorm._core.rows_gradient cimport (
     APART, batch_gradient, centre_of_row, combine, combine_runs, group_means, job, piece_sums,
@@ -32,24 +32,37 @@ cdef enum:
     WIDE_TILE = 4096       # columns of a task where rows are few
 
 
+cdef void add_all(const fn_call *c, Py_ssize_t at, const fn_dim *dims, int ndims, size_t n,
+                  const sums_t *sums) noexcept nogil:
+    """Add n pairs of sums to the gradients, which lie along `dims` from `at` on."""
+    if c.dbias != NULL:
+        fn_scatter_add(&sums.g, 2, c.dbias + at, dims, ndims, FN_DP, 0, n)
+    if c.at[FN_DP] != NULL:
+        fn_scatter_add(&sums.gx, 2, c.at[FN_DP] + at, dims, ndims, FN_DP, 0, n)
+
+
 cdef void uniform_gradients(const job *t) noexcept nogil:
     """dweight and dbias from the slots of all groups, in order."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef size_t g, slot, cuts = t.cut.per_seg
+    cdef int ndims = p.nred + p.split
     cdef const sums_t *s
     cdef fn_walk group, seg
     fn_walk_start(&group, p.dims, p.nouter, 0)
+    if t.slots == 1 and p.nouter == 1:  # one sum per group, groups along one axis
+        add_all(c, 0, p.dims, 1, p.groups, t.sums)
+        return
     for g in range(p.groups):
-        fn_walk_start(&seg, p.dims + p.nouter, p.nred + p.split, 0)
-        for slot in range(t.slots):
-            s = t.sums + g * t.slots + slot
-            if c.at[FN_DP] != NULL:
-                (<double *>(c.at[FN_DP] + group.off[FN_DP] + seg.off[FN_DP]))[0] += s.gx
-            if c.dbias != NULL:
-                (<double *>(c.dbias + group.off[FN_DP] + seg.off[FN_DP]))[0] += s.g
-            if t.per_seg and (cuts == 1 or (slot + 1) % cuts == 0):
-                fn_walk_next(&seg)
+        s = t.sums + g * t.slots
+        if t.per_seg and cuts == 1:
+            add_all(c, group.off[FN_DP], p.dims + p.nouter, ndims, t.slots, s)
+        else:
+            fn_walk_start(&seg, p.dims + p.nouter, ndims, 0)
+            for slot in range(t.slots):
+                add_all(c, group.off[FN_DP] + seg.off[FN_DP], NULL, 0, 1, s + slot)
+                if t.per_seg and (slot + 1) % cuts == 0:
+                    fn_walk_next(&seg)
         fn_walk_next(&group)
 
 
@@ -114,8 +127,8 @@ cdef void block_gradients(const job *t, size_t g, size_t rows, size_t seg, size_
         gather_rows(t, g, rows, seg, j, take, xs, dys)
         c.kernels.grad_sums_cols(xs, FN_GATHER * item, dys, FN_GATHER * item, rows, take, &centre,
                                  &param, db, dw)
-        fn_scatter_add(dw, dweight, p.dims + inner, ndims, FN_DP, j, take)
-        fn_scatter_add(db, dbias, p.dims + inner, ndims, FN_DP, j, take)
+        fn_scatter_add(dw, 1, dweight, p.dims + inner, ndims, FN_DP, j, take)
+        fn_scatter_add(db, 1, dbias, p.dims + inner, ndims, FN_DP, j, take)
         j += take
 
 
@@ -145,7 +158,7 @@ cdef void fused_block(const job *t, size_t first, size_t rows, bint more, sums_t
             batch_gradient(t, at.off, some, more or g + 2 * some <= stop, batch, dw, db)
         else:
             means = whole_group(t, at.off, &memory, slots)
-            combine_runs(t, at.off, NULL, 1, 0, &means, 0, t.n, dw, db, &memory)
+            combine_runs(t, at.off, NULL, 1, 0, &means, 0, t.n, dw, db, &memory, NULL)
         g += some
 
 
