@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What README.md and CONTRIBUTING.md show is true: the code runs, the links and names exist."""
+"""What README.md and the other pages show is true: the code runs, the links and names exist."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 import fastnorm
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("src/**/*.md"), *ROOT.glob("benches/**/*.md")])
+FOLDERS = ("src", "benches", "docs")
+PAGES = sorted([*ROOT.glob("*.md"), *(page for f in FOLDERS for page in (ROOT / f).rglob("*.md"))])
 README = (ROOT / "README.md").read_text("utf-8")
 
 
