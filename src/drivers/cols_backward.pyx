@@ -24,6 +24,7 @@ from fastnorm._core.threads cimport effective, parallel_for
 
 cdef enum:
     TASKS_PER_THREAD = 8
+    ROW_TASKS = 2  # a thread: each makes the coefficients of all columns again
 
 
 cdef inline void columns_of(const job *t, size_t tile, size_t *j, size_t *width) noexcept nogil:
@@ -160,7 +161,7 @@ cdef bint choose(job *t, bint wanted) noexcept nogil:
     # Whole tiles leave threads idle when they do not fill the last round.
     rounds = (t.tiles + threads - 1) / threads
     t.piece_tasks = min(t.tiles * t.grid.pieces, threads * TASKS_PER_THREAD)
-    t.row_tasks = min(p.segs, (threads * TASKS_PER_THREAD + t.tiles - 1) / t.tiles)
+    t.row_tasks = min(p.segs, (threads * ROW_TASKS + t.tiles - 1) / t.tiles)
     return 3 * rounds * threads > 4 * t.tiles
 
 

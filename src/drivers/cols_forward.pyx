@@ -24,6 +24,7 @@ from fastnorm._core.threads cimport effective, parallel_for
 
 cdef enum:
     TASKS_PER_THREAD = 8
+    ROW_TASKS = 2  # a thread: each makes the coefficients of all columns again
 
 ctypedef struct job:
     fn_call *call
@@ -226,7 +227,7 @@ cdef int forward(fn_call *c) noexcept nogil:
     t.parts = NULL
     if over_pieces:
         t.piece_tasks = min(pieces, threads * TASKS_PER_THREAD)
-        t.row_tasks = min(p.segs, (threads * TASKS_PER_THREAD + t.tiles - 1) / t.tiles)
+        t.row_tasks = min(p.segs, (threads * ROW_TASKS + t.tiles - 1) / t.tiles)
         tasks = max(t.piece_tasks, t.tiles * t.row_tasks)
         if not c.given:
             t.parts = <double *>malloc(3 * pieces * t.grid.width * sizeof(double))
