@@ -190,8 +190,8 @@ cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t 
                 for q in range(take):
                     s2[q] += tile.low[at + q] * s1[q]
                 if c.dbias != NULL:
-                    fn_scatter_add(s1, 1, c.dbias + outer[FN_DP] + walk.off[FN_DP], run, p.nrun, FN_DP,
-                                   j + at, take)
+                    fn_scatter_add(s1, 1, c.dbias + outer[FN_DP] + walk.off[FN_DP], run, p.nrun,
+                                   FN_DP, j + at, take)
                 if c.at[FN_DP] != NULL:
                     fn_scatter_add(s2, 1, c.at[FN_DP] + outer[FN_DP] + walk.off[FN_DP], run, p.nrun,
                                    FN_DP, j + at, take)

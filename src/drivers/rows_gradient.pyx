@@ -14,8 +14,8 @@ from libc.string cimport memset
 
 from fastnorm._core.call cimport (
     FN_BATCH, fn_call, fn_centre_of, fn_centre_rows, fn_each, fn_each_real, fn_gather, fn_piece,
-    fn_real_at, fn_rows, fn_run_buffer, fn_scale_of, fn_scatter, fn_set_real, fn_slope_of,
-    fn_slope_row, fn_span,
+    fn_rows, fn_run_buffer, fn_scale_of, fn_scatter, fn_set_real, fn_slope_of, fn_slope_row,
+    fn_span,
 )
 from fastnorm._core.dispatch cimport (
     FN_JOINT_BLOCK, FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, fn_slope,
@@ -70,8 +70,7 @@ cdef void run_sums(const fn_call *c, const char *x, const char *dy, const char *
 cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
                        Py_ssize_t statistics, size_t j0, size_t j1, const fn_memory *memory,
                        fn_rows *rows_of, sums_t *out) noexcept nogil:
-    """The sums of up to FN_BATCH runs that follow each other along an axis, each its own; their centres
-    in rows_of."""
+    """The sums of up to FN_BATCH runs along an axis, each its own; rows_of: their centres."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef size_t item = c.kernels.item, real = c.kernels.real, i
