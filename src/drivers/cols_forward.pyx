@@ -176,7 +176,7 @@ cdef void merge_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef const fn_call *c = t.call
     cdef size_t wide = t.grid.width, piece, j, width
     cdef double *part = t.parts + 3 * <size_t>task * t.grid.pieces * wide
-    cdef tile_t tile
+    cdef tile_t tile = tile_at(t.scratch + <size_t>task * t.scratch_size, wide)
     cdef fn_walk outer
     columns_of(t, <size_t>task, &j, &width)
     fn_walk_start(&outer, c.plan.dims, c.plan.nouter, <size_t>task / t.grid.tiles)
