@@ -228,18 +228,32 @@ fn_narrow_f16(fn_vf value)
 FN_INLINE fn_vf
 fn_widen_bf16(fn_vh stored)
 {
+#if defined(__AVX512F__) && FN_VBYTES == 64
+    return (fn_vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)stored), 16);
+#else
     return (fn_vf)(__builtin_convertvector(stored, fn_vu) << 16);
+#endif
 }
 
 /* float32 -> bfloat16, to nearest even; NaN stays NaN. */
 FN_INLINE fn_vh
 fn_narrow_bf16(fn_vf value)
 {
+#if defined(__AVX512F__) && FN_VBYTES == 64
+    const __m512i u = (__m512i)value, upper = _mm512_srli_epi32(u, 16);
+    const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+    const __m512i sum = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd);
+    const __mmask16 nan = _mm512_cmp_ps_mask((__m512)value, (__m512)value, _CMP_UNORD_Q);
+    const __m512i bits = _mm512_mask_or_epi32(_mm512_srli_epi32(sum, 16), nan, upper,
+                                              _mm512_set1_epi32(0x40));
+    return (fn_vh)_mm512_cvtepi32_epi16(bits);
+#else
     fn_vu u = (fn_vu)value;
     fn_vu rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
     fn_vu nan = (u >> 16) | 0x40u;
     fn_vu bits = fn_select((fn_vi)((u & 0x7fffffffu) > 0x7f800000u), nan, rounded);
     return __builtin_convertvector(bits, fn_vh);
+#endif
 }
 
 /* Store the 64 bytes at `from`, anywhere, past the cache into a whole line. */
