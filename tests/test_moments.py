@@ -155,3 +155,14 @@ def test_float64_keeps_its_digits(rng):
     exact = [math.fsum((column - column.mean()) ** 2) / column.size for column in (x - mean).T]
     for values, axis in ((x, 0), (x.T.copy(), 1)):
         np.testing.assert_allclose(fastnorm.moments(values, axis).var, exact, rtol=UNIT64 * mean)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_pieces_of_folded_columns(threads, rng):
+    """Small maps of a long batch: columns that share statistics, summed in several pieces of rows.
+
+    The mean drifts along the batch, so that a piece merged with a wrong count would show.
+    """
+    x = rng.standard_normal((3000, 2, 7, 7)) + np.linspace(0, 30, 3000)[:, None, None, None]
+    with fastnorm.num_threads(threads):
+        check(x.astype(np.float32), (0, 2, 3))
