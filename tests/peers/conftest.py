@@ -21,7 +21,7 @@ BEFORE = max_threads()  # of OpenMP, before anybody's adapter changed it
 
 @pytest.fixture(autouse=True)
 def threads_of_torch():
-    """PyTorch may share our OpenMP runtime: what an adapter sets would be a limit of ours after it."""
+    """PyTorch may share our OpenMP runtime, where what an adapter sets is a limit of ours too."""
     yield
     torch = sys.modules.get("torch")
     if torch:

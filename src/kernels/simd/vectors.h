@@ -244,8 +244,8 @@ fn_narrow_bf16(fn_vf value)
     const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
     const __m512i sum = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd);
     const __mmask16 nan = _mm512_cmp_ps_mask((__m512)value, (__m512)value, _CMP_UNORD_Q);
-    const __m512i bits = _mm512_mask_or_epi32(_mm512_srli_epi32(sum, 16), nan, upper,
-                                              _mm512_set1_epi32(0x40));
+    const __m512i bits =
+        _mm512_mask_or_epi32(_mm512_srli_epi32(sum, 16), nan, upper, _mm512_set1_epi32(0x40));
     return (fn_vh)_mm512_cvtepi32_epi16(bits);
 #else
     fn_vu u = (fn_vu)value;
