@@ -61,6 +61,8 @@ cdef extern from "fn_strided.h" nogil:
                     size_t start, size_t n, size_t item)
     void fn_scatter_add(const double *source, size_t step, char *array, const fn_dim *dims,
                         int ndims, int op, size_t start, size_t n)
+    void fn_scatter_add_pairs(const double *pairs, char *first, char *second, Py_ssize_t at,
+                              const fn_dim *dims, int ndims, int op, size_t n)
 
 cdef extern from "fn_rows.h" nogil:
     int FN_BATCH

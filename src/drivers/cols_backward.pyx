@@ -11,14 +11,14 @@ The gradients of the parameters are added up at the end, in order, from what the
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from fastnorm._core.call cimport fn_call, fn_scatter_add
+from fastnorm._core.call cimport fn_call, fn_scatter_add_pairs
 from fastnorm._core.cols_gradient cimport block_sums, combine, finish_sums, job, row_gradients
 from fastnorm._core.cols_statistics cimport (
     centre_columns, fold_param, kept_dims, scratch_bytes, tile_at, tile_t,
 )
 from fastnorm._core.columns cimport fn_columns_add, fn_cut_cols
 from fastnorm._core.plan cimport (
-    FN_DP, FN_W, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_DP, FN_W, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 from fastnorm._core.threads cimport effective, parallel_for
 
@@ -115,15 +115,6 @@ cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
         c.kernels.fence()
 
 
-cdef void add_all(const fn_call *c, Py_ssize_t at, const fn_dim *dims, int ndims, size_t n,
-                  const double *sums) noexcept nogil:
-    """Add n pairs of sums to the gradients, which lie along `dims` from `at` on."""
-    if c.dbias != NULL:
-        fn_scatter_add(sums, 2, c.dbias + at, dims, ndims, FN_DP, 0, n)
-    if c.at[FN_DP] != NULL:
-        fn_scatter_add(sums + 1, 2, c.at[FN_DP] + at, dims, ndims, FN_DP, 0, n)
-
-
 cdef void column_totals(const job *t) noexcept nogil:
     """Parameters per column: add up the groups' sums, outer index after outer index."""
     cdef const fn_call *c = t.call
@@ -134,7 +125,8 @@ cdef void column_totals(const job *t) noexcept nogil:
     cdef fn_walk outer
     fn_walk_start(&outer, p.dims, p.nouter, 0)
     for _g in range(p.groups):
-        add_all(c, outer.off[FN_DP], p.dims + p.nouter + p.nred, ndims, groups, sums)
+        fn_scatter_add_pairs(sums, c.dbias, c.at[FN_DP], outer.off[FN_DP],
+                             p.dims + p.nouter + p.nred, ndims, FN_DP, groups)
         sums += 2 * groups
         fn_walk_next(&outer)
 
@@ -147,7 +139,8 @@ cdef void row_totals(const job *t) noexcept nogil:
     cdef fn_walk outer
     for n in range(t.tiles):
         fn_walk_start(&outer, p.dims, p.nouter, n / t.grid.tiles)
-        add_all(c, outer.off[FN_DP], p.dims + p.nouter, p.nred, p.segs, t.row_sums + 2 * n * p.segs)
+        fn_scatter_add_pairs(t.row_sums + 2 * n * p.segs, c.dbias, c.at[FN_DP], outer.off[FN_DP],
+                             p.dims + p.nouter, p.nred, FN_DP, p.segs)
 
 
 cdef bint choose(job *t, bint wanted) noexcept nogil:

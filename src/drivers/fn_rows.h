@@ -10,6 +10,8 @@
 
 #define FN_BATCH 32 /* rows at once, at most */
 
+_Static_assert(FN_BATCH == 32, "the drivers' arrays have this size written out");
+
 /* Coefficients of up to FN_BATCH rows, of A; see fn_centre and fn_slope. */
 typedef char fn_row_coef[FN_BATCH * 8] __attribute__((aligned(64)));
 typedef struct {

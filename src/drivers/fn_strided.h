@@ -108,4 +108,17 @@ fn_scatter_add(const double *from, size_t step, char *array, const fn_dim *dims,
     }
 }
 
+/* Add n pairs to two arrays that lie alike, `at` bytes from their beginnings; NULL: it is not wanted. */
+static inline void
+fn_scatter_add_pairs(const double *pairs, char *first, char *second, ptrdiff_t at,
+                     const fn_dim *dims, int ndims, int op, size_t n)
+{
+    if (first) {
+        fn_scatter_add(pairs, 2, first + at, dims, ndims, op, 0, n);
+    }
+    if (second) {
+        fn_scatter_add(pairs + 1, 2, second + at, dims, ndims, op, 0, n);
+    }
+}
+
 #endif

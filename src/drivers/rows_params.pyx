@@ -15,10 +15,11 @@ from libc.string cimport memset
 
 from fastnorm._core.call cimport (
     FN_GATHER, fn_block_buffer, fn_call, fn_centre_of, fn_gather, fn_rows, fn_scatter_add,
+    fn_scatter_add_pairs,
 )
 from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_centre, fn_ld, fn_memory, fn_param
 from fastnorm._core.plan cimport (
-    FN_DP, FN_DY, FN_S, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_DP, FN_DY, FN_S, FN_X, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 from fastnorm._core.rows_gradient cimport (
     APART, batch_gradient, centre_of_row, combine, combine_runs, group_means, job, piece_sums,
@@ -32,15 +33,6 @@ cdef enum:
     WIDE_TILE = 4096       # columns of a task where rows are few
 
 
-cdef void add_all(const fn_call *c, Py_ssize_t at, const fn_dim *dims, int ndims, size_t n,
-                  const sums_t *sums) noexcept nogil:
-    """Add n pairs of sums to the gradients, which lie along `dims` from `at` on."""
-    if c.dbias != NULL:
-        fn_scatter_add(&sums.g, 2, c.dbias + at, dims, ndims, FN_DP, 0, n)
-    if c.at[FN_DP] != NULL:
-        fn_scatter_add(&sums.gx, 2, c.at[FN_DP] + at, dims, ndims, FN_DP, 0, n)
-
-
 cdef void uniform_gradients(const job *t) noexcept nogil:
     """dweight and dbias from the slots of all groups, in order."""
     cdef const fn_call *c = t.call
@@ -51,16 +43,18 @@ cdef void uniform_gradients(const job *t) noexcept nogil:
     cdef fn_walk group, seg
     fn_walk_start(&group, p.dims, p.nouter, 0)
     if t.slots == 1 and p.nouter == 1:  # one sum per group, groups along one axis
-        add_all(c, 0, p.dims, 1, p.groups, t.sums)
+        fn_scatter_add_pairs(&t.sums.g, c.dbias, c.at[FN_DP], 0, p.dims, 1, FN_DP, p.groups)
         return
     for g in range(p.groups):
         s = t.sums + g * t.slots
         if t.per_seg and cuts == 1:
-            add_all(c, group.off[FN_DP], p.dims + p.nouter, ndims, t.slots, s)
+            fn_scatter_add_pairs(&s.g, c.dbias, c.at[FN_DP], group.off[FN_DP], p.dims + p.nouter,
+                                 ndims, FN_DP, t.slots)
         else:
             fn_walk_start(&seg, p.dims + p.nouter, ndims, 0)
             for slot in range(t.slots):
-                add_all(c, group.off[FN_DP] + seg.off[FN_DP], NULL, 0, 1, s + slot)
+                fn_scatter_add_pairs(&s[slot].g, c.dbias, c.at[FN_DP],
+                                     group.off[FN_DP] + seg.off[FN_DP], NULL, 0, FN_DP, 1)
                 if t.per_seg and (slot + 1) % cuts == 0:
                     fn_walk_next(&seg)
         fn_walk_next(&group)
