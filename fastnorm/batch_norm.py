@@ -257,12 +257,12 @@ def batch_norm_backward(
     flags = _core.MANY if training else _core.FIXED
     if not training and stats is None:
         mean, var, count, flags = running_mean, running_var, 0, _core.FIXED | _core.RUNNING
-    if flags & _core.RUNNING or (running_mean is None and running_var is None):
-        usual = _core.gradient(
-            dy, x, weight, bias, mean, var, count, eps, out, flags, BATCH, channel_axis
-        )
-        if usual is not None:
-            return tuple.__new__(Gradients, usual)
+    running = (running_mean, running_var)
+    usual = _core.gradient(
+        dy, x, weight, bias, mean, var, count, eps, out, flags, BATCH, channel_axis, None, *running
+    )
+    if usual is not None:
+        return tuple.__new__(Gradients, usual)
     x = array(x, "x")
     dy = gradient(dy, x)
     groups = over_batch(channel_axis, x.shape)
@@ -270,12 +270,12 @@ def batch_norm_backward(
     dx = output(out, x, dy)
     factor = parameter(weight, "weight", groups, x, out)
     summand = parameter(bias, "bias", groups, x, out)
-    running = RunningStatistics(running_mean, running_var, groups, updated=False)
+    statistics = RunningStatistics(*running, groups, updated=False)
     if training:
         refuse_single_values(groups, x.shape)
         mean, var = moments_for_gradient(x, stats, groups, out)
     else:
-        mean, var = running.for_core() if stats is None else given_moments(stats, groups, 0, out)
+        mean, var = statistics.for_core() if stats is None else given_moments(stats, groups, 0, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
     _core.backward(dy, x, dx, groups, factor, mean, var, eps, flags, dweight, dbias)
     return gradients_of(dx, out, dweight, weight, dbias, bias)

@@ -127,6 +127,16 @@ def test_running_statistics_that_are_not_usual(mean, var, momentum, flags):
     assert all(np.array_equal(np.array(a), b) for a, b in zip((mean, var), kept, strict=True))
 
 
+@pytest.mark.parametrize("running", [np.zeros(3), np.zeros(4, np.float16), [0.0] * 4])
+def test_running_statistics_beside_others_are_not_usual_if_they_do_not_fit(running):
+    out = np.full_like(X, 7)
+    call = (X, X, W, W, np.zeros(4), np.ones(4), 0, 1e-5, out, _core.FIXED, BATCH, 1, None)
+    assert _core.gradient(*call, running, W) is None
+    assert _core.gradient(*call, W, running) is None
+    assert (out == 7).all()
+    assert _core.gradient(*call, W, W) is not None
+
+
 def test_a_single_value_per_channel_is_not_usual_in_training():
     call = (X[:1], None, None, None, None, 0.1, 1e-5, None)
     assert _core.normalize_batch(*call, _core.MANY, BATCH, 1) is None

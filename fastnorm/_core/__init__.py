@@ -15,11 +15,11 @@ from fastnorm._core.usual import (
     MANY,
     RUNNING,
     STATS,
-    gradient,
     measure,
     normalize,
     normalize_batch,
 )
+from fastnorm._core.usual_gradient import gradient
 
 __all__ = [
     "AGAINST",

@@ -35,18 +35,3 @@ def normalize_batch(
     second: Any = ...,
 ) -> Any: ...
 def measure(x: Any, recent: Recent, first: Any, keepdims: Any) -> Any: ...
-def gradient(
-    dy: Any,
-    x: Any,
-    weight: Any,
-    bias: Any,
-    mean: Any,
-    var: Any,
-    count: Any,
-    eps: Any,
-    out: Any,
-    flags: int,
-    recent: Recent,
-    first: Any,
-    second: Any = ...,
-) -> Any: ...

@@ -64,42 +64,68 @@ FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t start, size_t stop, in
     }
 }
 
+/* The sums over values [start, stop) of some rows, lane by lane. */
+FN_INLINE void
+FN_N(grad_sums_lanes)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t rows,
+                      size_t start, size_t stop, FN_LV hi, FN_LV r, const fn_centre *centre,
+                      const FN_A *w, FN_LV *sum, FN_LV *dot, const fn_memory *memory, int vs,
+                      int vw)
+{
+    FN_LV a[FN_ACCUMULATORS], q[FN_ACCUMULATORS];
+    for (int sweep = 0; sweep < FN_ACCUMULATORS; sweep += FN_SWEEP) {
+        FN_LV as[FN_SWEEP], qs[FN_SWEEP];
+        FN_UNROLL
+        for (int k = 0; k < FN_SWEEP; k++) {
+            as[k] = qs[k] = FN_N(lv_set1)(0);
+        }
+        for (size_t i = 0; i < rows; i++) {
+            FN_N(grad_sums_run)((const FN_T *)(x + (fn_ld)i * ldx),
+                                (const FN_T *)(dy + (fn_ld)i * lddy), start, stop, sweep, as, qs,
+                                hi, r, centre, w, memory, vs, vw);
+        }
+        FN_UNROLL
+        for (int k = 0; k < FN_SWEEP; k++) {
+            a[sweep + k] = as[k];
+            q[sweep + k] = qs[k];
+        }
+    }
+    *sum = FN_N(lv_sum_four)(a);
+    *dot = FN_N(lv_sum_four)(q);
+}
+
 FN_INLINE void
 FN_N(grad_sums_all)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t rows, size_t n,
                     const fn_centre *centre, const FN_A *w, double *s1, double *s2,
                     const fn_memory *memory, int vs, int vw)
 {
     const FN_A *his = centre->hi, *rs = centre->r;
-    const size_t step = vs ? 1 : centre->step;
+    const size_t step = vs ? 1 : centre->step, by_row = vs ? 0 : step;
+    FN_LV sum[FN_LANES], dot[FN_LANES];
+    if (step && n <= FN_ROW_BLOCK) {
+        for (size_t row = 0; row < rows; row += FN_LANES) {
+            const size_t some = rows - row < FN_LANES ? rows - row : FN_LANES;
+            for (size_t i = 0; i < some; i++, x += ldx, dy += lddy) {
+                FN_N(grad_sums_lanes)(x, ldx, dy, lddy, 1, 0, n,
+                                      FN_N(lv_spread)(his + (row + i) * by_row),
+                                      FN_N(lv_spread)(rs + (row + i) * by_row), centre, w, &sum[i],
+                                      &dot[i], memory, vs, vw);
+            }
+            FN_N(lv_sums)(sum, some, s1 + row);
+            FN_N(lv_sums)(dot, some, s2 + row);
+        }
+        return;
+    }
     const size_t joint = step == 0 && n < FN_JOINT_BLOCK ? FN_JOINT_BLOCK / n : 1;
-    for (size_t row = 0; row < rows; row += joint) {
-        const size_t end = row + joint < rows ? row + joint : rows;
-        const FN_LV hi = FN_N(lv_spread)(his + (vs ? 0 : row * step));
-        const FN_LV r = FN_N(lv_spread)(rs + (vs ? 0 : row * step));
+    for (size_t row = 0; row < rows; row += joint, x += (fn_ld)joint * ldx, dy += (fn_ld)joint * lddy) {
+        const size_t some = rows - row < joint ? rows - row : joint;
+        const FN_LV hi = FN_N(lv_spread)(his + row * by_row);
+        const FN_LV r = FN_N(lv_spread)(rs + row * by_row);
         for (size_t start = 0; start < n; start += FN_ROW_BLOCK) {
             const size_t stop = n - start < FN_ROW_BLOCK ? n : start + FN_ROW_BLOCK;
-            FN_LV sum[FN_ACCUMULATORS], dot[FN_ACCUMULATORS];
-            for (int sweep = 0; sweep < FN_ACCUMULATORS; sweep += FN_SWEEP) {
-                FN_LV a[FN_SWEEP], q[FN_SWEEP];
-                FN_UNROLL
-                for (int k = 0; k < FN_SWEEP; k++) {
-                    a[k] = q[k] = FN_N(lv_set1)(0);
-                }
-                for (size_t i = row; i < end; i++) {
-                    FN_N(grad_sums_run)((const FN_T *)(x + (fn_ld)i * ldx),
-                                        (const FN_T *)(dy + (fn_ld)i * lddy), start, stop, sweep, a,
-                                        q, hi, r, centre, w, memory, vs, vw);
-                }
-                FN_UNROLL
-                for (int k = 0; k < FN_SWEEP; k++) {
-                    sum[sweep + k] = a[k];
-                    dot[sweep + k] = q[k];
-                }
-            }
-            s1[row * step] += FN_N(lv_total)(
-                FN_N(lv_add)(FN_N(lv_add)(sum[0], sum[1]), FN_N(lv_add)(sum[2], sum[3])));
-            s2[row * step] += FN_N(lv_total)(
-                FN_N(lv_add)(FN_N(lv_add)(dot[0], dot[1]), FN_N(lv_add)(dot[2], dot[3])));
+            FN_N(grad_sums_lanes)(x, ldx, dy, lddy, some, start, stop, hi, r, centre, w, sum, dot,
+                                  memory, vs, vw);
+            s1[row * step] += (double)FN_N(lv_sum)(sum[0]);
+            s2[row * step] += (double)FN_N(lv_sum)(dot[0]);
         }
     }
 }

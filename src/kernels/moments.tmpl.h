@@ -32,8 +32,8 @@ FN_N(fn_shift_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, double *sh
             while (2 * some <= n) {
                 some *= 2;
             }
-            const double sum = FN_N(lv_total)(FN_N(lv_load_n)(x, some, FN_N(lv_set1)(0)));
-            shift[i] = (double)(FN_A)(sum / (double)some);
+            const FN_A sum = FN_N(lv_sum)(FN_N(lv_load_n)(x, some, FN_N(lv_set1)(0)));
+            shift[i] = (double)(sum / (FN_A)some);
             continue;
         }
         const size_t last = n - FN_LANES;
@@ -89,37 +89,59 @@ FN_N(moments_run)(const FN_T *block, size_t len, int sweep, FN_LV c, FN_LV *a, F
     }
 }
 
+/* The sums of values [start, start + len) of some rows, lane by lane. */
+FN_INLINE void
+FN_N(moments_block)(const char *x, fn_ld ldx, size_t rows, size_t start, size_t len, FN_LV c,
+                    FN_LV *sum, FN_LV *square, ptrdiff_t ahead)
+{
+    FN_LV a[FN_ACCUMULATORS], q[FN_ACCUMULATORS];
+    for (int sweep = 0; sweep < FN_ACCUMULATORS; sweep += FN_SWEEP) {
+        FN_LV as[FN_SWEEP], qs[FN_SWEEP];
+        FN_UNROLL
+        for (int k = 0; k < FN_SWEEP; k++) {
+            as[k] = qs[k] = FN_N(lv_set1)(0);
+        }
+        for (size_t i = 0; i < rows; i++) {
+            FN_N(moments_run)((const FN_T *)(x + (fn_ld)i * ldx) + start, len, sweep, c, as, qs,
+                              ahead);
+        }
+        FN_UNROLL
+        for (int k = 0; k < FN_SWEEP; k++) {
+            a[sweep + k] = as[k];
+            q[sweep + k] = qs[k];
+        }
+    }
+    *sum = FN_N(lv_sum_four)(a);
+    *square = FN_N(lv_sum_four)(q);
+}
+
 static void
 FN_N(fn_moments_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, const double *shift,
                       size_t step, double *s1, double *s2, ptrdiff_t ahead)
 {
+    const char *x = x_;
+    FN_LV sum[FN_LANES], square[FN_LANES];
+    if (step && n <= FN_ROW_BLOCK) {
+        for (size_t row = 0; row < rows; row += FN_LANES) {
+            const size_t some = rows - row < FN_LANES ? rows - row : FN_LANES;
+            for (size_t i = 0; i < some; i++, x += ldx) {
+                FN_N(moments_block)(x, ldx, 1, 0, n, FN_N(lv_set1)((FN_A)shift[row + i]), &sum[i],
+                                    &square[i], ahead);
+            }
+            FN_N(lv_sums)(sum, some, s1 + row);
+            FN_N(lv_sums)(square, some, s2 + row);
+        }
+        return;
+    }
     const size_t joint = step == 0 && n < FN_JOINT_BLOCK ? FN_JOINT_BLOCK / n : 1;
-    for (size_t row = 0; row < rows; row += joint) {
-        const size_t end = row + joint < rows ? row + joint : rows;
+    for (size_t row = 0; row < rows; row += joint, x += (fn_ld)joint * ldx) {
+        const size_t some = rows - row < joint ? rows - row : joint;
         const FN_LV c = FN_N(lv_set1)((FN_A)shift[row * step]);
         for (size_t start = 0; start < n; start += FN_ROW_BLOCK) {
             const size_t len = n - start < FN_ROW_BLOCK ? n - start : FN_ROW_BLOCK;
-            FN_LV sum[FN_ACCUMULATORS], square[FN_ACCUMULATORS];
-            for (int sweep = 0; sweep < FN_ACCUMULATORS; sweep += FN_SWEEP) {
-                FN_LV a[FN_SWEEP], q[FN_SWEEP];
-                FN_UNROLL
-                for (int k = 0; k < FN_SWEEP; k++) {
-                    a[k] = q[k] = FN_N(lv_set1)(0);
-                }
-                for (size_t i = row; i < end; i++) {
-                    FN_N(moments_run)((const FN_T *)((const char *)x_ + (fn_ld)i * ldx) + start,
-                                      len, sweep, c, a, q, ahead);
-                }
-                FN_UNROLL
-                for (int k = 0; k < FN_SWEEP; k++) {
-                    sum[sweep + k] = a[k];
-                    square[sweep + k] = q[k];
-                }
-            }
-            s1[row * step] += FN_N(lv_total)(
-                FN_N(lv_add)(FN_N(lv_add)(sum[0], sum[1]), FN_N(lv_add)(sum[2], sum[3])));
-            s2[row * step] += FN_N(lv_total)(FN_N(lv_add)(FN_N(lv_add)(square[0], square[1]),
-                                                          FN_N(lv_add)(square[2], square[3])));
+            FN_N(moments_block)(x, ldx, some, start, len, c, sum, square, ahead);
+            s1[row * step] += (double)FN_N(lv_sum)(sum[0]);
+            s2[row * step] += (double)FN_N(lv_sum)(square[0]);
         }
     }
 }

@@ -111,14 +111,13 @@ def test_shift_rows(isa, kind, n, rng):
     x = draw("shift_rows", (), kind, 5, n, rng)["x"]
     shift = compute(isa, kind, "shift_rows", {"x": x})
     if n < lanes(kind):
-        # All but the result is in double.
-        samples, roundings = np.float64(x[:, : 1 << (n.bit_length() - 1)]), 1
+        samples = np.float64(x[:, : 1 << (n.bit_length() - 1)])
     else:
         last = n - lanes(kind)
         starts = (0, last // 3, 2 * last // 3, last)
         samples = np.hstack([x[:, at : at + lanes(kind)] for at in starts], dtype=np.float64)
-        # Pairs of vectors and of lanes; a power of two divides exactly.
-        roundings = samples.shape[1].bit_length() - 1
+    # Pairs of vectors and of lanes; a power of two divides exactly.
+    roundings = samples.shape[1].bit_length() - 1
     bound = roundings * compute_unit(kind) + 2 * UNIT64 * samples.shape[1]
     assert_within(shift, samples.mean(axis=1), bound * np.abs(samples).mean(axis=1), "shift")
     assert np.array_equal(shift, shift.astype(real(kind)))

@@ -172,27 +172,6 @@ FN_N(lv_mul)(FN_LV a, FN_LV b)
     return a;
 }
 
-/* sums[lane] += a[lane], in double. */
-FN_INLINE void
-FN_N(lv_to_double)(double *sums, FN_LV a)
-{
-    FN_A held[FN_LANES];
-    memcpy(held, &a, sizeof held);
-    for (int i = 0; i < FN_LANES; i++) {
-        sums[i] += (double)held[i];
-    }
-}
-
-FN_INLINE void
-FN_N(lv_to_double_n)(double *sums, FN_LV a, size_t n)
-{
-    FN_A held[FN_LANES];
-    memcpy(held, &a, sizeof held);
-    for (size_t i = 0; i < n; i++) {
-        sums[i] += (double)held[i];
-    }
-}
-
 /* Lane i of the result is lane (i + by) modulo the width. */
 FN_INLINE FN_V
 FN_N(lv_rotate)(FN_V v, int by)
@@ -210,9 +189,9 @@ FN_N(lv_rotate)(FN_V v, int by)
 #endif
 }
 
-/* The sum of all lanes, halves added pairwise: one order on every ISA. */
-FN_INLINE FN_A
-FN_N(lv_sum)(FN_LV a)
+/* The native vectors of a logical one, halves added pairwise. */
+FN_INLINE FN_V
+FN_N(lv_native_sum)(FN_LV a)
 {
     FN_UNROLL
     for (int half = FN_NATIVE / 2; half > 0; half /= 2) {
@@ -220,7 +199,14 @@ FN_N(lv_sum)(FN_LV a)
             a.v[k] = a.v[k] + a.v[k + half];
         }
     }
-    FN_V v = a.v[0];
+    return a.v[0];
+}
+
+/* The sum of all lanes, halves added pairwise: one order on every ISA. */
+FN_INLINE FN_A
+FN_N(lv_sum)(FN_LV a)
+{
+    FN_V v = FN_N(lv_native_sum)(a);
     FN_UNROLL
     for (int half = FN_VLANES / 2; half > 0; half /= 2) {
         v = v + FN_N(lv_rotate)(v, half);
@@ -228,22 +214,59 @@ FN_N(lv_sum)(FN_LV a)
     return v[0];
 }
 
-/* The sum of all lanes in double, halves added pairwise: one order on every ISA. */
-FN_INLINE double
-FN_N(lv_total)(FN_LV a)
+/* Four accumulators, lane by lane. */
+FN_INLINE FN_LV
+FN_N(lv_sum_four)(const FN_LV *a)
 {
-    fn_vd d[FN_LANES / FN_VD_LANES];
-    FN_UNROLL
-    for (int k = 0; k < FN_NATIVE; k++) {
-        FN_CAT(fn_doubles, FN_REAL)(a.v[k], d + k * FN_VLANES / FN_VD_LANES);
+    return FN_N(lv_add)(FN_N(lv_add)(a[0], a[1]), FN_N(lv_add)(a[2], a[3]));
+}
+
+/* Lane i of the result: where the bit `half` of i is clear, a[i] + a[i + half], else b[i - half] + b[i]. */
+FN_INLINE FN_V
+FN_N(lv_fold)(FN_V a, FN_V b, int half)
+{
+    FN_V own, other;
+#if defined(__clang__)
+    for (int i = 0; i < FN_VLANES; i++) {
+        own[i] = (i & half ? b : a)[i];
+        other[i] = (i & half ? b : a)[i ^ half];
+    }
+#else
+    FN_VMASK lane;
+    memcpy(&lane, FN_CAT(fn_lane_numbers, FN_REAL), sizeof lane);
+    const FN_VMASK from_b = (lane & half) * (FN_VLANES / half);
+    own = __builtin_shuffle(a, b, lane + from_b);
+    other = __builtin_shuffle(a, b, (lane ^ half) + from_b);
+#endif
+    return own + other;
+}
+
+/* sums[i * step] += the sum of all lanes of a[i], which is lv_sum(a[i]), for some of FN_LANES vectors at
+ * once: halves of all are added side by side. */
+FN_INLINE void
+FN_N(lv_sums)(FN_LV *a, size_t some, double *sums)
+{
+    FN_V v[FN_LANES];
+    FN_A total[FN_LANES];
+    for (size_t i = some; i < FN_LANES; i++) {
+        a[i] = FN_N(lv_set1)(0);
     }
     FN_UNROLL
-    for (int half = FN_LANES / FN_VD_LANES / 2; half > 0; half /= 2) {
-        for (int k = 0; k < half; k++) {
-            d[k] = d[k] + d[k + half];
+    for (int i = 0; i < FN_LANES; i++) {
+        v[i] = FN_N(lv_native_sum)(a[i]);
+    }
+    for (int at = 0; at < FN_LANES; at += FN_VLANES) {
+        FN_UNROLL
+        for (int half = FN_VLANES / 2; half > 0; half /= 2) {
+            for (int i = at; i < at + half; i++) {
+                v[i] = FN_N(lv_fold)(v[i], v[i + half], half);
+            }
         }
+        FN_CAT(fn_write, FN_REAL)(total + at, v[at]);
     }
-    return fn_sum_doubles(d[0]);
+    for (size_t i = 0; i < some; i++) {
+        sums[i] += (double)total[i];
+    }
 }
 
 /* (x - hi) * r */

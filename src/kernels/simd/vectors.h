@@ -24,10 +24,7 @@ typedef int32_t fn_vi __attribute__((vector_size(FN_VBYTES)));
 typedef int64_t fn_vl __attribute__((vector_size(FN_VBYTES)));
 typedef uint16_t fn_vh __attribute__((vector_size(FN_VBYTES / 2)));
 
-typedef float fn_vf_half __attribute__((vector_size(FN_VBYTES / 2)));
-
 #define FN_NATIVE (FN_LANE_BYTES / FN_VBYTES) /* native vectors in a logical one */
-#define FN_VD_LANES (FN_VBYTES / 8)           /* doubles in a native vector */
 
 /* Loads and stores at any alignment; the _n forms move the first n <= lanes values, a load fills the
  * rest with zeros. Memory beyond them is not touched. */
@@ -136,38 +133,6 @@ static const int32_t fn_lane_numbers_f32[32] = {
 static const int64_t fn_lane_numbers_f64[16] = {
     0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
 };
-
-/* The lanes of a native vector as doubles, in order. */
-FN_INLINE void
-fn_doubles_f32(fn_vf v, fn_vd *out)
-{
-    fn_vf_half half[2];
-    memcpy(half, &v, sizeof half);
-    out[0] = __builtin_convertvector(half[0], fn_vd);
-    out[1] = __builtin_convertvector(half[1], fn_vd);
-}
-FN_INLINE void
-fn_doubles_f64(fn_vd v, fn_vd *out)
-{
-    *out = v;
-}
-
-/* The sum of the lanes, halves added pairwise. */
-FN_INLINE double
-fn_sum_doubles(fn_vd v)
-{
-#if FN_VBYTES == 64
-    typedef double half_t __attribute__((vector_size(32)));
-    half_t half[2];
-    memcpy(half, &v, sizeof half);
-    const half_t four = half[0] + half[1];
-    return (four[0] + four[2]) + (four[1] + four[3]);
-#elif FN_VBYTES == 32
-    return (v[0] + v[2]) + (v[1] + v[3]);
-#else
-    return v[0] + v[1];
-#endif
-}
 
 FN_INLINE fn_vu
 fn_select(fn_vi mask, fn_vu yes, fn_vu no)
