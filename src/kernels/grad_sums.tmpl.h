@@ -11,82 +11,110 @@
  * Needs    lanes.tmpl.h; FN_SWEEP.
  */
 
-/* One logical vector (or its first `left` values) into the accumulators a, q. */
+/* What values are multiplied with on their way into the sums: of the row, or vs: vectors along it. */
+typedef struct {
+    FN_LV hi, r;
+    const FN_A *his, *rs, *ms, *w;
+} FN_N(fn_factors);
+
+/* One logical vector (or its first `left` values) into the accumulators a, q. fresh: nothing is in these
+ * yet. fresh, vs and vw are constants in every call. */
 FN_INLINE void
 FN_N(grad_sums_step)(const FN_T *x, const FN_T *dy, size_t j, size_t left, FN_LV *a, FN_LV *q,
-                     FN_LV hi, FN_LV r, const fn_centre *centre, const FN_A *w, int vs, int vw)
+                     const FN_N(fn_factors) * by, int fresh, int vs, int vw)
 {
-    const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m;
-    if (vs) {
-        hi = FN_N(lv_coef_any)(his + j, left);
-        r = FN_N(lv_coef_any)(rs + j, left);
-    }
+    const FN_LV hi = vs ? FN_N(lv_coef_any)(by->his + j, left) : by->hi;
+    const FN_LV r = vs ? FN_N(lv_coef_any)(by->rs + j, left) : by->r;
     FN_LV v = FN_N(lv_load_any)(x + j, left, hi);
     FN_LV g = FN_N(lv_load_any)(dy + j, left, FN_N(lv_set1)(0));
     if (vw) {
-        g = FN_N(lv_mul)(g, FN_N(lv_coef_any)(w + j, left));
+        g = FN_N(lv_mul)(g, FN_N(lv_coef_any)(by->w + j, left));
     }
     v = FN_N(lv_centre)(v, hi, r);
     if (vs) {
-        v = FN_N(lv_add)(v, FN_N(lv_coef_any)(ms + j, left));
+        v = FN_N(lv_add)(v, FN_N(lv_coef_any)(by->ms + j, left));
     }
-    *a = FN_N(lv_add)(*a, g);
-    *q = FN_N(lv_add)(*q, FN_N(lv_mul)(g, v));
+    *a = fresh ? g : FN_N(lv_add)(*a, g);
+    v = FN_N(lv_mul)(g, v);
+    *q = fresh ? v : FN_N(lv_add)(*q, v);
 }
 
-/* Values [start, stop) of one row, no more than FN_ROW_BLOCK, into the accumulators from `sweep` on. */
+/* FN_SWEEP logical vectors from value j on. */
 FN_INLINE void
-FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t start, size_t stop, int sweep, FN_LV *a,
-                    FN_LV *q, FN_LV hi, FN_LV r, const fn_centre *centre, const FN_A *w,
-                    const fn_memory *memory, int vs, int vw)
+FN_N(grad_sums_steps)(const FN_T *x, const FN_T *dy, size_t j, FN_LV *a, FN_LV *q,
+                      const FN_N(fn_factors) * by, const fn_memory *memory, int fresh, int vs,
+                      int vw)
 {
-    const size_t step = FN_ACCUMULATORS * FN_LANES, whole = start + (stop - start) / step * step;
-    for (size_t j = start + (size_t)sweep * FN_LANES; j < whole; j += step) {
-        FN_UNROLL
-        for (int k = 0; k < FN_SWEEP; k++) {
-            const size_t at = j + (size_t)k * FN_LANES;
-            if (FN_FIRST_SWEEP(k) && memory->ahead_x) {
-                FN_PREFETCH((const char *)(x + at) + memory->ahead_x);
-                FN_PREFETCH((const char *)(dy + at) + memory->ahead_dy);
-            }
-            FN_N(grad_sums_step)(x, dy, at, 0, &a[k], &q[k], hi, r, centre, w, vs, vw);
-        }
-    }
     FN_UNROLL
     for (int k = 0; k < FN_SWEEP; k++) {
-        const size_t j = whole + (size_t)(sweep + k) * FN_LANES;
+        const size_t at = j + (size_t)k * FN_LANES;
+        if (FN_FIRST_SWEEP(k) && memory->ahead_x) {
+            FN_PREFETCH((const char *)(x + at) + memory->ahead_x);
+            FN_PREFETCH((const char *)(dy + at) + memory->ahead_dy);
+        }
+        FN_N(grad_sums_step)(x, dy, at, 0, &a[k], &q[k], by, fresh, vs, vw);
+    }
+}
+
+/* What a run of values ends with, less than FN_ACCUMULATORS vectors. */
+FN_INLINE void
+FN_N(grad_sums_tail)(const FN_T *x, const FN_T *dy, size_t start, size_t stop, int sweep, FN_LV *a,
+                     FN_LV *q, const FN_N(fn_factors) * by, int fresh, int vs, int vw)
+{
+    FN_UNROLL
+    for (int k = 0; k < FN_SWEEP; k++) {
+        const size_t j = start + (size_t)(sweep + k) * FN_LANES;
         if (j + FN_LANES <= stop) {
-            FN_N(grad_sums_step)(x, dy, j, 0, &a[k], &q[k], hi, r, centre, w, vs, vw);
+            FN_N(grad_sums_step)(x, dy, j, 0, &a[k], &q[k], by, fresh, vs, vw);
         }
         else if (j < stop) {
-            FN_N(grad_sums_step)(x, dy, j, stop - j, &a[k], &q[k], hi, r, centre, w, vs, vw);
+            FN_N(grad_sums_step)(x, dy, j, stop - j, &a[k], &q[k], by, fresh, vs, vw);
+        }
+        else if (fresh) {
+            a[k] = q[k] = FN_N(lv_set1)(0);
         }
     }
 }
 
-/* The sums over values [start, stop) of some rows, lane by lane. */
+/* The sums over values [start, stop) of one row, no more than FN_ROW_BLOCK, in the accumulators from
+ * `sweep` on. */
+FN_INLINE void
+FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t start, size_t stop, int sweep, FN_LV *a,
+                    FN_LV *q, const FN_N(fn_factors) * by, const fn_memory *memory, int vs, int vw)
+{
+    const size_t step = FN_ACCUMULATORS * FN_LANES, whole = start + (stop - start) / step * step;
+    size_t j = start + (size_t)sweep * FN_LANES;
+    if (whole == start) {
+        FN_N(grad_sums_tail)(x, dy, start, stop, sweep, a, q, by, 1, vs, vw);
+        return;
+    }
+    FN_N(grad_sums_steps)(x, dy, j, a, q, by, memory, 1, vs, vw);
+    for (j += step; j < whole; j += step) {
+        FN_N(grad_sums_steps)(x, dy, j, a, q, by, memory, 0, vs, vw);
+    }
+    FN_N(grad_sums_tail)(x, dy, whole, stop, sweep, a, q, by, 0, vs, vw);
+}
+
+/* The sums over values [start, stop) of every one of some rows, lane by lane. */
 FN_INLINE void
 FN_N(grad_sums_lanes)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t rows,
-                      size_t start, size_t stop, FN_LV hi, FN_LV r, const fn_centre *centre,
-                      const FN_A *w, FN_LV *sum, FN_LV *dot, const fn_memory *memory, int vs,
-                      int vw)
+                      size_t start, size_t stop, const FN_N(fn_factors) * by, FN_LV *sum,
+                      FN_LV *dot, const fn_memory *memory, int vs, int vw)
 {
     FN_LV a[FN_ACCUMULATORS], q[FN_ACCUMULATORS];
     for (int sweep = 0; sweep < FN_ACCUMULATORS; sweep += FN_SWEEP) {
-        FN_LV as[FN_SWEEP], qs[FN_SWEEP];
-        FN_UNROLL
-        for (int k = 0; k < FN_SWEEP; k++) {
-            as[k] = qs[k] = FN_N(lv_set1)(0);
-        }
-        for (size_t i = 0; i < rows; i++) {
+        FN_N(grad_sums_run)((const FN_T *)x, (const FN_T *)dy, start, stop, sweep, a + sweep,
+                            q + sweep, by, memory, vs, vw);
+        for (size_t i = 1; i < rows; i++) {
+            FN_LV as[FN_SWEEP], qs[FN_SWEEP];
             FN_N(grad_sums_run)((const FN_T *)(x + (fn_ld)i * ldx),
                                 (const FN_T *)(dy + (fn_ld)i * lddy), start, stop, sweep, as, qs,
-                                hi, r, centre, w, memory, vs, vw);
-        }
-        FN_UNROLL
-        for (int k = 0; k < FN_SWEEP; k++) {
-            a[sweep + k] = as[k];
-            q[sweep + k] = qs[k];
+                                by, memory, vs, vw);
+            FN_UNROLL
+            for (int k = 0; k < FN_SWEEP; k++) {
+                a[sweep + k] = FN_N(lv_add)(a[sweep + k], as[k]);
+                q[sweep + k] = FN_N(lv_add)(q[sweep + k], qs[k]);
+            }
         }
     }
     *sum = FN_N(lv_sum_four)(a);
@@ -100,15 +128,16 @@ FN_N(grad_sums_all)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t
 {
     const FN_A *his = centre->hi, *rs = centre->r;
     const size_t step = vs ? 1 : centre->step, by_row = vs ? 0 : step;
+    FN_N(fn_factors) by = {FN_N(lv_spread)(his), FN_N(lv_spread)(rs), his, rs, centre->m, w};
     FN_LV sum[FN_LANES], dot[FN_LANES];
     if (step && n <= FN_ROW_BLOCK) {
         for (size_t row = 0; row < rows; row += FN_LANES) {
             const size_t some = rows - row < FN_LANES ? rows - row : FN_LANES;
             for (size_t i = 0; i < some; i++, x += ldx, dy += lddy) {
-                FN_N(grad_sums_lanes)(x, ldx, dy, lddy, 1, 0, n,
-                                      FN_N(lv_spread)(his + (row + i) * by_row),
-                                      FN_N(lv_spread)(rs + (row + i) * by_row), centre, w, &sum[i],
-                                      &dot[i], memory, vs, vw);
+                by.hi = FN_N(lv_spread)(his + (row + i) * by_row);
+                by.r = FN_N(lv_spread)(rs + (row + i) * by_row);
+                FN_N(grad_sums_lanes)(x, ldx, dy, lddy, 1, 0, n, &by, &sum[i], &dot[i], memory, vs,
+                                      vw);
             }
             FN_N(lv_sums)(sum, some, s1 + row);
             FN_N(lv_sums)(dot, some, s2 + row);
@@ -116,14 +145,14 @@ FN_N(grad_sums_all)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t
         return;
     }
     const size_t joint = step == 0 && n < FN_JOINT_BLOCK ? FN_JOINT_BLOCK / n : 1;
-    for (size_t row = 0; row < rows; row += joint, x += (fn_ld)joint * ldx, dy += (fn_ld)joint * lddy) {
+    for (size_t row = 0; row < rows; row += joint) {
         const size_t some = rows - row < joint ? rows - row : joint;
-        const FN_LV hi = FN_N(lv_spread)(his + row * by_row);
-        const FN_LV r = FN_N(lv_spread)(rs + row * by_row);
+        by.hi = FN_N(lv_spread)(his + row * by_row);
+        by.r = FN_N(lv_spread)(rs + row * by_row);
         for (size_t start = 0; start < n; start += FN_ROW_BLOCK) {
             const size_t stop = n - start < FN_ROW_BLOCK ? n : start + FN_ROW_BLOCK;
-            FN_N(grad_sums_lanes)(x, ldx, dy, lddy, some, start, stop, hi, r, centre, w, sum, dot,
-                                  memory, vs, vw);
+            FN_N(grad_sums_lanes)(x + (fn_ld)row * ldx, ldx, dy + (fn_ld)row * lddy, lddy, some,
+                                  start, stop, &by, sum, dot, memory, vs, vw);
             s1[row * step] += (double)FN_N(lv_sum)(sum[0]);
             s2[row * step] += (double)FN_N(lv_sum)(dot[0]);
         }

@@ -44,71 +44,90 @@ FN_N(fn_shift_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, double *sh
     }
 }
 
-/* Add values [start, start + len) of one row, len <= FN_ROW_BLOCK, to accumulators sweep ... */
+/* FN_SWEEP logical vectors from p on: x - c into a, its square into q. fresh: nothing is in these yet, and
+ * nothing is added to; a constant in every call. */
 FN_INLINE void
-FN_N(moments_run)(const FN_T *block, size_t len, int sweep, FN_LV c, FN_LV *a, FN_LV *q,
+FN_N(moments_step)(const FN_T *p, FN_LV c, FN_LV *a, FN_LV *q, ptrdiff_t ahead, int fresh_a,
+                   int fresh_q)
+{
+    FN_UNROLL
+    for (int k = 0; k < FN_SWEEP; k++) {
+        if (FN_FIRST_SWEEP(k) && ahead) {
+            FN_PREFETCH((const char *)(p + k * FN_LANES) + ahead);
+        }
+        const FN_LV d = FN_N(lv_sub)(FN_N(lv_load)(p + k * FN_LANES), c);
+        const FN_LV square = FN_N(lv_mul)(d, d);
+        a[k] = fresh_a ? d : FN_N(lv_add)(a[k], d);
+        q[k] = fresh_q ? square : FN_N(lv_add)(q[k], square);
+    }
+}
+
+/* The same of what a run of values ends with, less than FN_ACCUMULATORS vectors. */
+FN_INLINE void
+FN_N(moments_tail)(const FN_T *p, size_t left, int sweep, FN_LV c, FN_LV *a, FN_LV *q, int fresh)
+{
+    FN_UNROLL
+    for (int k = 0; k < FN_SWEEP; k++) {
+        const size_t at = (size_t)(sweep + k) * FN_LANES;
+        if (at < left) {
+            const FN_LV v = left - at >= FN_LANES ? FN_N(lv_load)(p + at)
+                                                  : FN_N(lv_load_n)(p + at, left - at, c);
+            const FN_LV d = FN_N(lv_sub)(v, c), square = FN_N(lv_mul)(d, d);
+            a[k] = fresh ? d : FN_N(lv_add)(a[k], d);
+            q[k] = fresh ? square : FN_N(lv_add)(q[k], square);
+        }
+        else if (fresh) {
+            a[k] = q[k] = FN_N(lv_set1)(0);
+        }
+    }
+}
+
+/* The sums of len <= FN_ROW_BLOCK values, in the accumulators from `sweep` on. */
+FN_INLINE void
+FN_N(moments_run)(const FN_T *x, size_t len, int sweep, FN_LV c, FN_LV *a, FN_LV *q,
                   ptrdiff_t ahead)
 {
     const size_t step = FN_ACCUMULATORS * FN_LANES, steps = len / step;
-    const FN_T *p = block + sweep * FN_LANES;
-    for (size_t i = 0; i < steps; i += FN_SQUARES) {
-        const size_t some = steps - i < FN_SQUARES ? steps - i : FN_SQUARES;
+    const FN_T *p = x + sweep * FN_LANES;
+    if (!steps) {
+        FN_N(moments_tail)(x, len, sweep, c, a, q, 1);
+        return;
+    }
+    FN_N(moments_step)(p, c, a, q, ahead, 1, 1);
+    for (size_t i = 1; i < steps && i < FN_SQUARES; i++) {
+        FN_N(moments_step)(p + i * step, c, a, q, ahead, 0, 0);
+    }
+    for (size_t i = FN_SQUARES; i < steps; i += FN_SQUARES) {
+        const size_t end = steps - i < FN_SQUARES ? steps : i + FN_SQUARES;
         FN_LV s[FN_SWEEP];
-        FN_UNROLL
-        for (int k = 0; k < FN_SWEEP; k++) {
-            s[k] = FN_N(lv_set1)(0);
-        }
-        for (size_t l = 0; l < some; l++, p += step) {
-            FN_UNROLL
-            for (int k = 0; k < FN_SWEEP; k++) {
-                if (FN_FIRST_SWEEP(k) && ahead) {
-                    FN_PREFETCH((const char *)(p + k * FN_LANES) + ahead);
-                }
-                FN_LV d = FN_N(lv_sub)(FN_N(lv_load)(p + k * FN_LANES), c);
-                a[k] = FN_N(lv_add)(a[k], d);
-                s[k] = FN_N(lv_add)(s[k], FN_N(lv_mul)(d, d));
-            }
+        FN_N(moments_step)(p + i * step, c, a, s, ahead, 0, 1);
+        for (size_t l = i + 1; l < end; l++) {
+            FN_N(moments_step)(p + l * step, c, a, s, ahead, 0, 0);
         }
         FN_UNROLL
         for (int k = 0; k < FN_SWEEP; k++) {
             q[k] = FN_N(lv_add)(q[k], s[k]);
         }
     }
-    const FN_T *rest = block + steps * step;
-    const size_t left = len - steps * step;
-    FN_UNROLL
-    for (int k = 0; k < FN_SWEEP; k++) {
-        const size_t at = (size_t)(sweep + k) * FN_LANES;
-        if (at < left) {
-            FN_LV v = left - at >= FN_LANES ? FN_N(lv_load)(rest + at)
-                                            : FN_N(lv_load_n)(rest + at, left - at, c);
-            FN_LV d = FN_N(lv_sub)(v, c);
-            a[k] = FN_N(lv_add)(a[k], d);
-            q[k] = FN_N(lv_add)(q[k], FN_N(lv_mul)(d, d));
-        }
-    }
+    FN_N(moments_tail)(x + steps * step, len - steps * step, sweep, c, a, q, 0);
 }
 
-/* The sums of values [start, start + len) of some rows, lane by lane. */
+/* The sums of len values of every one of some rows, lane by lane. */
 FN_INLINE void
-FN_N(moments_block)(const char *x, fn_ld ldx, size_t rows, size_t start, size_t len, FN_LV c,
-                    FN_LV *sum, FN_LV *square, ptrdiff_t ahead)
+FN_N(moments_block)(const char *x, fn_ld ldx, size_t rows, size_t len, FN_LV c, FN_LV *sum,
+                    FN_LV *square, ptrdiff_t ahead)
 {
     FN_LV a[FN_ACCUMULATORS], q[FN_ACCUMULATORS];
     for (int sweep = 0; sweep < FN_ACCUMULATORS; sweep += FN_SWEEP) {
-        FN_LV as[FN_SWEEP], qs[FN_SWEEP];
-        FN_UNROLL
-        for (int k = 0; k < FN_SWEEP; k++) {
-            as[k] = qs[k] = FN_N(lv_set1)(0);
-        }
-        for (size_t i = 0; i < rows; i++) {
-            FN_N(moments_run)((const FN_T *)(x + (fn_ld)i * ldx) + start, len, sweep, c, as, qs,
-                              ahead);
-        }
-        FN_UNROLL
-        for (int k = 0; k < FN_SWEEP; k++) {
-            a[sweep + k] = as[k];
-            q[sweep + k] = qs[k];
+        FN_N(moments_run)((const FN_T *)x, len, sweep, c, a + sweep, q + sweep, ahead);
+        for (size_t i = 1; i < rows; i++) {
+            FN_LV as[FN_SWEEP], qs[FN_SWEEP];
+            FN_N(moments_run)((const FN_T *)(x + (fn_ld)i * ldx), len, sweep, c, as, qs, ahead);
+            FN_UNROLL
+            for (int k = 0; k < FN_SWEEP; k++) {
+                a[sweep + k] = FN_N(lv_add)(a[sweep + k], as[k]);
+                q[sweep + k] = FN_N(lv_add)(q[sweep + k], qs[k]);
+            }
         }
     }
     *sum = FN_N(lv_sum_four)(a);
@@ -125,7 +144,7 @@ FN_N(fn_moments_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, const do
         for (size_t row = 0; row < rows; row += FN_LANES) {
             const size_t some = rows - row < FN_LANES ? rows - row : FN_LANES;
             for (size_t i = 0; i < some; i++, x += ldx) {
-                FN_N(moments_block)(x, ldx, 1, 0, n, FN_N(lv_set1)((FN_A)shift[row + i]), &sum[i],
+                FN_N(moments_block)(x, ldx, 1, n, FN_N(lv_set1)((FN_A)shift[row + i]), &sum[i],
                                     &square[i], ahead);
             }
             FN_N(lv_sums)(sum, some, s1 + row);
@@ -139,7 +158,7 @@ FN_N(fn_moments_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, const do
         const FN_LV c = FN_N(lv_set1)((FN_A)shift[row * step]);
         for (size_t start = 0; start < n; start += FN_ROW_BLOCK) {
             const size_t len = n - start < FN_ROW_BLOCK ? n - start : FN_ROW_BLOCK;
-            FN_N(moments_block)(x, ldx, some, start, len, c, sum, square, ahead);
+            FN_N(moments_block)(x + start * sizeof(FN_T), ldx, some, len, c, sum, square, ahead);
             s1[row * step] += (double)FN_N(lv_sum)(sum[0]);
             s2[row * step] += (double)FN_N(lv_sum)(square[0]);
         }
