@@ -59,11 +59,16 @@ FN_N(grad_sums_steps)(const FN_T *x, const FN_T *dy, size_t j, FN_LV *a, FN_LV *
 /* What a run of values ends with, less than FN_ACCUMULATORS vectors. */
 FN_INLINE void
 FN_N(grad_sums_tail)(const FN_T *x, const FN_T *dy, size_t start, size_t stop, int sweep, FN_LV *a,
-                     FN_LV *q, const FN_N(fn_factors) * by, int fresh, int vs, int vw)
+                     FN_LV *q, const FN_N(fn_factors) * by, const fn_memory *memory, int fresh,
+                     int vs, int vw)
 {
     FN_UNROLL
     for (int k = 0; k < FN_SWEEP; k++) {
         const size_t j = start + (size_t)(sweep + k) * FN_LANES;
+        if (j < stop && memory->ahead_x) {
+            FN_PREFETCH((const char *)(x + j) + memory->ahead_x);
+            FN_PREFETCH((const char *)(dy + j) + memory->ahead_dy);
+        }
         if (j + FN_LANES <= stop) {
             FN_N(grad_sums_step)(x, dy, j, 0, &a[k], &q[k], by, fresh, vs, vw);
         }
@@ -85,14 +90,14 @@ FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t start, size_t stop, in
     const size_t step = FN_ACCUMULATORS * FN_LANES, whole = start + (stop - start) / step * step;
     size_t j = start + (size_t)sweep * FN_LANES;
     if (whole == start) {
-        FN_N(grad_sums_tail)(x, dy, start, stop, sweep, a, q, by, 1, vs, vw);
+        FN_N(grad_sums_tail)(x, dy, start, stop, sweep, a, q, by, memory, 1, vs, vw);
         return;
     }
     FN_N(grad_sums_steps)(x, dy, j, a, q, by, memory, 1, vs, vw);
     for (j += step; j < whole; j += step) {
         FN_N(grad_sums_steps)(x, dy, j, a, q, by, memory, 0, vs, vw);
     }
-    FN_N(grad_sums_tail)(x, dy, whole, stop, sweep, a, q, by, 0, vs, vw);
+    FN_N(grad_sums_tail)(x, dy, whole, stop, sweep, a, q, by, memory, 0, vs, vw);
 }
 
 /* The sums over values [start, stop) of every one of some rows, lane by lane. */

@@ -64,12 +64,16 @@ FN_N(moments_step)(const FN_T *p, FN_LV c, FN_LV *a, FN_LV *q, ptrdiff_t ahead, 
 
 /* The same of what a run of values ends with, less than FN_ACCUMULATORS vectors. */
 FN_INLINE void
-FN_N(moments_tail)(const FN_T *p, size_t left, int sweep, FN_LV c, FN_LV *a, FN_LV *q, int fresh)
+FN_N(moments_tail)(const FN_T *p, size_t left, int sweep, FN_LV c, FN_LV *a, FN_LV *q,
+                   ptrdiff_t ahead, int fresh)
 {
     FN_UNROLL
     for (int k = 0; k < FN_SWEEP; k++) {
         const size_t at = (size_t)(sweep + k) * FN_LANES;
         if (at < left) {
+            if (ahead) {
+                FN_PREFETCH((const char *)(p + at) + ahead);
+            }
             const FN_LV v = left - at >= FN_LANES ? FN_N(lv_load)(p + at)
                                                   : FN_N(lv_load_n)(p + at, left - at, c);
             const FN_LV d = FN_N(lv_sub)(v, c), square = FN_N(lv_mul)(d, d);
@@ -90,7 +94,7 @@ FN_N(moments_run)(const FN_T *x, size_t len, int sweep, FN_LV c, FN_LV *a, FN_LV
     const size_t step = FN_ACCUMULATORS * FN_LANES, steps = len / step;
     const FN_T *p = x + sweep * FN_LANES;
     if (!steps) {
-        FN_N(moments_tail)(x, len, sweep, c, a, q, 1);
+        FN_N(moments_tail)(x, len, sweep, c, a, q, ahead, 1);
         return;
     }
     FN_N(moments_step)(p, c, a, q, ahead, 1, 1);
@@ -109,7 +113,7 @@ FN_N(moments_run)(const FN_T *x, size_t len, int sweep, FN_LV c, FN_LV *a, FN_LV
             q[k] = FN_N(lv_add)(q[k], s[k]);
         }
     }
-    FN_N(moments_tail)(x + steps * step, len - steps * step, sweep, c, a, q, 0);
+    FN_N(moments_tail)(x + steps * step, len - steps * step, sweep, c, a, q, ahead, 0);
 }
 
 /* The sums of len values of every one of some rows, lane by lane. */
