@@ -82,13 +82,13 @@ cdef extern from "fn_rows.h" nogil:
         const char *p
         Py_ssize_t step
 
-    void fn_set_real(char *to, size_t i, double v, bint single)
-    void fn_centre_row(size_t i, double mean, double var, double eps, double w, double b,
+    void fn_put_reals(const double *v, size_t n, bint single, char *to)
+    void fn_each_double(fn_each e, size_t n, double none, double *out)
+    void fn_each_real(fn_each e, size_t n, double none, bint single, double *out)
+    void fn_centre_rows(size_t rows, const double *mean, const double *var, double eps,
+                        const double *w, const double *b, bint single, fn_rows *out)
+    void fn_slope_rows(size_t rows, const double *w, const double *c0, const double *c1,
                        bint single, fn_rows *out)
-    void fn_centre_rows(size_t rows, fn_each mean, fn_each var, double eps, fn_each w, fn_each b,
-                        bint single, fn_rows *out)
-    void fn_slope_row(size_t i, double w, double c0, double c1, bint single, fn_rows *out)
-    double fn_each_real(fn_each e, size_t i, double none, bint single)
     fn_centre fn_centre_of(const fn_rows *rows, size_t step)
     fn_centre fn_scale_of(const fn_rows *rows, size_t step)
     fn_slope fn_slope_of(const fn_rows *rows, void *dw, void *db)

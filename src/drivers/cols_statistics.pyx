@@ -13,7 +13,6 @@ from libc.string cimport memset
 
 from fastnorm._core.call cimport (
     FN_GATHER, fn_block_buffer, fn_call, fn_from_sums, fn_gather, fn_moment, fn_rstd, fn_scatter,
-    fn_set_real,
 )
 from fastnorm._core.columns cimport (
     fn_columns_add, fn_columns_fill, fn_columns_fold, fn_columns_from_sums, fn_columns_low,
@@ -270,13 +269,13 @@ cdef void read_rows(const fn_call *c, const Py_ssize_t *outer, int op, size_t ro
                     double none, char *out) noexcept nogil:
     """A parameter's value for every row, in the compute type; `none` where there is none."""
     cdef const fn_plan *p = c.plan
-    cdef size_t q
+    cdef double same[32]
     if c.at[op] != NULL:
         fn_gather(out, c.at[op] + outer[op], p.dims + p.nouter, p.nred, op, row, rows,
                   c.kernels.real)
         return
-    for q in range(rows):
-        fn_set_real(out, q, none, c.single)
+    fn_columns_fill(rows, none, same)
+    c.kernels.narrow(rows, same, out)
 
 
 cdef bint fold_param(const fn_plan *p) noexcept nogil:

@@ -20,14 +20,17 @@ typedef struct {
 } fn_rows;
 
 static inline void
-fn_set_real(char *to, size_t i, double v, int single)
+fn_put_reals(const double *restrict v, size_t n, int single, char *restrict to)
 {
     if (single) {
-        const float f = (float)v;
-        memcpy(to + i * sizeof f, &f, sizeof f);
+        float held[FN_BATCH];
+        for (size_t i = 0; i < n; i++) {
+            held[i] = (float)v[i];
+        }
+        memcpy(to, held, n * sizeof *held);
     }
     else {
-        memcpy(to + i * sizeof v, &v, sizeof v);
+        memcpy(to, v, n * sizeof *v);
     }
 }
 
@@ -37,53 +40,61 @@ typedef struct {
     ptrdiff_t step;
 } fn_each;
 
-static inline double
-fn_each_double(fn_each e, size_t i, double none)
+static inline void
+fn_each_double(fn_each e, size_t n, double none, double *restrict out)
 {
-    double v = none;
-    if (e.p) {
-        memcpy(&v, e.p + (ptrdiff_t)i * e.step, sizeof v);
+    for (size_t i = 0; i < n; i++) {
+        out[i] = none;
+        if (e.p) {
+            memcpy(out + i, e.p + (ptrdiff_t)i * e.step, sizeof *out);
+        }
     }
-    return v;
-}
-
-static inline double
-fn_each_real(fn_each e, size_t i, double none, int single)
-{
-    return e.p ? fn_real_at(e.p + (ptrdiff_t)i * e.step, single) : none;
-}
-
-/* hi, r, m of row i: y = (x - hi) * r + m, with w and b the weight and bias of all the row. */
-static inline void
-fn_centre_row(size_t i, double mean, double var, double eps, double w, double b, int single,
-              fn_rows *out)
-{
-    const double hi = single ? (double)(float)mean : mean, rstd = fn_rstd(var, eps), r = rstd * w;
-    out->rstd[i] = rstd;
-    out->low[i] = (hi - mean) * rstd;
-    fn_set_real(out->hi, i, hi, single);
-    fn_set_real(out->r, i, r, single);
-    fn_set_real(out->m, i, (hi - mean) * r + b, single);
 }
 
 static inline void
-fn_centre_rows(size_t rows, fn_each mean, fn_each var, double eps, fn_each w, fn_each b, int single,
-               fn_rows *out)
+fn_each_real(fn_each e, size_t n, double none, int single, double *restrict out)
 {
+    for (size_t i = 0; i < n; i++) {
+        out[i] = e.p ? fn_real_at(e.p + (ptrdiff_t)i * e.step, single) : none;
+    }
+}
+
+/* hi, r, m of some rows: y = (x - hi) * r + m, with w and b the weight and bias of all of a row (NULL: 1
+ * and 0). */
+static inline void
+fn_centre_rows(size_t rows, const double *mean, const double *var, double eps, const double *w,
+               const double *b, int single, fn_rows *restrict out)
+{
+    double hi[FN_BATCH], r[FN_BATCH], m[FN_BATCH];
     for (size_t i = 0; i < rows; i++) {
-        fn_centre_row(i, fn_each_double(mean, i, 0), fn_each_double(var, i, 0), eps,
-                      fn_each_real(w, i, 1, single), fn_each_real(b, i, 0, single), single, out);
+        hi[i] = single ? (double)(float)mean[i] : mean[i];
+        out->rstd[i] = fn_rstd(var[i], eps);
     }
+    for (size_t i = 0; i < rows; i++) {
+        const double rest = hi[i] - mean[i];
+        r[i] = w ? out->rstd[i] * w[i] : out->rstd[i];
+        m[i] = rest * r[i] + (b ? b[i] : 0);
+        out->low[i] = rest * out->rstd[i];
+    }
+    fn_put_reals(hi, rows, single, out->hi);
+    fn_put_reals(r, rows, single, out->r);
+    fn_put_reals(m, rows, single, out->m);
 }
 
-/* a, b, c of row i, whose centre is set, for means c0 of g and c1 of g * xh, and a weight that is not in
- * g; see fn_slope. */
+/* a, b, c of some rows, whose centres are set, for means c0 of g and c1 of g * xh, and weights that are
+ * not in g; see fn_slope. */
 static inline void
-fn_slope_row(size_t i, double w, double c0, double c1, int single, fn_rows *out)
+fn_slope_rows(size_t rows, const double *w, const double *c0, const double *c1, int single,
+              fn_rows *restrict out)
 {
-    fn_set_real(out->a, i, out->rstd[i] * w, single);
-    fn_set_real(out->b, i, c1, single);
-    fn_set_real(out->c, i, c0 + out->low[i] * c1, single);
+    double a[FN_BATCH], c[FN_BATCH];
+    for (size_t i = 0; i < rows; i++) {
+        a[i] = out->rstd[i] * w[i];
+        c[i] = c0[i] + out->low[i] * c1[i];
+    }
+    fn_put_reals(a, rows, single, out->a);
+    fn_put_reals(c1, rows, single, out->b);
+    fn_put_reals(c, rows, single, out->c);
 }
 
 /* The kernels' view of them; step 0: the first one's serve all rows. */

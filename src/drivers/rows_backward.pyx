@@ -14,10 +14,9 @@ from fastnorm._core.dispatch cimport fn_memory, l2_bytes
 from fastnorm._core.plan cimport (
     FN_DP, FN_DY, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
-from fastnorm._core.rows_gradient cimport (
-    APART, batch_gradient, combine, group_means, job, piece_sums, sums_t, whole_group,
-)
+from fastnorm._core.rows_gradient cimport batch_gradient, combine
 from fastnorm._core.rows_params cimport uniform_gradients, vector_gradients
+from fastnorm._core.rows_sums cimport APART, group_means, job, piece_sums, sums_t, whole_group
 from fastnorm._core.threads cimport effective, parallel_for
 
 cdef enum:

@@ -16,7 +16,7 @@ from libc.stdlib cimport free, malloc
 
 from fastnorm._core.call cimport (
     FN_BATCH, fn_batch, fn_call, fn_centre_of, fn_centre_rows, fn_cut, fn_cut_rows, fn_each,
-    fn_gather, fn_merge, fn_moment, fn_piece, fn_rows, fn_run_buffer, fn_scatter, fn_span,
+    fn_each_double, fn_each_real, fn_gather, fn_merge, fn_moment, fn_piece, fn_rows, fn_run_buffer, fn_scatter, fn_span,
 )
 from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, l2_bytes
 from fastnorm._core.plan cimport (
@@ -50,7 +50,7 @@ cdef void normalize_rows(const job *t, const Py_ssize_t *off, const fn_dim *alon
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
-    cdef size_t item = c.kernels.item, real = c.kernels.real, _i, j, take
+    cdef size_t item = c.kernels.item, real = c.kernels.real, _i, j, take, sets
     cdef bint vector = p.run_param
     cdef bint weighted = c.at[FN_W] != NULL, biased = c.at[FN_B] != NULL
     cdef bint direct = p.direct[FN_X] and p.direct[FN_Y] and (not vector or (
@@ -59,6 +59,10 @@ cdef void normalize_rows(const job *t, const Py_ssize_t *off, const fn_dim *alon
     cdef Py_ssize_t step_x = 0, step_y = 0
     cdef fn_each w = fn_each(NULL, 0), b = fn_each(NULL, 0), mean = fn_each(NULL, 0)
     cdef fn_each var = fn_each(c.var + off[FN_S], statistics)
+    cdef double means[32]
+    cdef double vars[32]
+    cdef double weights[32]
+    cdef double biases[32]
     cdef const char *x = c.at[FN_X] + off[FN_X]
     cdef char *y = c.at[FN_Y] + off[FN_Y]
     cdef fn_run_buffer xs
@@ -80,7 +84,12 @@ cdef void normalize_rows(const job *t, const Py_ssize_t *off, const fn_dim *alon
         if biased:
             b = fn_each(c.at[FN_B] + off[FN_B], along.stride[FN_B] if along != NULL else 0)
     each = statistics != 0 or w.step != 0 or b.step != 0
-    fn_centre_rows(rows if each else 1, mean, var, c.eps, w, b, c.single, &rows_of)
+    sets = rows if each else 1
+    fn_each_double(mean, sets, 0, means)
+    fn_each_double(var, sets, 0, vars)
+    fn_each_real(w, sets, 1, c.single, weights)
+    fn_each_real(b, sets, 0, c.single, biases)
+    fn_centre_rows(sets, means, vars, c.eps, weights, biases, c.single, &rows_of)
     centre = fn_centre_of(&rows_of, 1 if each else 0)
     if direct:
         if vector and weighted:

@@ -14,17 +14,15 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from fastnorm._core.call cimport (
-    FN_GATHER, fn_block_buffer, fn_call, fn_centre_of, fn_gather, fn_rows, fn_scatter_add,
+    FN_GATHER, fn_block_buffer, fn_call, fn_centre_of, fn_centre_rows, fn_gather, fn_rows, fn_scatter_add,
     fn_scatter_add_pairs,
 )
 from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_centre, fn_ld, fn_memory, fn_param
 from fastnorm._core.plan cimport (
     FN_DP, FN_DY, FN_S, FN_X, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
-from fastnorm._core.rows_gradient cimport (
-    APART, batch_gradient, centre_of_row, combine, combine_runs, group_means, job, piece_sums,
-    sums_t, whole_group,
-)
+from fastnorm._core.rows_gradient cimport batch_gradient, combine, combine_runs
+from fastnorm._core.rows_sums cimport APART, group_means, job, piece_sums, sums_t, whole_group
 from fastnorm._core.threads cimport parallel_for
 
 cdef enum:
@@ -86,6 +84,8 @@ cdef void block_gradients(const job *t, size_t g, size_t rows, size_t seg, size_
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split, last = p.nouter - 1
     cdef size_t item = c.kernels.item, i, j, take
     cdef fn_rows rows_of
+    cdef double mean[32]
+    cdef double var[32]
     cdef double dw[256]
     cdef double db[256]
     cdef fn_block_buffer xs
@@ -106,8 +106,10 @@ cdef void block_gradients(const job *t, size_t g, size_t rows, size_t seg, size_
     cdef const char *x = c.at[FN_X] + group.off[FN_X] + at.off[FN_X]
     cdef const char *dy = c.at[FN_DY] + group.off[FN_DY] + at.off[FN_DY]
     for i in range(rows):
-        centre_of_row(c, i, group.off[FN_S], &rows_of)
+        mean[i] = 0 if c.raw else (<double *>(c.at[FN_S] + group.off[FN_S]))[0]
+        var[i] = (<double *>(c.var + group.off[FN_S]))[0]
         fn_walk_next(&group)
+    fn_centre_rows(rows, mean, var, c.eps, NULL, NULL, c.single, &rows_of)
     centre = fn_centre_of(&rows_of, 1)
     if direct and p.direct[FN_DP]:
         c.kernels.grad_sums_cols(x + j0 * item, ldx, dy + j0 * item, lddy, rows, j1 - j0, &centre,

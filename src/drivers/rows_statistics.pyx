@@ -147,11 +147,11 @@ cdef void batch_moments(const fn_call *c, const fn_cut *cut, const char *x, Py_s
     cdef bint some
     cdef fn_moment m
     if c.raw:
-        memset(shift, 0, sizeof(shift))
+        memset(shift, 0, rows * sizeof(double))
     else:
         c.kernels.shift_rows(x, ldx, rows, n, shift)
-    memset(s1, 0, sizeof(s1))
-    memset(s2, 0, sizeof(s2))
+    memset(s1, 0, rows * sizeof(double))
+    memset(s2, 0, rows * sizeof(double))
     c.kernels.moments_rows(x, ldx, rows, n, shift, 1, s1, s2, ahead)
     some = fn_columns_from_sums(rows, <double>n, shift, s1, s2, c.raw, c.single, mean, low, m2,
                                 again)

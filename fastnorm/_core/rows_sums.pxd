@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""C-level declarations of a rows gradient and its sums (src/drivers/rows_sums.pyx)."""
+
+from fastnorm._core.call cimport fn_call, fn_cut, fn_rows
+from fastnorm._core.dispatch cimport fn_memory
+from fastnorm._core.plan cimport fn_dim, fn_plan
+
+cdef enum:
+    APART = 8  # sums between those of two tasks: no cache line is written by both
+
+ctypedef struct sums_t:
+    double g   # sum of dy * weight, or of dy where the weight is uniform
+    double gx  # the same times xh
+
+ctypedef struct job:
+    fn_call *call
+    fn_cut cut             # runs along which parameters are of one kind, into pieces
+    size_t segs
+    size_t n
+    size_t slots           # sums of a group: one per piece, or per run where the weight changes
+    bint per_seg
+    sums_t *sums           # slots of all groups; NULL: a task has those of one group, in spare
+    sums_t *spare
+    size_t groups_per_task
+    size_t batch           # groups of one contiguous run each taken at once; 0: not in batches
+    # vector parameters whose gradients are wanted
+    size_t trail           # consecutive groups that share the parameters
+    size_t block           # rows of a block
+    size_t blocks_per_trail
+    size_t blocks
+    size_t chunks
+    char *rows             # dweight and dbias of a block of rows, in the compute type, per chunk
+    double *partial        # 2 * dparam_size per chunk; NULL: straight into the result
+
+
+cdef void centre_of(const fn_call *c, Py_ssize_t at, Py_ssize_t step, size_t rows,
+                    fn_rows *out) noexcept nogil
+cdef void gather_both(const fn_plan *p, const char *x, const char *dy, size_t j, size_t take,
+                      size_t item, char *xs, char *dys) noexcept nogil
+cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
+                       Py_ssize_t statistics, size_t j0, size_t j1, const fn_memory *memory,
+                       fn_rows *rows_of, sums_t *out) noexcept nogil
+cdef size_t runs_along(const job *t, size_t seg, size_t stop, const fn_dim **along) noexcept nogil
+cdef void at_run(const fn_plan *p, const Py_ssize_t *group, size_t seg,
+                 Py_ssize_t *off) noexcept nogil
+cdef void piece_sums(const job *t, const Py_ssize_t *group, const fn_memory *memory, size_t piece,
+                     sums_t *out) noexcept nogil
+cdef sums_t group_means(const job *t, const Py_ssize_t *group,
+                        const sums_t *slots) noexcept nogil
+cdef sums_t whole_group(const job *t, const Py_ssize_t *group, const fn_memory *memory,
+                        sums_t *slots) noexcept nogil

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The two sums behind the gradient of groups, rows layout, and their means.
+
+With g = dy * weight and xh = (x - mean) * rstd over a group of m values:
+
+    c0 = sum(g) / m,  c1 = sum(g * xh) / m,  dx = (g - c0 - xh * c1) * rstd
+
+A weight of one value per run is not in g while sums are taken, so that the same sums are the run's
+share of the parameters' gradients; it enters afterwards. A vector weight multiplies dy in the kernel.
+"""
+
+from libc.string cimport memset
+
+from fastnorm._core.call cimport (
+    FN_BATCH, fn_call, fn_centre_of, fn_centre_rows, fn_each, fn_each_double, fn_each_real,
+    fn_gather, fn_piece, fn_rows, fn_run_buffer, fn_span,
+)
+from fastnorm._core.dispatch cimport FN_JOINT_BLOCK, FN_ROW_BLOCK, fn_centre, fn_memory
+from fastnorm._core.plan cimport (
+    FN_DY, FN_NOPS, FN_S, FN_W, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+)
+
+
+cdef void centre_of(const fn_call *c, Py_ssize_t at, Py_ssize_t step, size_t rows,
+                    fn_rows *out) noexcept nogil:
+    """Centres of runs whose statistics lie `step` bytes apart from `at` on."""
+    cdef double mean[32]
+    cdef double var[32]
+    cdef fn_each means = fn_each(NULL, 0)
+    if not c.raw:
+        means = fn_each(c.at[FN_S] + at, step)
+    fn_each_double(means, rows, 0, mean)
+    fn_each_double(fn_each(c.var + at, step), rows, 0, var)
+    fn_centre_rows(rows, mean, var, c.eps, NULL, NULL, c.single, out)
+
+
+cdef void gather_both(const fn_plan *p, const char *x, const char *dy, size_t j, size_t take,
+                      size_t item, char *xs, char *dys) noexcept nogil:
+    """Values [j, j + take) of one run of x and of dy."""
+    cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
+    fn_gather(xs, x, p.dims + inner, ndims, FN_X, j, take, item)
+    fn_gather(dys, dy, p.dims + inner, ndims, FN_DY, j, take, item)
+
+
+cdef void run_sums(const fn_call *c, const char *x, const char *dy, const char *w, size_t j0,
+                   size_t j1, const fn_centre *centre, const fn_memory *memory, double *s1,
+                   double *s2) noexcept nogil:
+    """Add the sums over values [j0, j1) of one run; w: NULL, or its vector of weights."""
+    cdef const fn_plan *p = c.plan
+    cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
+    cdef size_t item = c.kernels.item, real = c.kernels.real, j = j0, take
+    cdef fn_run_buffer xs
+    cdef fn_run_buffer dys
+    cdef fn_run_buffer ws
+    if p.direct[FN_X] and p.direct[FN_DY] and (w == NULL or p.direct[FN_W]):
+        if w != NULL:
+            w += j0 * real
+        c.kernels.grad_sums_rows(x + j0 * item, 0, dy + j0 * item, 0, 1, j1 - j0, centre, w, s1, s2,
+                                 memory)
+        return
+    while j < j1:
+        take = min(<size_t>FN_ROW_BLOCK, j1 - j)
+        gather_both(p, x, dy, j, take, item, xs, dys)
+        if w != NULL:
+            fn_gather(ws, w, p.dims + inner, ndims, FN_W, j, take, real)
+        c.kernels.grad_sums_rows(xs, 0, dys, 0, 1, take, centre, NULL if w == NULL else ws, s1, s2,
+                                 memory)
+        j += take
+
+
+cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
+                       Py_ssize_t statistics, size_t j0, size_t j1, const fn_memory *memory,
+                       fn_rows *rows_of, sums_t *out) noexcept nogil:
+    """The sums of up to FN_BATCH runs along an axis, each its own; rows_of: their centres."""
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef size_t item = c.kernels.item, real = c.kernels.real, i
+    cdef bint vector = p.run_param and c.at[FN_W] != NULL
+    cdef Py_ssize_t step_x = 0, step_dy = 0
+    cdef double s1[32]
+    cdef double s2[32]
+    cdef const char *x = c.at[FN_X] + off[FN_X]
+    cdef const char *dy = c.at[FN_DY] + off[FN_DY]
+    cdef const char *w = c.at[FN_W] + off[FN_W] if vector else NULL
+    cdef fn_centre centre
+    if along != NULL:
+        step_x = along.stride[FN_X]
+        step_dy = along.stride[FN_DY]
+    memset(s1, 0, rows * sizeof(double))
+    memset(s2, 0, rows * sizeof(double))
+    centre_of(c, off[FN_S], statistics, rows, rows_of)
+    centre = fn_centre_of(rows_of, 1)
+    if p.direct[FN_X] and p.direct[FN_DY] and (not vector or p.direct[FN_W]):
+        if vector:
+            w += j0 * real
+        c.kernels.grad_sums_rows(x + j0 * item, step_x, dy + j0 * item, step_dy, rows, j1 - j0,
+                                 &centre, w, s1, s2, memory)
+    else:
+        for i in range(rows):
+            run_sums(c, x, dy, w, j0, j1, &centre, memory, s1 + i, s2 + i)
+            x += step_x
+            dy += step_dy
+            centre.hi = <const char *>centre.hi + real
+            centre.r = <const char *>centre.r + real
+    for i in range(rows):
+        out[i] = sums_t(s1[i], s2[i] + rows_of.low[i] * s1[i])
+
+
+cdef sums_t sums_of_all(const job *t, const Py_ssize_t *group, const fn_span *span,
+                        const fn_memory *memory) noexcept nogil:
+    """The sums over all runs of a span together. How the runs are put into blocks of the kernel
+    follows from their numbers alone."""
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef const fn_dim *walked = p.dims + p.nouter
+    cdef int ndims = p.nred + p.split
+    cdef size_t item = c.kernels.item, n = span.j1 - span.j0, seg = span.seg0, joint, i
+    cdef bint vector = p.run_param and c.at[FN_W] != NULL
+    cdef double s1 = 0, s2 = 0
+    cdef const char *x
+    cdef const char *dy
+    cdef fn_run_buffer xs
+    cdef fn_run_buffer dys
+    cdef fn_rows rows_of
+    cdef fn_centre centre
+    cdef fn_walk at
+    centre_of(c, group[FN_S], 0, 1, &rows_of)
+    centre = fn_centre_of(&rows_of, 0)
+    fn_walk_start(&at, walked, ndims, seg)
+    while seg < span.seg1:
+        x = c.at[FN_X] + group[FN_X] + at.off[FN_X]
+        dy = c.at[FN_DY] + group[FN_DY] + at.off[FN_DY]
+        if vector or n >= <size_t>FN_JOINT_BLOCK:
+            run_sums(c, x, dy, c.at[FN_W] + group[FN_W] + at.off[FN_W] if vector else NULL,
+                     span.j0, span.j1, &centre, memory, &s1, &s2)
+            fn_walk_next(&at)
+            seg += 1
+        elif ndims <= 1 and p.direct[FN_X] and p.direct[FN_DY]:
+            c.kernels.grad_sums_rows(
+                x + span.j0 * item, walked.stride[FN_X] if ndims else 0, dy + span.j0 * item,
+                walked.stride[FN_DY] if ndims else 0, span.seg1 - seg, n, &centre, NULL, &s1, &s2,
+                memory)
+            seg = span.seg1
+        else:  # as many runs side by side as the kernel sums together
+            joint = min(<size_t>FN_JOINT_BLOCK / n, span.seg1 - seg)
+            for i in range(joint):
+                gather_both(p, c.at[FN_X] + group[FN_X] + at.off[FN_X],
+                            c.at[FN_DY] + group[FN_DY] + at.off[FN_DY], span.j0, n, item,
+                            xs + i * n * item, dys + i * n * item)
+                fn_walk_next(&at)
+            c.kernels.grad_sums_rows(xs, <Py_ssize_t>(n * item), dys, <Py_ssize_t>(n * item), joint,
+                                     n, &centre, NULL, &s1, &s2, memory)
+            seg += joint
+    return sums_t(s1, s2 + rows_of.low[0] * s1)
+
+
+cdef size_t runs_along(const job *t, size_t seg, size_t stop, const fn_dim **along) noexcept nogil:
+    """How many runs from `seg` on follow each other along an axis, with parameters of one kind."""
+    cdef const fn_plan *p = t.call.plan
+    cdef int ndims = p.nred + p.split
+    cdef const fn_dim *last = p.dims + p.nouter + ndims - 1
+    cdef size_t rows
+    if ndims == 0:
+        along[0] = NULL
+        return 1
+    along[0] = last
+    rows = min(stop - seg, <size_t>last.len - seg % <size_t>last.len)
+    if p.run_param and last.stride[FN_W]:
+        return 1
+    return min(rows, <size_t>FN_BATCH)
+
+
+cdef void at_run(const fn_plan *p, const Py_ssize_t *group, size_t seg,
+                 Py_ssize_t *off) noexcept nogil:
+    """Where run `seg` of a group lies."""
+    cdef int op
+    cdef fn_walk at
+    for op in range(FN_NOPS):
+        off[op] = group[op]
+    if seg:
+        fn_walk_start(&at, p.dims + p.nouter, p.nred + p.split, seg)
+        for op in range(FN_NOPS):
+            off[op] += at.off[op]
+
+
+cdef void piece_sums(const job *t, const Py_ssize_t *group, const fn_memory *memory, size_t piece,
+                     sums_t *out) noexcept nogil:
+    """Fill the slots of one piece; out is the first slot of the group."""
+    cdef fn_span span = fn_piece(&t.cut, t.segs, t.n, piece)
+    cdef size_t seg = span.seg0, rows
+    cdef const fn_dim *along
+    cdef Py_ssize_t off[7]
+    cdef fn_rows rows_of
+    if not t.per_seg:
+        out[piece] = sums_of_all(t, group, &span, memory)
+        return
+    while seg < span.seg1:
+        rows = runs_along(t, seg, span.seg1, &along)
+        at_run(t.call.plan, group, seg, off)
+        sums_of_each(t, off, along, rows, 0, span.j0, span.j1, memory, &rows_of,
+                     out + (seg if t.cut.per_seg == 1 else piece))
+        seg += rows
+
+
+cdef sums_t group_means(const job *t, const Py_ssize_t *group,
+                        const sums_t *slots) noexcept nogil:
+    """c0 and c1 of a group from its slots, with weights that differ between its runs applied."""
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef sums_t total = sums_t(0, 0)
+    cdef size_t slot = 0, cuts = t.cut.per_seg, seg, run, rows
+    cdef double g, gx
+    cdef double weights[32]
+    cdef const fn_dim *along
+    cdef Py_ssize_t off[7]
+    if c.at[FN_W] == NULL or not t.per_seg:
+        for slot in range(t.slots):
+            total.g += slots[slot].g
+            total.gx += slots[slot].gx
+    else:
+        seg = 0
+        while seg < t.segs:
+            rows = runs_along(t, seg, t.segs, &along)
+            at_run(p, group, seg, off)
+            fn_each_real(fn_each(c.at[FN_W] + off[FN_W], along.stride[FN_W] if along != NULL else 0),
+                         rows, 1, c.single, weights)
+            for run in range(rows):
+                g = gx = 0
+                for slot in range((seg + run) * cuts, (seg + run + 1) * cuts):
+                    g += slots[slot].g
+                    gx += slots[slot].gx
+                total.g += weights[run] * g
+                total.gx += weights[run] * gx
+            seg += rows
+    total.g = 0 if c.raw else total.g / <double>p.count
+    total.gx /= <double>p.count
+    return total
+
+
+cdef sums_t whole_group(const job *t, const Py_ssize_t *group, const fn_memory *memory,
+                        sums_t *slots) noexcept nogil:
+    """The slots and means of a group, piece after piece; nothing where statistics are constants."""
+    cdef size_t piece
+    if slots == NULL:
+        return sums_t(0, 0)
+    for piece in range(t.cut.count):
+        piece_sums(t, group, memory, piece, slots)
+    return group_means(t, group, slots)
