@@ -25,8 +25,12 @@ ctypedef struct job:
 
 cdef void block_sums(const job *t, const Py_ssize_t *outer, size_t row0, size_t rows, size_t j,
                      size_t width, tile_t *tile, double *s1, double *s2) noexcept nogil
-cdef void finish_sums(const job *t, const Py_ssize_t *outer, size_t n, size_t j, size_t width,
-                      bint leave, tile_t *tile) noexcept nogil
+cdef void leave_sums(const job *t, size_t n, size_t j, size_t width,
+                     const tile_t *tile) noexcept nogil
+cdef void slopes(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
+                 tile_t *tile) noexcept nogil
+cdef void fixed_rows(const job *t, const Py_ssize_t *outer, size_t row0, size_t rows, size_t j,
+                     size_t width, tile_t *tile, double *s1, double *s2) noexcept nogil
 cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t j, size_t width,
                         const tile_t *tile) noexcept nogil
 cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width, size_t row0,

@@ -35,8 +35,6 @@ ctypedef struct job:
 
 cdef void centre_of(const fn_call *c, Py_ssize_t at, Py_ssize_t step, size_t rows,
                     fn_rows *out) noexcept nogil
-cdef void gather_both(const fn_plan *p, const char *x, const char *dy, size_t j, size_t take,
-                      size_t item, char *xs, char *dys) noexcept nogil
 cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
                        Py_ssize_t statistics, size_t j0, size_t j1, const fn_memory *memory,
                        fn_rows *rows_of, sums_t *out) noexcept nogil

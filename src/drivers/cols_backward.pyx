@@ -12,13 +12,15 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from fastnorm._core.call cimport fn_call, fn_scatter_add_pairs
-from fastnorm._core.cols_gradient cimport block_sums, combine, finish_sums, job, row_gradients
+from fastnorm._core.cols_gradient cimport (
+    block_sums, combine, fixed_rows, job, leave_sums, row_gradients, slopes,
+)
 from fastnorm._core.cols_statistics cimport (
     centre_columns, fold_param, kept_dims, scratch_bytes, tile_at, tile_t,
 )
-from fastnorm._core.columns cimport fn_columns_add, fn_cut_cols
+from fastnorm._core.columns cimport fn_columns_add, fn_columns_add_product, fn_cut_cols
 from fastnorm._core.plan cimport (
-    FN_DP, FN_W, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_DP, FN_NOPS, FN_W, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 from fastnorm._core.threads cimport effective, parallel_for
 
@@ -32,13 +34,43 @@ cdef inline void columns_of(const job *t, size_t tile, size_t *j, size_t *width)
     width[0] = min(t.grid.width, t.call.plan.n - j[0])
 
 
+cdef void start_tile(const job *t, size_t n, Py_ssize_t *outer, size_t *j, size_t *width,
+                     tile_t *tile) noexcept nogil:
+    """Find tile n, and make its coefficients: all of them where the statistics are constants."""
+    cdef const fn_call *c = t.call
+    cdef int op
+    cdef fn_walk at
+    columns_of(t, n, j, width)
+    fn_walk_start(&at, c.plan.dims, c.plan.nouter, n / t.grid.tiles)
+    for op in range(FN_NOPS):
+        outer[op] = at.off[op]
+    centre_columns(c, outer, j[0], width[0], False, tile)
+    memset(tile.s1, 0, width[0] * sizeof(double))
+    memset(tile.s2, 0, width[0] * sizeof(double))
+    if c.fixed:
+        slopes(t, outer, j[0], width[0], tile)
+
+
 cdef void add_piece(const job *t, const Py_ssize_t *outer, size_t piece, size_t j, size_t width,
                     tile_t *tile, double *s1, double *s2) noexcept nogil:
-    """The sums of one piece of rows, set into s1 and s2."""
-    cdef size_t row0 = piece * t.grid.rows
+    """The sums of one piece of rows, set into s1 and s2; its dx too if that needs no sums."""
+    cdef size_t row0 = piece * t.grid.rows, rows = min(t.grid.rows, t.call.plan.segs - row0)
     memset(s1, 0, width * sizeof(double))
     memset(s2, 0, width * sizeof(double))
-    block_sums(t, outer, row0, min(t.grid.rows, t.call.plan.segs - row0), j, width, tile, s1, s2)
+    if t.call.fixed:
+        fixed_rows(t, outer, row0, rows, j, width, tile, s1, s2)
+    else:
+        block_sums(t, outer, row0, rows, j, width, tile, s1, s2)
+
+
+cdef void finish_tile(const job *t, const Py_ssize_t *outer, size_t n, size_t j, size_t width,
+                      bint leave, tile_t *tile) noexcept nogil:
+    """With the sums of a tile complete: leave what the parameters need, and make a, b and c."""
+    fn_columns_add_product(width, tile.low, tile.s1, tile.s2)
+    if leave and t.column_sums != NULL:
+        leave_sums(t, n, j, width, tile)
+    if not t.call.fixed:
+        slopes(t, outer, j, width, tile)
 
 
 cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
@@ -48,22 +80,18 @@ cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t n = <size_t>task * t.per_task, stop = min(n + t.per_task, t.tiles)
     cdef size_t j, width, piece
     cdef tile_t tile = tile_at(t.scratch + <size_t>task * t.scratch_size, t.grid.width)
-    cdef fn_walk outer
+    cdef Py_ssize_t outer[7]
     while n < stop:
-        columns_of(t, n, &j, &width)
-        fn_walk_start(&outer, c.plan.dims, c.plan.nouter, n / t.grid.tiles)
-        centre_columns(c, outer.off, j, width, False, &tile)
-        memset(tile.s1, 0, width * sizeof(double))
-        memset(tile.s2, 0, width * sizeof(double))
+        start_tile(t, n, outer, &j, &width, &tile)
         for piece in range(t.grid.pieces):
-            add_piece(t, outer.off, piece, j, width, &tile, tile.piece_mean, tile.piece_m2)
+            add_piece(t, outer, piece, j, width, &tile, tile.piece_mean, tile.piece_m2)
             fn_columns_add(width, tile.piece_mean, tile.s1)
             fn_columns_add(width, tile.piece_m2, tile.s2)
-        finish_sums(t, outer.off, n, j, width, True, &tile)
+        finish_tile(t, outer, n, j, width, True, &tile)
         if t.by_row:
-            row_gradients(t, outer.off, n, j, width, &tile)
-        if c.at[FN_Y] != NULL:
-            combine(t, outer.off, j, width, 0, c.plan.segs, &tile)
+            row_gradients(t, outer, n, j, width, &tile)
+        if c.at[FN_Y] != NULL and not c.fixed:
+            combine(t, outer, j, width, 0, c.plan.segs, &tile)
         n += 1
     if c.stream:
         c.kernels.fence()
@@ -72,20 +100,19 @@ cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
 cdef void pieces_task(void *context, Py_ssize_t task) noexcept nogil:
     """Over pieces, first region: the sums of some pieces of rows."""
     cdef job *t = <job *>context
-    cdef const fn_call *c = t.call
     cdef size_t pieces = t.tiles * t.grid.pieces, wide = t.grid.width, j, width
     cdef size_t n = <size_t>task * pieces / t.piece_tasks
     cdef size_t stop = (<size_t>task + 1) * pieces / t.piece_tasks
     cdef double *out
     cdef tile_t tile = tile_at(t.scratch + <size_t>task * t.scratch_size, wide)
-    cdef fn_walk outer
+    cdef Py_ssize_t outer[7]
     while n < stop:
-        columns_of(t, n / t.grid.pieces, &j, &width)
-        fn_walk_start(&outer, c.plan.dims, c.plan.nouter, n / t.grid.pieces / t.grid.tiles)
-        centre_columns(c, outer.off, j, width, False, &tile)
+        start_tile(t, n / t.grid.pieces, outer, &j, &width, &tile)
         out = t.parts + 2 * n * wide
-        add_piece(t, outer.off, n % t.grid.pieces, j, width, &tile, out, out + wide)
+        add_piece(t, outer, n % t.grid.pieces, j, width, &tile, out, out + wide)
         n += 1
+    if t.call.fixed and t.call.stream:
+        t.call.kernels.fence()
 
 
 cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
@@ -97,19 +124,17 @@ cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t wide = t.grid.width
     cdef const double *sums = t.parts + 2 * n * t.grid.pieces * wide
     cdef tile_t tile = tile_at(t.scratch + <size_t>task * t.scratch_size, wide)
-    cdef fn_walk outer
-    columns_of(t, n, &j, &width)
-    fn_walk_start(&outer, c.plan.dims, c.plan.nouter, n / t.grid.tiles)
-    centre_columns(c, outer.off, j, width, False, &tile)
-    memset(tile.s1, 0, width * sizeof(double))
-    memset(tile.s2, 0, width * sizeof(double))
+    cdef Py_ssize_t outer[7]
+    if c.fixed and part:
+        return
+    start_tile(t, n, outer, &j, &width, &tile)
     for _piece in range(t.grid.pieces):
         fn_columns_add(width, sums, tile.s1)
         fn_columns_add(width, sums + wide, tile.s2)
         sums += 2 * wide
-    finish_sums(t, outer.off, n, j, width, part == 0, &tile)
-    if c.at[FN_Y] != NULL:
-        combine(t, outer.off, j, width, part * c.plan.segs / t.row_tasks,
+    finish_tile(t, outer, n, j, width, part == 0, &tile)
+    if c.at[FN_Y] != NULL and not c.fixed:
+        combine(t, outer, j, width, part * c.plan.segs / t.row_tasks,
                 (part + 1) * c.plan.segs / t.row_tasks, &tile)
     if c.stream:
         c.kernels.fence()

@@ -24,6 +24,7 @@ from fastnorm._core.plan cimport (
 )
 
 cdef enum:
+    BAND_BYTES = 65536  # of dy, which is read twice: near first-level cache
     ROW_WEIGHTS = 512  # weights of rows gathered at a time: fit a run buffer, multiple of the block
 
 
@@ -91,27 +92,30 @@ cdef void block_sums(const job *t, const Py_ssize_t *outer, size_t row0, size_t 
         at += take
 
 
-cdef void finish_sums(const job *t, const Py_ssize_t *outer, size_t n, size_t j, size_t width,
-                      bint leave, tile_t *tile) noexcept nogil:
-    """From a tile's column sums (s1, s2): what the parameters need (leave), then a, b and c."""
+cdef void leave_sums(const job *t, size_t n, size_t j, size_t width,
+                     const tile_t *tile) noexcept nogil:
+    """What the parameters need of a tile's column sums; n: the number of the tile."""
+    cdef size_t q = 0, f
+    cdef double s1, s2
+    cdef double *out = t.column_sums + 2 * ((n / t.grid.tiles * t.call.plan.n + j) / t.share)
+    while q < width:
+        s1 = s2 = 0
+        for f in range(q, q + t.share):
+            s1 += tile.s1[f]
+            s2 += tile.s2[f]
+        out[0] = s1
+        out[1] = s2
+        out += 2
+        q += t.share
+
+
+cdef void slopes(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
+                 tile_t *tile) noexcept nogil:
+    """a, b and c from a tile's column sums, which are zero where the statistics are constants."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
-    cdef size_t q, f, share = t.share, fold = p.fold
+    cdef size_t q = 0, f, fold = p.fold
     cdef double s1, s2, count = <double>p.count
-    cdef double *out
-    fn_columns_add_product(width, tile.low, tile.s1, tile.s2)
-    if t.column_sums != NULL and leave:
-        out = t.column_sums + 2 * ((n / t.grid.tiles * p.n + j) / share)
-        q = 0
-        while q < width:
-            s1 = s2 = 0
-            for f in range(q, q + share):
-                s1 += tile.s1[f]
-                s2 += tile.s2[f]
-            out[0] = s1
-            out[1] = s2
-            out += 2
-            q += share
     if c.at[FN_W] != NULL and not p.red_param:
         read_columns(c, outer, FN_W, j, width, tile.mean, tile.weight)
         if t.weight_inside:
@@ -121,7 +125,6 @@ cdef void finish_sums(const job *t, const Py_ssize_t *outer, size_t n, size_t j,
         else:
             fn_columns_multiply(width, tile.weight, tile.m2)
     c.kernels.narrow(width, tile.m2, tile.a)
-    q = 0
     while q < width:
         s1 = s2 = 0
         for f in range(q, q + fold):
@@ -133,12 +136,28 @@ cdef void finish_sums(const job *t, const Py_ssize_t *outer, size_t n, size_t j,
             tile.s1[f] = s1
             tile.s2[f] = s2
         q += fold
-    if c.fixed:
-        memset(tile.s1, 0, width * sizeof(double))
-        memset(tile.s2, 0, width * sizeof(double))
     fn_columns_add_product(width, tile.low, tile.s2, tile.s1)
     c.kernels.narrow(width, tile.s2, tile.b)
     c.kernels.narrow(width, tile.s1, tile.c)
+
+
+cdef void fixed_rows(const job *t, const Py_ssize_t *outer, size_t row0, size_t rows, size_t j,
+                     size_t width, tile_t *tile, double *s1, double *s2) noexcept nogil:
+    """Both sums and dx of some rows where dx does not wait for the sums: dy is read once.
+
+    The statistics are constants, and a, b, c are set. Some rows at a time, in whole blocks of the
+    kernel, so that the sums are those of `block_sums`.
+    """
+    cdef const fn_call *c = t.call
+    cdef size_t stop = row0 + rows, band
+    cdef size_t most = BAND_BYTES / (width * c.kernels.item) / FN_COL_BLOCK * FN_COL_BLOCK
+    while row0 < stop:
+        band = min(max(most, <size_t>FN_COL_BLOCK), stop - row0)
+        if t.column_sums != NULL:
+            block_sums(t, outer, row0, band, j, width, tile, s1, s2)
+        if c.at[FN_Y] != NULL:
+            combine(t, outer, j, width, row0, row0 + band, tile)
+        row0 += band
 
 
 cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t j, size_t width,

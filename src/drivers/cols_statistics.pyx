@@ -270,12 +270,15 @@ cdef void read_rows(const fn_call *c, const Py_ssize_t *outer, int op, size_t ro
     """A parameter's value for every row, in the compute type; `none` where there is none."""
     cdef const fn_plan *p = c.plan
     cdef double same[32]
+    cdef size_t q = 0
     if c.at[op] != NULL:
         fn_gather(out, c.at[op] + outer[op], p.dims + p.nouter, p.nred, op, row, rows,
                   c.kernels.real)
         return
-    fn_columns_fill(rows, none, same)
-    c.kernels.narrow(rows, same, out)
+    fn_columns_fill(32, none, same)
+    while q < rows:
+        c.kernels.narrow(min(<size_t>32, rows - q), same, out + q * c.kernels.real)
+        q += 32
 
 
 cdef bint fold_param(const fn_plan *p) noexcept nogil:

@@ -73,7 +73,8 @@ fn_merge(fn_moment *a, fn_moment b)
 static inline double
 fn_rstd(double var, double eps)
 {
-    const double v = var + eps, none = v == 0 ? 1 : 0; /* no branch, so that loops of it vectorize */
+    const double v = var + eps,
+                 none = v == 0 ? 1 : 0; /* no branch, so that loops of it vectorize */
     return (1 - none) / sqrt(v + none);
 }
 

@@ -16,7 +16,8 @@ from libc.stdlib cimport free, malloc
 
 from fastnorm._core.call cimport (
     FN_BATCH, fn_batch, fn_call, fn_centre_of, fn_centre_rows, fn_cut, fn_cut_rows, fn_each,
-    fn_each_double, fn_each_real, fn_gather, fn_merge, fn_moment, fn_piece, fn_rows, fn_run_buffer, fn_scatter, fn_span,
+    fn_each_double, fn_each_real, fn_gather, fn_merge, fn_moment, fn_piece, fn_rows, fn_run_buffer,
+    fn_scatter, fn_span,
 )
 from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, l2_bytes
 from fastnorm._core.plan cimport (

@@ -14,7 +14,7 @@ from fastnorm._core.call cimport (
 from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, fn_slope
 from fastnorm._core.plan cimport FN_DY, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan
 from fastnorm._core.rows_sums cimport (
-    at_run, centre_of, gather_both, job, runs_along, sums_of_each, sums_t,
+    at_run, centre_of, job, runs_along, sums_of_each, sums_t,
 )
 
 

@@ -14,8 +14,8 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from fastnorm._core.call cimport (
-    FN_GATHER, fn_block_buffer, fn_call, fn_centre_of, fn_centre_rows, fn_gather, fn_rows, fn_scatter_add,
-    fn_scatter_add_pairs,
+    FN_GATHER, fn_block_buffer, fn_call, fn_centre_of, fn_centre_rows, fn_gather, fn_rows,
+    fn_scatter_add, fn_scatter_add_pairs,
 )
 from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_centre, fn_ld, fn_memory, fn_param
 from fastnorm._core.plan cimport (

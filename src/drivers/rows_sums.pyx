@@ -6,7 +6,8 @@ With g = dy * weight and xh = (x - mean) * rstd over a group of m values:
     c0 = sum(g) / m,  c1 = sum(g * xh) / m,  dx = (g - c0 - xh * c1) * rstd
 
 A weight of one value per run is not in g while sums are taken, so that the same sums are the run's
-share of the parameters' gradients; it enters afterwards. A vector weight multiplies dy in the kernel.
+share of the parameters' gradients; it enters afterwards. A vector weight multiplies dy in the
+kernel.
 """
 
 from libc.string cimport memset
@@ -212,7 +213,7 @@ cdef sums_t group_means(const job *t, const Py_ssize_t *group,
     cdef double g, gx
     cdef double weights[32]
     cdef const fn_dim *along
-    cdef Py_ssize_t off[7]
+    cdef Py_ssize_t step, off[7]
     if c.at[FN_W] == NULL or not t.per_seg:
         for slot in range(t.slots):
             total.g += slots[slot].g
@@ -222,8 +223,8 @@ cdef sums_t group_means(const job *t, const Py_ssize_t *group,
         while seg < t.segs:
             rows = runs_along(t, seg, t.segs, &along)
             at_run(p, group, seg, off)
-            fn_each_real(fn_each(c.at[FN_W] + off[FN_W], along.stride[FN_W] if along != NULL else 0),
-                         rows, 1, c.single, weights)
+            step = along.stride[FN_W] if along != NULL else 0
+            fn_each_real(fn_each(c.at[FN_W] + off[FN_W], step), rows, 1, c.single, weights)
             for run in range(rows):
                 g = gx = 0
                 for slot in range((seg + run) * cuts, (seg + run + 1) * cuts):

@@ -61,7 +61,7 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
         for (int k = 0; k < K; k++) {
             const FN_T *px = (const FN_T *)x + k * FN_LANES;
             const int c = by_row ? 0 : k;
-            if ((FN_SECOND_SWEEP(k) || ahead == FN_OUT_PART) && ahead) {
+            if (ahead && (!by_row || FN_SECOND_SWEEP(k) || ahead == FN_OUT_PART)) {
                 FN_PREFETCH((const char *)px + ahead);
             }
             FN_LV v = FN_N(lv_load_any)(px, left, hi[c]);
@@ -96,12 +96,14 @@ FN_N(affine_edge)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, siz
 
 FN_INLINE void
 FN_N(affine_block)(const fn_out *o, const char *x_, fn_ld ldx, const fn_centre *centre,
-                   const fn_param *param, ptrdiff_t ahead, int by_row, int how)
+                   const fn_param *param, ptrdiff_t ahead_x, int by_row, int how)
 {
     const size_t end = o->row + o->rows, wide = FN_SWEEP * FN_LANES;
+    const fn_ld next_band = by_row ? 0 : FN_N(next_band)(ldx, o->n);
     char *y = o->y;
     for (size_t row = o->row; row < end; row += FN_BAND, y += FN_BAND * o->ldy) {
         const size_t len = end - row < FN_BAND ? end - row : FN_BAND;
+        const ptrdiff_t ahead = ahead_x ? ahead_x : fn_out_ahead(o, row, next_band);
         const char *x = x_ + (fn_ld)row * ldx;
         FN_T *to = (FN_T *)y;
         size_t j = o->j0;
@@ -132,15 +134,13 @@ FN_N(fn_affine)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_
                 const fn_centre *centre, const fn_param *param, const fn_memory *memory)
 {
     const int how = param->by_row ? FN_N(EACH_ROW) : (param->w != NULL) | (param->b != NULL) << 1;
-    /* Where the driver does not know what comes next, it is the next part of each row. */
-    const ptrdiff_t ahead = memory->stream && !memory->ahead_x ? FN_OUT_PART : memory->ahead_x;
     fn_out o;
     fn_out_start(&o, memory->stream, y, ldy, rows, n, sizeof(FN_T), y == x);
     while (fn_out_next(&o)) {
         switch (how << 1 | (centre->by_row != 0)) {
 #define FN_CASE(s)                                                                                 \
     case s:                                                                                        \
-        FN_N(affine_block)(&o, x, ldx, centre, param, ahead, (s) & 1, (s) >> 1);                   \
+        FN_N(affine_block)(&o, x, ldx, centre, param, memory->ahead_x, (s) & 1, (s) >> 1);         \
         break;
             FN_CASE(0)
             FN_CASE(1)

@@ -16,8 +16,8 @@
 FN_INLINE void
 FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
                          size_t row0, size_t rows, size_t j, size_t left, const fn_centre *centre,
-                         const fn_param *param, const fn_slope *slope, const fn_memory *memory,
-                         int K, int by_row, int how, int vd)
+                         const fn_param *param, const fn_slope *slope, ptrdiff_t ahead_x,
+                         ptrdiff_t ahead_dy, int K, int by_row, int how, int vd)
 {
     const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m, *ws = param->w;
     const FN_A *as = slope->a, *bs = slope->b, *cs = slope->c;
@@ -66,9 +66,9 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
         for (int k = 0; k < K; k++) {
             const FN_T *px = (const FN_T *)x + k * FN_LANES, *pg = (const FN_T *)dy + k * FN_LANES;
             const int q = by_row ? 0 : k;
-            if (FN_SECOND_SWEEP(k) && memory->ahead_x) {
-                FN_PREFETCH((const char *)px + memory->ahead_x);
-                FN_PREFETCH((const char *)pg + memory->ahead_dy);
+            if (ahead_x && (!by_row || FN_SECOND_SWEEP(k))) {
+                FN_PREFETCH((const char *)px + ahead_x);
+                FN_PREFETCH((const char *)pg + ahead_dy);
             }
             const FN_LV v = FN_N(lv_load_any)(px, left, hi[q]);
             const FN_LV t = FN_N(lv_centre)(v, hi[q], r[q]);
@@ -106,9 +106,8 @@ FN_N(grad_combine_edge)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const ch
                         size_t row0, size_t rows, size_t j, size_t left, const fn_centre *centre,
                         const fn_param *param, const fn_slope *slope, int how)
 {
-    const fn_memory plain = {0, 0, 0};
     FN_N(grad_combine_panel)(dx, lddx, x, ldx, dy, lddy, row0, rows, j, left, centre, param, slope,
-                             &plain, 1, centre->by_row, how, slope->dw != NULL);
+                             0, 0, 1, centre->by_row, how, slope->dw != NULL);
 }
 
 FN_INLINE void
@@ -117,25 +116,28 @@ FN_N(grad_combine_block)(const fn_out *o, const char *x_, fn_ld ldx, const char 
                          const fn_memory *memory, int by_row, int how, int vd)
 {
     const size_t end = o->row + o->rows, wide = FN_SWEEP * FN_LANES;
+    const fn_ld band_x = FN_N(next_band)(ldx, o->n), band_dy = FN_N(next_band)(lddy, o->n);
     char *dx = o->y;
     for (size_t row = o->row; row < end; row += FN_BAND, dx += FN_BAND * o->ldy) {
         const size_t len = end - row < FN_BAND ? end - row : FN_BAND;
         const char *x = x_ + (fn_ld)row * ldx, *dy = dy_ + (fn_ld)row * lddy;
+        const ptrdiff_t ahead_x = by_row ? memory->ahead_x : fn_out_ahead(o, row, band_x);
+        const ptrdiff_t ahead_dy = by_row ? memory->ahead_dy : fn_out_ahead(o, row, band_dy);
         FN_T *to = (FN_T *)dx;
         size_t j = o->j0;
         for (; j + wide <= o->j1; j += wide, to += wide) {
             FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
-                                     param, slope, memory, FN_SWEEP, by_row, how, vd);
+                                     param, slope, ahead_x, ahead_dy, FN_SWEEP, by_row, how, vd);
         }
         for (; FN_SWEEP > 1 && j + FN_LANES <= o->j1; j += FN_LANES, to += FN_LANES) {
             FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
-                                     param, slope, memory, 1, by_row, how, vd);
+                                     param, slope, ahead_x, ahead_dy, 1, by_row, how, vd);
         }
         if (j < o->j1 && !vd && o->apart && o->j1 - o->j0 >= FN_LANES) {
             to -= FN_LANES - (o->j1 - j);
             j = o->j1 - FN_LANES;
             FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
-                                     param, slope, memory, 1, by_row, how, vd);
+                                     param, slope, ahead_x, ahead_dy, 1, by_row, how, vd);
         }
         else if (j < o->j1) {
             FN_N(grad_combine_edge)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, o->j1 - j,

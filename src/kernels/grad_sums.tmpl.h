@@ -185,8 +185,8 @@ FN_N(fn_grad_sums_rows)(const void *x, fn_ld ldx, const void *dy, fn_ld lddy, si
 FN_INLINE void
 FN_N(grad_sums_panel)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t row0,
                       size_t rows, size_t j, size_t left, const FN_A *his, const FN_A *rs,
-                      const FN_A *ms, const FN_A *w, FN_A *sum, FN_A *dot, int K, int by_row,
-                      int weighted, int w_by_row)
+                      const FN_A *ms, const FN_A *w, FN_A *sum, FN_A *dot, fn_ld ahead, int K,
+                      int by_row, int weighted, int w_by_row)
 {
     const FN_LV zero = FN_N(lv_set1)(0);
     FN_LV hi[FN_SWEEP], r[FN_SWEEP], wj[FN_SWEEP], a[FN_SWEEP], q[FN_SWEEP];
@@ -219,6 +219,10 @@ FN_N(grad_sums_panel)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size
         for (int k = 0; k < K; k++) {
             const FN_T *px = (const FN_T *)x + k * FN_LANES, *pg = (const FN_T *)dy + k * FN_LANES;
             const int c = by_row ? 0 : k;
+            if (ahead) {
+                FN_PREFETCH((const char *)px + ahead);
+                FN_PREFETCH((const char *)pg + FN_BAND * lddy);
+            }
             FN_LV v = FN_N(lv_load_any)(px, left, hi[c]);
             FN_LV g = FN_N(lv_load_any)(pg, left, zero);
             if (weighted) {
@@ -246,6 +250,7 @@ FN_N(grad_sums_block)(const char *x_, fn_ld ldx, const char *dy_, fn_ld lddy, si
                       int weighted, int w_by_row)
 {
     _Alignas(64) FN_A sum[FN_COLS_AT_ONCE], dot[FN_COLS_AT_ONCE];
+    const fn_ld next_band = FN_N(next_band)(ldx, n);
     for (size_t j0 = 0; j0 < n; j0 += FN_COLS_AT_ONCE) {
         const size_t wide = n - j0 < FN_COLS_AT_ONCE ? n - j0 : FN_COLS_AT_ONCE;
         const FN_A *hi = centre->hi, *r = centre->r, *m = centre->m;
@@ -260,18 +265,19 @@ FN_N(grad_sums_block)(const char *x_, fn_ld ldx, const char *dy_, fn_ld lddy, si
                 const char *x = x_ + (fn_ld)row * ldx + j0 * sizeof(FN_T);
                 const char *dy = dy_ + (fn_ld)row * lddy + j0 * sizeof(FN_T);
                 const size_t len = stop - row < FN_BAND ? stop - row : FN_BAND;
+                const fn_ld ahead = row + FN_BAND < rows ? next_band : 0;
                 size_t j = 0;
                 for (; j + FN_SWEEP * FN_LANES <= wide; j += FN_SWEEP * FN_LANES) {
                     FN_N(grad_sums_panel)(x, ldx, dy, lddy, row, len, j, 0, hi, r, m, weights, sum,
-                                          dot, FN_SWEEP, by_row, weighted, w_by_row);
+                                          dot, ahead, FN_SWEEP, by_row, weighted, w_by_row);
                 }
                 for (; FN_SWEEP > 1 && j + FN_LANES <= wide; j += FN_LANES) {
                     FN_N(grad_sums_panel)(x, ldx, dy, lddy, row, len, j, 0, hi, r, m, weights, sum,
-                                          dot, 1, by_row, weighted, w_by_row);
+                                          dot, ahead, 1, by_row, weighted, w_by_row);
                 }
                 if (j < wide) {
                     FN_N(grad_sums_panel)(x, ldx, dy, lddy, row, len, j, wide - j, hi, r, m,
-                                          weights, sum, dot, 1, by_row, weighted, w_by_row);
+                                          weights, sum, dot, ahead, 1, by_row, weighted, w_by_row);
                 }
             }
             for (size_t j = 0; j < wide; j++) {

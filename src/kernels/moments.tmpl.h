@@ -196,7 +196,7 @@ FN_N(fn_moments_rows_wide)(const void *x_, fn_ld ldx, size_t rows, size_t n, con
  * call. */
 FN_INLINE void
 FN_N(moments_panel)(const char *x, fn_ld ldx, size_t rows, size_t j, size_t left, const FN_A *shift,
-                    FN_A *sum, FN_A *square, int K)
+                    FN_A *sum, FN_A *square, fn_ld ahead, int K)
 {
     FN_LV c[FN_SWEEP], a[FN_SWEEP], s[FN_SWEEP];
     FN_UNROLL
@@ -210,6 +210,9 @@ FN_N(moments_panel)(const char *x, fn_ld ldx, size_t rows, size_t j, size_t left
         FN_UNROLL
         for (int k = 0; k < K; k++) {
             const FN_T *p = (const FN_T *)x + k * FN_LANES;
+            if (ahead) {
+                FN_PREFETCH((const char *)p + ahead);
+            }
             FN_LV d = FN_N(lv_sub)(FN_N(lv_load_any)(p, left, c[k]), c[k]);
             a[k] = FN_N(lv_add)(a[k], d);
             s[k] = FN_N(lv_add)(s[k], FN_N(lv_mul)(d, d));
@@ -229,6 +232,7 @@ FN_N(fn_moments_cols)(const void *x_, fn_ld ldx, size_t rows, size_t n, const vo
 {
     /* Bands run along whole rows, not down a panel: rows lie in memory one after the other. */
     _Alignas(64) FN_A sum[FN_COLS_AT_ONCE], square[FN_COLS_AT_ONCE];
+    const fn_ld next_band = FN_N(next_band)(ldx, n);
     for (size_t j0 = 0; j0 < n; j0 += FN_COLS_AT_ONCE) {
         const size_t wide = n - j0 < FN_COLS_AT_ONCE ? n - j0 : FN_COLS_AT_ONCE;
         const FN_A *shift = (const FN_A *)shift_ + j0;
@@ -239,15 +243,16 @@ FN_N(fn_moments_cols)(const void *x_, fn_ld ldx, size_t rows, size_t n, const vo
             for (size_t row = start; row < stop; row += FN_SQUARES) {
                 const char *x = (const char *)x_ + (fn_ld)row * ldx + j0 * sizeof(FN_T);
                 const size_t len = stop - row < FN_SQUARES ? stop - row : FN_SQUARES;
+                const fn_ld ahead = row + FN_BAND < rows ? next_band : 0;
                 size_t j = 0;
                 for (; j + FN_SWEEP * FN_LANES <= wide; j += FN_SWEEP * FN_LANES) {
-                    FN_N(moments_panel)(x, ldx, len, j, 0, shift, sum, square, FN_SWEEP);
+                    FN_N(moments_panel)(x, ldx, len, j, 0, shift, sum, square, ahead, FN_SWEEP);
                 }
                 for (; FN_SWEEP > 1 && j + FN_LANES <= wide; j += FN_LANES) {
-                    FN_N(moments_panel)(x, ldx, len, j, 0, shift, sum, square, 1);
+                    FN_N(moments_panel)(x, ldx, len, j, 0, shift, sum, square, ahead, 1);
                 }
                 if (j < wide) {
-                    FN_N(moments_panel)(x, ldx, len, j, wide - j, shift, sum, square, 1);
+                    FN_N(moments_panel)(x, ldx, len, j, wide - j, shift, sum, square, ahead, 1);
                 }
             }
             for (size_t j = 0; j < wide; j++) {

@@ -282,3 +282,11 @@ FN_N(lv_spread)(const FN_A *p)
 {
     return FN_N(lv_set1)(*p);
 }
+
+/* Columns go by in bands of rows, panel by panel: lines in an order that no processor foresees, where a
+ * row is more than one panel. Bytes to the band to ask for meanwhile; 0: rows follow each other anyway. */
+FN_INLINE fn_ld
+FN_N(next_band)(fn_ld ld, size_t n)
+{
+    return n > FN_SWEEP * FN_LANES ? FN_BAND * ld : 0;
+}

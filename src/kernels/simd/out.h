@@ -141,3 +141,14 @@ fn_out_next(fn_out *o)
     o->pending = o->single ? o->rows * o->n * o->item : (o->j1 - o->j0) * o->item;
     return 1;
 }
+
+/* Bytes to what is read after the band at `row`, where the driver does not say: the next band, if there is
+ * one, or the next part of each row where they go by in parts. */
+FN_INLINE ptrdiff_t
+fn_out_ahead(const fn_out *o, size_t row, ptrdiff_t next_band)
+{
+    if (o->stream && (!o->single || !next_band)) {
+        return FN_OUT_PART;
+    }
+    return row + FN_BAND < o->all_rows ? next_band : 0;
+}
