@@ -85,7 +85,7 @@ cdef extern from "fn_rows.h" nogil:
     void fn_put_reals(const double *v, size_t n, bint single, char *to)
     void fn_each_double(fn_each e, size_t n, double none, double *out)
     void fn_each_real(fn_each e, size_t n, double none, bint single, double *out)
-    void fn_centre_rows(size_t rows, const double *mean, const double *var, double eps,
+    void fn_centre_rows(size_t rows, size_t own, const double *mean, const double *var, double eps,
                         const double *w, const double *b, bint single, fn_rows *out)
     void fn_slope_rows(size_t rows, const double *w, const double *c0, const double *c1,
                        bint single, fn_rows *out)

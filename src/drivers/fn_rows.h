@@ -60,21 +60,26 @@ fn_each_real(fn_each e, size_t n, double none, int single, double *restrict out)
 }
 
 /* hi, r, m of some rows: y = (x - hi) * r + m, with w and b the weight and bias of all of a row (NULL: 1
- * and 0). */
+ * and 0). The first `own` of mean and var are read; where that is not all, the first serves the rest. */
 static inline void
-fn_centre_rows(size_t rows, const double *mean, const double *var, double eps, const double *w,
-               const double *b, int single, fn_rows *restrict out)
+fn_centre_rows(size_t rows, size_t own, const double *mean, const double *var, double eps,
+               const double *w, const double *b, int single, fn_rows *restrict out)
 {
-    double hi[FN_BATCH], r[FN_BATCH], m[FN_BATCH];
-    for (size_t i = 0; i < rows; i++) {
+    double hi[FN_BATCH], rest[FN_BATCH], r[FN_BATCH], m[FN_BATCH];
+    for (size_t i = 0; i < own; i++) {
         hi[i] = single ? (double)(float)mean[i] : mean[i];
+        rest[i] = hi[i] - mean[i];
         out->rstd[i] = fn_rstd(var[i], eps);
     }
+    for (size_t i = own; i < rows; i++) {
+        hi[i] = hi[0];
+        rest[i] = rest[0];
+        out->rstd[i] = out->rstd[0];
+    }
     for (size_t i = 0; i < rows; i++) {
-        const double rest = hi[i] - mean[i];
         r[i] = w ? out->rstd[i] * w[i] : out->rstd[i];
-        m[i] = rest * r[i] + (b ? b[i] : 0);
-        out->low[i] = rest * out->rstd[i];
+        m[i] = rest[i] * r[i] + (b ? b[i] : 0);
+        out->low[i] = rest[i] * out->rstd[i];
     }
     fn_put_reals(hi, rows, single, out->hi);
     fn_put_reals(r, rows, single, out->r);

@@ -51,7 +51,7 @@ cdef void normalize_rows(const job *t, const Py_ssize_t *off, const fn_dim *alon
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
-    cdef size_t item = c.kernels.item, real = c.kernels.real, _i, j, take, sets
+    cdef size_t item = c.kernels.item, real = c.kernels.real, _i, j, take, sets, own
     cdef bint vector = p.run_param
     cdef bint weighted = c.at[FN_W] != NULL, biased = c.at[FN_B] != NULL
     cdef bint direct = p.direct[FN_X] and p.direct[FN_Y] and (not vector or (
@@ -86,11 +86,12 @@ cdef void normalize_rows(const job *t, const Py_ssize_t *off, const fn_dim *alon
             b = fn_each(c.at[FN_B] + off[FN_B], along.stride[FN_B] if along != NULL else 0)
     each = statistics != 0 or w.step != 0 or b.step != 0
     sets = rows if each else 1
-    fn_each_double(mean, sets, 0, means)
-    fn_each_double(var, sets, 0, vars)
+    own = sets if statistics else 1
+    fn_each_double(mean, own, 0, means)
+    fn_each_double(var, own, 0, vars)
     fn_each_real(w, sets, 1, c.single, weights)
     fn_each_real(b, sets, 0, c.single, biases)
-    fn_centre_rows(sets, means, vars, c.eps, weights, biases, c.single, &rows_of)
+    fn_centre_rows(sets, own, means, vars, c.eps, weights, biases, c.single, &rows_of)
     centre = fn_centre_of(&rows_of, 1 if each else 0)
     if direct:
         if vector and weighted:

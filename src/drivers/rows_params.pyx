@@ -109,7 +109,7 @@ cdef void block_gradients(const job *t, size_t g, size_t rows, size_t seg, size_
         mean[i] = 0 if c.raw else (<double *>(c.at[FN_S] + group.off[FN_S]))[0]
         var[i] = (<double *>(c.var + group.off[FN_S]))[0]
         fn_walk_next(&group)
-    fn_centre_rows(rows, mean, var, c.eps, NULL, NULL, c.single, &rows_of)
+    fn_centre_rows(rows, rows, mean, var, c.eps, NULL, NULL, c.single, &rows_of)
     centre = fn_centre_of(&rows_of, 1)
     if direct and p.direct[FN_DP]:
         c.kernels.grad_sums_cols(x + j0 * item, ldx, dy + j0 * item, lddy, rows, j1 - j0, &centre,

@@ -30,9 +30,10 @@ cdef void centre_of(const fn_call *c, Py_ssize_t at, Py_ssize_t step, size_t row
     cdef fn_each means = fn_each(NULL, 0)
     if not c.raw:
         means = fn_each(c.at[FN_S] + at, step)
-    fn_each_double(means, rows, 0, mean)
-    fn_each_double(fn_each(c.var + at, step), rows, 0, var)
-    fn_centre_rows(rows, mean, var, c.eps, NULL, NULL, c.single, out)
+    cdef size_t own = rows if step else 1
+    fn_each_double(means, own, 0, mean)
+    fn_each_double(fn_each(c.var + at, step), own, 0, var)
+    fn_centre_rows(rows, own, mean, var, c.eps, NULL, NULL, c.single, out)
 
 
 cdef void gather_both(const fn_plan *p, const char *x, const char *dy, size_t j, size_t take,
@@ -213,7 +214,8 @@ cdef sums_t group_means(const job *t, const Py_ssize_t *group,
     cdef double g, gx
     cdef double weights[32]
     cdef const fn_dim *along
-    cdef Py_ssize_t step, off[7]
+    cdef Py_ssize_t off[7]
+    cdef Py_ssize_t step
     if c.at[FN_W] == NULL or not t.per_seg:
         for slot in range(t.slots):
             total.g += slots[slot].g
