@@ -33,5 +33,7 @@ cdef void fixed_rows(const job *t, const Py_ssize_t *outer, size_t row0, size_t 
                      size_t width, tile_t *tile, double *s1, double *s2) noexcept nogil
 cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t j, size_t width,
                         const tile_t *tile) noexcept nogil
+cdef void element_gradients(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
+                            const tile_t *tile) noexcept nogil
 cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width, size_t row0,
                   size_t row1, const tile_t *tile) noexcept nogil

@@ -13,7 +13,7 @@ from libc.string cimport memset
 
 from fastnorm._core.call cimport fn_call, fn_scatter_add_pairs
 from fastnorm._core.cols_gradient cimport (
-    block_sums, combine, fixed_rows, job, leave_sums, row_gradients, slopes,
+    block_sums, combine, element_gradients, fixed_rows, job, leave_sums, row_gradients, slopes,
 )
 from fastnorm._core.cols_statistics cimport (
     centre_columns, fold_param, kept_dims, scratch_bytes, tile_at, tile_t,
@@ -88,8 +88,10 @@ cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
             fn_columns_add(width, tile.piece_mean, tile.s1)
             fn_columns_add(width, tile.piece_m2, tile.s2)
         finish_tile(t, outer, n, j, width, True, &tile)
-        if t.by_row:
+        if t.row_sums != NULL:
             row_gradients(t, outer, n, j, width, &tile)
+        elif t.by_row:
+            element_gradients(t, outer, j, width, &tile)
         if c.at[FN_Y] != NULL and not c.fixed:
             combine(t, outer, j, width, 0, c.plan.segs, &tile)
         n += 1

@@ -24,6 +24,7 @@ from fastnorm._core.plan cimport (
 )
 
 cdef enum:
+    ROWS_AT_ONCE = 64
     BAND_BYTES = 65536  # of dy, which is read twice: near first-level cache
     ROW_WEIGHTS = 512  # weights of rows gathered at a time: fit a run buffer, multiple of the block
 
@@ -162,7 +163,57 @@ cdef void fixed_rows(const job *t, const Py_ssize_t *outer, size_t row0, size_t 
 
 cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t j, size_t width,
                         const tile_t *tile) noexcept nogil:
-    """Per row: sums of dy and dy * xh along a tile, for every row. Both: into the result."""
+    """Per row: sums of dy and dy * xh along a tile, for every row."""
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef const fn_dim *red = p.dims + p.nouter
+    cdef const fn_dim *run = red + p.nred
+    cdef size_t item = c.kernels.item, real = c.kernels.real, row = 0, rows = 1, at, take, q
+    cdef bint direct = p.direct[FN_X] and p.direct[FN_DY], even = direct and p.even
+    cdef Py_ssize_t ldx = 0, lddy = 0
+    cdef fn_run_buffer xs
+    cdef fn_run_buffer dys
+    cdef double s1[64]
+    cdef double s2[64]
+    cdef const char *x
+    cdef const char *dy
+    cdef double *out = t.row_sums + 2 * n * p.segs
+    cdef fn_memory memory = fn_memory(False, 0, 0)
+    cdef fn_centre centre
+    cdef fn_walk walk
+    if even and p.nred:
+        ldx = red.stride[FN_X]
+        lddy = red.stride[FN_DY]
+    while row < p.segs:
+        rows = min(p.segs - row, <size_t>ROWS_AT_ONCE) if even else 1
+        memset(s1, 0, rows * sizeof(double))
+        memset(s2, 0, rows * sizeof(double))
+        fn_walk_start(&walk, red, p.nred, row)
+        x = c.at[FN_X] + outer[FN_X] + walk.off[FN_X]
+        dy = c.at[FN_DY] + outer[FN_DY] + walk.off[FN_DY]
+        at = 0
+        while at < width:  # gathered blocks are those the kernel makes of a direct run
+            take = width - at if direct else min(<size_t>FN_ROW_BLOCK, width - at)
+            if not p.direct[FN_X]:
+                fn_gather(xs, x, run, p.nrun, FN_X, j + at, take, item)
+            if not p.direct[FN_DY]:
+                fn_gather(dys, dy, run, p.nrun, FN_DY, j + at, take, item)
+            centre = fn_centre(tile.hi + at * real, tile.r + at * real, tile.m + at * real, False, 0)
+            c.kernels.grad_sums_rows(
+                x + (j + at) * item if p.direct[FN_X] else xs, ldx,
+                dy + (j + at) * item if p.direct[FN_DY] else dys, lddy, rows, take, &centre, NULL,
+                s1, s2, &memory)
+            at += take
+        for q in range(rows):
+            out[0] = s1[q]
+            out[1] = s2[q]
+            out += 2
+        row += rows
+
+
+cdef void element_gradients(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
+                            const tile_t *tile) noexcept nogil:
+    """Both: dy and dy * xh of every value of a tile, added into the result."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *red = p.dims + p.nouter
@@ -172,60 +223,38 @@ cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t 
     cdef fn_run_buffer dys
     cdef double s1[256]
     cdef double s2[256]
-    cdef bint direct = p.direct[FN_X] and p.direct[FN_DY]
     cdef const char *x
     cdef const char *dy
-    cdef double *out = NULL
-    cdef fn_memory memory = fn_memory(False, 0, 0)
-    cdef fn_centre centre = fn_centre(NULL, NULL, NULL, False, 0)
+    cdef fn_centre centre
     cdef fn_param param = fn_param(NULL, NULL, False)
     cdef fn_walk walk
-    if t.row_sums != NULL:
-        out = t.row_sums + 2 * n * p.segs
     fn_walk_start(&walk, red, p.nred, 0)
     for _row in range(p.segs):
-        memset(s1, 0, sizeof(s1))
-        memset(s2, 0, sizeof(s2))
         x = c.at[FN_X] + outer[FN_X] + walk.off[FN_X]
         dy = c.at[FN_DY] + outer[FN_DY] + walk.off[FN_DY]
         at = 0
         while at < width:
-            if p.run_param:
-                take = min(<size_t>FN_GATHER, width - at)
-            else:  # gathered blocks are those the kernel makes of a direct run
-                take = width - at if direct else min(<size_t>FN_ROW_BLOCK, width - at)
-            centre.hi = tile.hi + at * real
-            centre.r = tile.r + at * real
-            centre.m = tile.m + at * real
+            take = min(<size_t>FN_GATHER, width - at)
+            memset(s1, 0, take * sizeof(double))
+            memset(s2, 0, take * sizeof(double))
             if not p.direct[FN_X]:
                 fn_gather(xs, x, run, p.nrun, FN_X, j + at, take, item)
             if not p.direct[FN_DY]:
                 fn_gather(dys, dy, run, p.nrun, FN_DY, j + at, take, item)
-            if p.run_param:
-                c.kernels.grad_sums_cols(
-                    x + (j + at) * item if p.direct[FN_X] else xs, 0,
-                    dy + (j + at) * item if p.direct[FN_DY] else dys, 0, 1, take, &centre, &param,
-                    s1, s2)
-                for q in range(take):
-                    s2[q] += tile.low[at + q] * s1[q]
-                if c.dbias != NULL:
-                    fn_scatter_add(s1, 1, c.dbias + outer[FN_DP] + walk.off[FN_DP], run, p.nrun,
-                                   FN_DP, j + at, take)
-                if c.at[FN_DP] != NULL:
-                    fn_scatter_add(s2, 1, c.at[FN_DP] + outer[FN_DP] + walk.off[FN_DP], run, p.nrun,
-                                   FN_DP, j + at, take)
-                memset(s1, 0, sizeof(s1))
-                memset(s2, 0, sizeof(s2))
-            else:
-                c.kernels.grad_sums_rows(
-                    x + (j + at) * item if p.direct[FN_X] else xs, 0,
-                    dy + (j + at) * item if p.direct[FN_DY] else dys, 0, 1, take, &centre, NULL,
-                    s1, s2, &memory)
+            centre = fn_centre(tile.hi + at * real, tile.r + at * real, NULL, False, 0)
+            c.kernels.grad_sums_cols(
+                x + (j + at) * item if p.direct[FN_X] else xs, 0,
+                dy + (j + at) * item if p.direct[FN_DY] else dys, 0, 1, take, &centre, &param, s1,
+                s2)
+            for q in range(take):
+                s2[q] += tile.low[at + q] * s1[q]
+            if c.dbias != NULL:
+                fn_scatter_add(s1, 1, c.dbias + outer[FN_DP] + walk.off[FN_DP], run, p.nrun,
+                               FN_DP, j + at, take)
+            if c.at[FN_DP] != NULL:
+                fn_scatter_add(s2, 1, c.at[FN_DP] + outer[FN_DP] + walk.off[FN_DP], run, p.nrun,
+                               FN_DP, j + at, take)
             at += take
-        if out != NULL:
-            out[0] = s1[0]
-            out[1] = s2[0]
-            out += 2
         fn_walk_next(&walk)
 
 
