@@ -198,7 +198,8 @@ cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t 
                 fn_gather(xs, x, run, p.nrun, FN_X, j + at, take, item)
             if not p.direct[FN_DY]:
                 fn_gather(dys, dy, run, p.nrun, FN_DY, j + at, take, item)
-            centre = fn_centre(tile.hi + at * real, tile.r + at * real, tile.m + at * real, False, 0)
+            centre = fn_centre(tile.hi + at * real, tile.r + at * real, tile.m + at * real, False,
+                               0)
             c.kernels.grad_sums_rows(
                 x + (j + at) * item if p.direct[FN_X] else xs, ldx,
                 dy + (j + at) * item if p.direct[FN_DY] else dys, lddy, rows, take, &centre, NULL,

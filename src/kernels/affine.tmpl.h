@@ -61,7 +61,7 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
         for (int k = 0; k < K; k++) {
             const FN_T *px = (const FN_T *)x + k * FN_LANES;
             const int c = by_row ? 0 : k;
-            if (ahead && (!by_row || FN_SECOND_SWEEP(k) || ahead == FN_OUT_PART)) {
+            if (ahead && (!by_row || FN_SECOND_SWEEP(k) || ahead == FN_OUT_AHEAD)) {
                 FN_PREFETCH((const char *)px + ahead);
             }
             FN_LV v = FN_N(lv_load_any)(px, left, hi[c]);
@@ -135,7 +135,7 @@ FN_N(fn_affine)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_
 {
     const int how = param->by_row ? FN_N(EACH_ROW) : (param->w != NULL) | (param->b != NULL) << 1;
     fn_out o;
-    fn_out_start(&o, memory->stream, y, ldy, rows, n, sizeof(FN_T), y == x);
+    fn_out_start(&o, memory->stream, FN_OUT_BYTES / 2, y, ldy, rows, n, sizeof(FN_T), y == x);
     while (fn_out_next(&o)) {
         switch (how << 1 | (centre->by_row != 0)) {
 #define FN_CASE(s)                                                                                 \

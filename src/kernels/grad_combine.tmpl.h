@@ -154,7 +154,8 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
     const int how = !param->w ? FN_N(PLAIN) : param->by_row ? FN_N(EACH_ROW) : FN_N(WEIGHT);
     const int columns = how == FN_N(EACH_ROW) ? 2 : how;
     fn_out o;
-    fn_out_start(&o, memory->stream, dx, lddx, rows, n, sizeof(FN_T), dx == x || dx == dy);
+    fn_out_start(&o, memory->stream, FN_OUT_BYTES, dx, lddx, rows, n, sizeof(FN_T),
+                 dx == x || dx == dy);
     while (fn_out_next(&o)) {
         switch (centre->by_row ? 3 + columns + 3 * (slope->dw != NULL) : columns) {
 #define FN_CASE(s, by_row, how, vd)                                                                \

@@ -5,13 +5,14 @@
  *         whole lines only, and rows begin and end within lines (NumPy's large arrays start 16 bytes
  *         into one). The buffer cuts a stream of bytes into lines, whatever its length and alignment.
  * Method  Short rows that follow each other without a gap are one stream. Long rows, and rows with gaps,
- *         are a stream each, a band of them side by side: the memory reads better from several places.
+ *         are a stream each, a band of them side by side: the memory reads better from several places. A
+ *         block is filled, then sent off, and reading waits meanwhile: `most` says how much that is.
  * Needs   vectors.h.
  */
 #define FN_LINE 64
-#define FN_OUT_BYTES 8192 /* of the buffer: rows of one stream, or ... */
-#define FN_OUT_PART 1024  /* ... part of each row of a band */
+#define FN_OUT_BYTES 8192 /* of the buffer: rows of one stream, or parts of the rows of a band */
 #define FN_OUT_LEAST 2048 /* bytes of a row with gaps around it: less is too much partial lines */
+#define FN_OUT_AHEAD 1024 /* bytes to what is read next, where rows go by in parts */
 
 /* The line that comes next, bytes of it that wait, and how many of these are not ours. */
 typedef struct {
@@ -31,12 +32,12 @@ typedef struct {
     size_t all_rows, n, item;
     int stream;
     int single;     /* one stream for all rows */
+    size_t most;    /* bytes of a block, no more than FN_OUT_BYTES */
+    size_t part;    /* bytes of a row in a block, where every row is a stream */
     size_t pending; /* bytes the block at hand puts into each stream */
     fn_stream streams[FN_BAND];
-    _Alignas(FN_LINE) char buffer[FN_BAND * (FN_LINE + FN_OUT_PART + FN_LINE)];
+    _Alignas(FN_LINE) char buffer[FN_OUT_BYTES + FN_BAND * 2 * FN_LINE];
 } fn_out;
-
-_Static_assert(FN_OUT_BYTES <= FN_BAND * FN_OUT_PART, "one stream has the buffers of all");
 
 FN_INLINE void
 fn_stream_open(fn_stream *s, char *y)
@@ -74,8 +75,8 @@ fn_stream_close(fn_stream *s, const char *values)
 }
 
 FN_INLINE void
-fn_out_start(fn_out *o, int stream, void *y, ptrdiff_t ldy, size_t rows, size_t n, size_t item,
-             int in_place)
+fn_out_start(fn_out *o, int stream, size_t most, void *y, ptrdiff_t ldy, size_t rows, size_t n,
+             size_t item, int in_place)
 {
     const size_t width = n * item;
     const int dense = rows == 1 || ldy == (ptrdiff_t)width;
@@ -87,6 +88,7 @@ fn_out_start(fn_out *o, int stream, void *y, ptrdiff_t ldy, size_t rows, size_t 
     o->apart = !in_place;
     o->stream = stream && (dense || width >= FN_OUT_LEAST);
     o->single = dense && 2 * width <= FN_OUT_BYTES;
+    o->most = o->single && 2 * width > most ? FN_OUT_BYTES : most; /* two rows at the least */
     o->row = o->rows = o->j0 = o->pending = 0;
     o->j1 = n;
 }
@@ -118,7 +120,7 @@ fn_out_next(fn_out *o)
     if (o->pending) {
         fn_out_push(o);
     }
-    const size_t done = o->row + o->rows, part = FN_OUT_PART / o->item;
+    const size_t done = o->row + o->rows;
     o->y = o->buffer + FN_LINE;
     if (!o->single && o->pending && o->j1 < o->n) { /* the band goes on */
         o->j0 = o->j1;
@@ -128,16 +130,20 @@ fn_out_next(fn_out *o)
             return 0;
         }
         const size_t width = o->n * o->item;
-        const size_t most = o->single ? FN_OUT_BYTES / width : FN_BAND;
+        const size_t most = o->single ? o->most / width : FN_BAND;
         o->row = done;
         o->rows = o->all_rows - done < most ? o->all_rows - done : most;
         o->j0 = 0;
-        o->ldy = o->single ? (ptrdiff_t)width : FN_LINE + FN_OUT_PART + FN_LINE;
+        o->part = o->most / o->rows / FN_LINE * FN_LINE;
+        o->ldy = o->single ? (ptrdiff_t)width : (ptrdiff_t)(FN_LINE + o->part + FN_LINE);
         for (size_t i = 0; i < (o->single ? done == 0 : o->rows); i++) {
             fn_stream_open(&o->streams[i], o->base + (ptrdiff_t)(done + i) * o->base_ld);
         }
     }
-    o->j1 = !o->single && o->n - o->j0 > part ? o->j0 + part : o->n;
+    o->j1 = o->n;
+    if (!o->single && (o->n - o->j0) * o->item > o->part) {
+        o->j1 = o->j0 + o->part / o->item;
+    }
     o->pending = o->single ? o->rows * o->n * o->item : (o->j1 - o->j0) * o->item;
     return 1;
 }
@@ -148,7 +154,7 @@ FN_INLINE ptrdiff_t
 fn_out_ahead(const fn_out *o, size_t row, ptrdiff_t next_band)
 {
     if (o->stream && (!o->single || !next_band)) {
-        return FN_OUT_PART;
+        return FN_OUT_AHEAD;
     }
     return row + FN_BAND < o->all_rows ? next_band : 0;
 }
