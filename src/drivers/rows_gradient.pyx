@@ -166,7 +166,8 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
     if slots == NULL:
         memset(means, 0, sizeof(means))
     else:
-        sums_of_each(t, off, last, rows, statistics, 0, t.n, &memory, &rows_of, slots)
+        centre_of(c, off[FN_S], statistics, rows, &rows_of)
+        sums_of_each(t, off, last, rows, 0, t.n, &memory, &rows_of, slots)
         for i in range(rows):
             means[i] = sums_t(0 if c.raw else slots[i].g / n, slots[i].gx / n)
     if c.at[FN_Y] != NULL:

@@ -71,8 +71,8 @@ cdef void run_sums(const fn_call *c, const char *x, const char *dy, const char *
 
 
 cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
-                       Py_ssize_t statistics, size_t j0, size_t j1, const fn_memory *memory,
-                       fn_rows *rows_of, sums_t *out) noexcept nogil:
+                       size_t j0, size_t j1, const fn_memory *memory, const fn_rows *rows_of,
+                       sums_t *out) noexcept nogil:
     """The sums of up to FN_BATCH runs along an axis, each its own; rows_of: their centres."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
@@ -90,7 +90,6 @@ cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along,
         step_dy = along.stride[FN_DY]
     memset(s1, 0, rows * sizeof(double))
     memset(s2, 0, rows * sizeof(double))
-    centre_of(c, off[FN_S], statistics, rows, rows_of)
     centre = fn_centre_of(rows_of, 1)
     if p.direct[FN_X] and p.direct[FN_DY] and (not vector or p.direct[FN_W]):
         if vector:
@@ -196,10 +195,11 @@ cdef void piece_sums(const job *t, const Py_ssize_t *group, const fn_memory *mem
     if not t.per_seg:
         out[piece] = sums_of_all(t, group, &span, memory)
         return
+    centre_of(t.call, group[FN_S], 0, min(span.seg1 - seg, <size_t>FN_BATCH), &rows_of)
     while seg < span.seg1:
         rows = runs_along(t, seg, span.seg1, &along)
         at_run(t.call.plan, group, seg, off)
-        sums_of_each(t, off, along, rows, 0, span.j0, span.j1, memory, &rows_of,
+        sums_of_each(t, off, along, rows, span.j0, span.j1, memory, &rows_of,
                      out + (seg if t.cut.per_seg == 1 else piece))
         seg += rows
 
