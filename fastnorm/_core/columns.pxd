@@ -17,6 +17,9 @@ cdef extern from "fn_columns.h" nogil:
     void fn_columns_merge(size_t width, double na, double nb, double *mean, double *low,
                           double *m2, const double *mean_b, const double *low_b,
                           const double *m2_b)
+    void fn_columns_average(size_t width, size_t fold, double count, double *v)
+    void fn_columns_pairs(size_t width, size_t share, const double *s1, const double *s2,
+                          double *out)
     void fn_columns_fold(size_t width, size_t fold, size_t some, double *v)
     void fn_columns_widen(size_t n, double *v, bint single)
     void fn_columns_spread(size_t width, size_t fold, const double *v, double *to)

@@ -15,7 +15,9 @@ from fastnorm._core.call cimport (
     FN_GATHER, fn_block_buffer, fn_call, fn_gather, fn_run_buffer, fn_scatter, fn_scatter_add,
 )
 from fastnorm._core.cols_statistics cimport read_columns, read_rows, tile_t
-from fastnorm._core.columns cimport fn_columns_add_product, fn_columns_multiply
+from fastnorm._core.columns cimport (
+    fn_columns_add_product, fn_columns_average, fn_columns_multiply, fn_columns_pairs,
+)
 from fastnorm._core.dispatch cimport (
     FN_COL_BLOCK, FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, fn_slope,
 )
@@ -96,18 +98,8 @@ cdef void block_sums(const job *t, const Py_ssize_t *outer, size_t row0, size_t 
 cdef void leave_sums(const job *t, size_t n, size_t j, size_t width,
                      const tile_t *tile) noexcept nogil:
     """What the parameters need of a tile's column sums; n: the number of the tile."""
-    cdef size_t q = 0, f
-    cdef double s1, s2
-    cdef double *out = t.column_sums + 2 * ((n / t.grid.tiles * t.call.plan.n + j) / t.share)
-    while q < width:
-        s1 = s2 = 0
-        for f in range(q, q + t.share):
-            s1 += tile.s1[f]
-            s2 += tile.s2[f]
-        out[0] = s1
-        out[1] = s2
-        out += 2
-        q += t.share
+    fn_columns_pairs(width, t.share, tile.s1, tile.s2,
+                     t.column_sums + 2 * ((n / t.grid.tiles * t.call.plan.n + j) / t.share))
 
 
 cdef void slopes(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
@@ -115,8 +107,6 @@ cdef void slopes(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
     """a, b and c from a tile's column sums, which are zero where the statistics are constants."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
-    cdef size_t q = 0, f, fold = p.fold
-    cdef double s1, s2, count = <double>p.count
     if c.at[FN_W] != NULL and not p.red_param:
         read_columns(c, outer, FN_W, j, width, tile.mean, tile.weight)
         if t.weight_inside:
@@ -126,17 +116,11 @@ cdef void slopes(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
         else:
             fn_columns_multiply(width, tile.weight, tile.m2)
     c.kernels.narrow(width, tile.m2, tile.a)
-    while q < width:
-        s1 = s2 = 0
-        for f in range(q, q + fold):
-            s1 += tile.s1[f]
-            s2 += tile.s2[f]
-        s1 = 0 if c.raw else s1 / count
-        s2 /= count
-        for f in range(q, q + fold):
-            tile.s1[f] = s1
-            tile.s2[f] = s2
-        q += fold
+    if c.raw:
+        memset(tile.s1, 0, width * sizeof(double))
+    else:
+        fn_columns_average(width, p.fold, <double>p.count, tile.s1)
+    fn_columns_average(width, p.fold, <double>p.count, tile.s2)
     fn_columns_add_product(width, tile.low, tile.s2, tile.s1)
     c.kernels.narrow(width, tile.s2, tile.b)
     c.kernels.narrow(width, tile.s1, tile.c)

@@ -90,7 +90,35 @@ fn_columns_merge(size_t width, double na, double nb, double *mean, double *low, 
     }
 }
 
-/* v[g] = the sum of the first `some` of the `fold` neighbours of group g, in order. */
+/* The sum of n neighbours: where these are many in eight running sums, none of which waits for another. */
+static inline double
+fn_neighbours(const double *v, size_t n)
+{
+    double sum[8] = {0};
+    size_t i = 0;
+    if (n < 24) {
+        for (; i < n; i++) {
+            sum[0] += v[i];
+        }
+        return sum[0];
+    }
+    for (; i + 8 <= n; i += 8) {
+        for (size_t k = 0; k < 8; k++) {
+            sum[k] += v[i + k];
+        }
+    }
+    for (size_t k = 0; i + k < n; k++) {
+        sum[k] += v[i + k];
+    }
+    for (size_t half = 4; half > 0; half /= 2) {
+        for (size_t k = 0; k < half; k++) {
+            sum[k] += sum[k + half];
+        }
+    }
+    return sum[0];
+}
+
+/* v[g] = the sum of the first `some` of the `fold` neighbours of group g. */
 static inline void
 fn_columns_fold(size_t width, size_t fold, size_t some, double *v)
 {
@@ -98,11 +126,42 @@ fn_columns_fold(size_t width, size_t fold, size_t some, double *v)
         return;
     }
     for (size_t g = 0; g < width / fold; g++) {
-        double sum = v[g * fold];
-        for (size_t f = 1; f < some; f++) {
-            sum += v[g * fold + f];
+        v[g] = fn_neighbours(v + g * fold, some);
+    }
+}
+
+/* v[j] = the sum of the neighbours of j's group, divided by count. */
+static inline void
+fn_columns_average(size_t width, size_t fold, double count, double *v)
+{
+    if (fold == 1) {
+        for (size_t j = 0; j < width; j++) {
+            v[j] /= count;
         }
-        v[g] = sum;
+        return;
+    }
+    for (size_t g = 0; g < width / fold; g++) {
+        const double mean = fn_neighbours(v + g * fold, fold) / count;
+        for (size_t f = 0; f < fold; f++) {
+            v[g * fold + f] = mean;
+        }
+    }
+}
+
+/* Two sums of every group of `share` neighbours, in pairs. */
+static inline void
+fn_columns_pairs(size_t width, size_t share, const double *s1, const double *s2, double *out)
+{
+    if (share == 1) {
+        for (size_t j = 0; j < width; j++) {
+            out[2 * j] = s1[j];
+            out[2 * j + 1] = s2[j];
+        }
+        return;
+    }
+    for (size_t g = 0; g < width / share; g++) {
+        out[2 * g] = fn_neighbours(s1 + g * share, share);
+        out[2 * g + 1] = fn_neighbours(s2 + g * share, share);
     }
 }
 
