@@ -26,6 +26,6 @@ cdef extern from "fn_columns.h" nogil:
     void fn_columns_fill(size_t n, double value, double *out)
     void fn_columns_add(size_t n, const double *source, double *to)
     void fn_columns_multiply(size_t n, const double *by, double *what)
-    void fn_columns_low(size_t n, const double *mean, const double *rstd, const void *hi,
-                        bint single, double *low)
+    void fn_columns_low(size_t n, const double *mean, const double *rstd, bint single,
+                        double *low)
     void fn_columns_add_product(size_t n, const double *a, const double *b, double *to)

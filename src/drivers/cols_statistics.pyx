@@ -218,51 +218,65 @@ cdef void put_statistics(const fn_call *c, const Py_ssize_t *outer, size_t j, si
     fn_scatter(t.s2, c.var + outer[FN_S], run, kept_dims(p), FN_S, first, groups, sizeof(double))
 
 
-cdef void centre_columns(const fn_call *c, const Py_ssize_t *outer, size_t j, size_t width,
-                         bint fold_params, tile_t *t) noexcept nogil:
-    """hi, r, m of every column from the written statistics; rstd in t.m2, m in t.low.
-
-    fold_params: weight and bias, which belong to the columns, are in r and m.
-    """
+cdef void read_groups(const fn_call *c, const Py_ssize_t *outer, int op, size_t first,
+                      size_t groups, double *out) noexcept nogil:
+    """A parameter's value for every group of columns, or where these differ every column."""
     cdef const fn_plan *p = c.plan
-    cdef const fn_dim *run = p.dims + p.nouter + p.nred
-    cdef size_t q, groups = width / p.fold, first = j / p.fold
-    if c.raw:
-        fn_columns_fill(width, 0, t.mean)
-    else:
-        fn_gather(t.s1, c.at[FN_S] + outer[FN_S], run, kept_dims(p), FN_S, first, groups,
-                  sizeof(double))
-        fn_columns_spread(width, p.fold, t.s1, t.mean)
-    fn_gather(t.s1, c.var + outer[FN_S], run, kept_dims(p), FN_S, first, groups, sizeof(double))
-    for q in range(groups):
-        t.s1[q] = fn_rstd(t.s1[q], c.eps)
-    fn_columns_spread(width, p.fold, t.s1, t.m2)
-    c.kernels.narrow(width, t.mean, t.hi)
-    fn_columns_low(width, t.mean, t.m2, t.hi, c.single, t.low)
-    if not fold_params:
-        c.kernels.narrow(width, t.m2, t.r)
-        c.kernels.narrow(width, t.low, t.m)
-        return
-    if c.at[FN_W] != NULL:
-        read_columns(c, outer, FN_W, j, width, t.s2, t.s1)
-        fn_columns_multiply(width, t.s1, t.m2)
-        fn_columns_multiply(width, t.s1, t.low)
-    if c.at[FN_B] != NULL:
-        read_columns(c, outer, FN_B, j, width, t.s2, t.s1)
-        fn_columns_add(width, t.s1, t.low)
-    c.kernels.narrow(width, t.m2, t.r)
-    c.kernels.narrow(width, t.low, t.m)
+    fn_gather(out, c.at[op] + outer[op], p.dims + p.nouter + p.nred,
+              p.nrun if fold_param(p) else kept_dims(p), op, first, groups, c.kernels.real)
+    fn_columns_widen(groups, out, c.single)
 
 
 cdef void read_columns(const fn_call *c, const Py_ssize_t *outer, int op, size_t j, size_t width,
                        double *room, double *out) noexcept nogil:
     """A parameter's value for every column; `room` is overwritten."""
-    cdef const fn_plan *p = c.plan
-    cdef size_t share = 1 if fold_param(p) else p.fold
-    fn_gather(room, c.at[op] + outer[op], p.dims + p.nouter + p.nred,
-              p.nrun if share == 1 else kept_dims(p), op, j / share, width / share, c.kernels.real)
-    fn_columns_widen(width / share, room, c.single)
+    cdef size_t share = 1 if fold_param(c.plan) else c.plan.fold
+    read_groups(c, outer, op, j / share, width / share, room)
     fn_columns_spread(width, share, room, out)
+
+
+cdef void centre_columns(const fn_call *c, const Py_ssize_t *outer, size_t j, size_t width,
+                         bint fold_params, tile_t *t) noexcept nogil:
+    """hi, r, m of every column from the written statistics; rstd in t.m2, m in t.low.
+
+    fold_params: weight and bias, which belong to the columns, are in r and m. What is the same for
+    all columns of a group is done once a group. t.s1, t.s2 and t.shift are overwritten.
+    """
+    cdef const fn_plan *p = c.plan
+    cdef const fn_dim *run = p.dims + p.nouter + p.nred
+    cdef size_t q, fold = p.fold, groups = width / fold, first = j / fold
+    cdef bint each = fold_param(p)
+    if c.raw:
+        fn_columns_fill(groups, 0, t.s1)
+    else:
+        fn_gather(t.s1, c.at[FN_S] + outer[FN_S], run, kept_dims(p), FN_S, first, groups,
+                  sizeof(double))
+    fn_gather(t.s2, c.var + outer[FN_S], run, kept_dims(p), FN_S, first, groups, sizeof(double))
+    for q in range(groups):
+        t.s2[q] = fn_rstd(t.s2[q], c.eps)
+    fn_columns_low(groups, t.s1, t.s2, c.single, t.shift)
+    fn_columns_spread(width, fold, t.s1, t.mean)
+    c.kernels.narrow(width, t.mean, t.hi)
+    if fold_params and not each:
+        if c.at[FN_W] != NULL:
+            read_groups(c, outer, FN_W, first, groups, t.s1)
+            fn_columns_multiply(groups, t.s1, t.s2)
+            fn_columns_multiply(groups, t.s1, t.shift)
+        if c.at[FN_B] != NULL:
+            read_groups(c, outer, FN_B, first, groups, t.s1)
+            fn_columns_add(groups, t.s1, t.shift)
+    fn_columns_spread(width, fold, t.s2, t.m2)
+    fn_columns_spread(width, fold, t.shift, t.low)
+    if fold_params and each:
+        if c.at[FN_W] != NULL:
+            read_groups(c, outer, FN_W, j, width, t.s1)
+            fn_columns_multiply(width, t.s1, t.m2)
+            fn_columns_multiply(width, t.s1, t.low)
+        if c.at[FN_B] != NULL:
+            read_groups(c, outer, FN_B, j, width, t.s1)
+            fn_columns_add(width, t.s1, t.low)
+    c.kernels.narrow(width, t.m2, t.r)
+    c.kernels.narrow(width, t.low, t.m)
 
 
 cdef void read_rows(const fn_call *c, const Py_ssize_t *outer, int op, size_t row, size_t rows,

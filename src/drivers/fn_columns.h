@@ -210,13 +210,12 @@ fn_columns_multiply(size_t n, const double *by, double *what)
     }
 }
 
-/* low[j] = (hi - mean) * rstd: what a mean rounded to A leaves over. */
+/* low[j] = (hi - mean) * rstd: what a mean rounded to A, hi, leaves over. */
 static inline void
-fn_columns_low(size_t n, const double *mean, const double *rstd, const void *hi, int single,
-               double *low)
+fn_columns_low(size_t n, const double *mean, const double *rstd, int single, double *low)
 {
     for (size_t j = 0; j < n; j++) {
-        low[j] = single ? ((double)((const float *)hi)[j] - mean[j]) * rstd[j] : 0;
+        low[j] = single ? ((double)(float)mean[j] - mean[j]) * rstd[j] : 0;
     }
 }
 
