@@ -27,7 +27,7 @@ from fastnorm._core.plan cimport (
 
 cdef enum:
     ROWS_AT_ONCE = 64
-    BAND_BYTES = 65536  # of dy, which is read twice: near first-level cache
+    BAND_BYTES = 262144  # of dy, which is read twice, the second time from second-level cache
     ROW_WEIGHTS = 512  # weights of rows gathered at a time: fit a run buffer, multiple of the block
 
 
