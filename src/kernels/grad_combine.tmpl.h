@@ -113,13 +113,13 @@ FN_N(grad_combine_edge)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const ch
 FN_INLINE void
 FN_N(grad_combine_block)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn_ld lddy,
                          const fn_centre *centre, const fn_param *param, const fn_slope *slope,
-                         const fn_memory *memory, int by_row, int how, int vd)
+                         const fn_memory *memory, size_t band, int by_row, int how, int vd)
 {
     const size_t end = o->row + o->rows, wide = FN_SWEEP * FN_LANES;
     const fn_ld band_x = FN_N(next_band)(ldx, o->n), band_dy = FN_N(next_band)(lddy, o->n);
     char *dx = o->y;
-    for (size_t row = o->row; row < end; row += FN_BAND, dx += FN_BAND * o->ldy) {
-        const size_t len = end - row < FN_BAND ? end - row : FN_BAND;
+    for (size_t row = o->row; row < end; row += band, dx += (fn_ld)band * o->ldy) {
+        const size_t len = end - row < band ? end - row : band;
         const char *x = x_ + (fn_ld)row * ldx, *dy = dy_ + (fn_ld)row * lddy;
         const ptrdiff_t ahead_x = by_row ? memory->ahead_x : fn_out_ahead(o, row, band_x);
         const ptrdiff_t ahead_dy = by_row ? memory->ahead_dy : fn_out_ahead(o, row, band_dy);
@@ -146,6 +146,23 @@ FN_N(grad_combine_block)(const fn_out *o, const char *x_, fn_ld ldx, const char 
     }
 }
 
+/* Where a band has no coefficient to share, a row goes by at once: rows often lie a multiple of 4096 bytes
+ * apart, and a load at the place of a store just before, modulo 4096, waits for it. */
+FN_NOINLINE void
+FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
+                         const fn_centre *centre, const fn_param *param, const fn_slope *slope,
+                         const fn_memory *memory, int how)
+{
+    if (how == FN_N(PLAIN)) {
+        FN_N(grad_combine_block)(o, x, ldx, dy, lddy, centre, param, slope, memory, 1, 1,
+                                 FN_N(PLAIN), 0);
+    }
+    else {
+        FN_N(grad_combine_block)(o, x, ldx, dy, lddy, centre, param, slope, memory, 1, 1,
+                                 FN_N(EACH_ROW), 0);
+    }
+}
+
 static void
 FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void *dy, fn_ld lddy,
                       size_t rows, size_t n, const fn_centre *centre, const fn_param *param,
@@ -156,12 +173,17 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
     fn_out o;
     fn_out_start(&o, memory->stream, FN_OUT_BYTES, dx, lddx, rows, n, sizeof(FN_T),
                  dx == x || dx == dy);
+    const int alone = centre->by_row && !slope->dw && columns != 1 && n > FN_SWEEP * FN_LANES;
     while (fn_out_next(&o)) {
+        if (alone) {
+            FN_N(grad_combine_alone)(&o, x, ldx, dy, lddy, centre, param, slope, memory, how);
+            continue;
+        }
         switch (centre->by_row ? 3 + columns + 3 * (slope->dw != NULL) : columns) {
 #define FN_CASE(s, by_row, how, vd)                                                                \
     case s:                                                                                        \
-        FN_N(grad_combine_block)(&o, x, ldx, dy, lddy, centre, param, slope, memory, by_row, how,  \
-                                 vd);                                                              \
+        FN_N(grad_combine_block)(&o, x, ldx, dy, lddy, centre, param, slope, memory, FN_BAND,      \
+                                 by_row, how, vd);                                                 \
         break;
             FN_CASE(0, 0, FN_N(PLAIN), 0)
             FN_CASE(1, 0, FN_N(WEIGHT), 0)
