@@ -218,21 +218,33 @@ cdef void put_statistics(const fn_call *c, const Py_ssize_t *outer, size_t j, si
     fn_scatter(t.s2, c.var + outer[FN_S], run, kept_dims(p), FN_S, first, groups, sizeof(double))
 
 
-cdef void read_groups(const fn_call *c, const Py_ssize_t *outer, int op, size_t first,
-                      size_t groups, double *out) noexcept nogil:
-    """A parameter's value for every group of columns, or where these differ every column."""
+cdef void read_params(const fn_call *c, const Py_ssize_t *outer, int op, size_t first, size_t n,
+                      double *out) noexcept nogil:
+    """A parameter's value for n groups, or for n columns where it varies within groups."""
     cdef const fn_plan *p = c.plan
     fn_gather(out, c.at[op] + outer[op], p.dims + p.nouter + p.nred,
-              p.nrun if fold_param(p) else kept_dims(p), op, first, groups, c.kernels.real)
-    fn_columns_widen(groups, out, c.single)
+              p.nrun if fold_param(p) else kept_dims(p), op, first, n, c.kernels.real)
+    fn_columns_widen(n, out, c.single)
 
 
 cdef void read_columns(const fn_call *c, const Py_ssize_t *outer, int op, size_t j, size_t width,
                        double *room, double *out) noexcept nogil:
     """A parameter's value for every column; `room` is overwritten."""
     cdef size_t share = 1 if fold_param(c.plan) else c.plan.fold
-    read_groups(c, outer, op, j / share, width / share, room)
+    read_params(c, outer, op, j / share, width / share, room)
     fn_columns_spread(width, share, room, out)
+
+
+cdef void apply_params(const fn_call *c, const Py_ssize_t *outer, size_t first, size_t n,
+                       double *room, double *r, double *m) noexcept nogil:
+    """Take weight and bias of n groups, or columns, into r and m; `room` is overwritten."""
+    if c.at[FN_W] != NULL:
+        read_params(c, outer, FN_W, first, n, room)
+        fn_columns_multiply(n, room, r)
+        fn_columns_multiply(n, room, m)
+    if c.at[FN_B] != NULL:
+        read_params(c, outer, FN_B, first, n, room)
+        fn_columns_add(n, room, m)
 
 
 cdef void centre_columns(const fn_call *c, const Py_ssize_t *outer, size_t j, size_t width,
@@ -245,7 +257,6 @@ cdef void centre_columns(const fn_call *c, const Py_ssize_t *outer, size_t j, si
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *run = p.dims + p.nouter + p.nred
     cdef size_t q, fold = p.fold, groups = width / fold, first = j / fold
-    cdef bint each = fold_param(p)
     if c.raw:
         fn_columns_fill(groups, 0, t.s1)
     else:
@@ -257,24 +268,12 @@ cdef void centre_columns(const fn_call *c, const Py_ssize_t *outer, size_t j, si
     fn_columns_low(groups, t.s1, t.s2, c.single, t.shift)
     fn_columns_spread(width, fold, t.s1, t.mean)
     c.kernels.narrow(width, t.mean, t.hi)
-    if fold_params and not each:
-        if c.at[FN_W] != NULL:
-            read_groups(c, outer, FN_W, first, groups, t.s1)
-            fn_columns_multiply(groups, t.s1, t.s2)
-            fn_columns_multiply(groups, t.s1, t.shift)
-        if c.at[FN_B] != NULL:
-            read_groups(c, outer, FN_B, first, groups, t.s1)
-            fn_columns_add(groups, t.s1, t.shift)
+    if fold_params and not fold_param(p):
+        apply_params(c, outer, first, groups, t.s1, t.s2, t.shift)
     fn_columns_spread(width, fold, t.s2, t.m2)
     fn_columns_spread(width, fold, t.shift, t.low)
-    if fold_params and each:
-        if c.at[FN_W] != NULL:
-            read_groups(c, outer, FN_W, j, width, t.s1)
-            fn_columns_multiply(width, t.s1, t.m2)
-            fn_columns_multiply(width, t.s1, t.low)
-        if c.at[FN_B] != NULL:
-            read_groups(c, outer, FN_B, j, width, t.s1)
-            fn_columns_add(width, t.s1, t.low)
+    if fold_params and fold_param(p):
+        apply_params(c, outer, j, width, t.s1, t.m2, t.low)
     c.kernels.narrow(width, t.m2, t.r)
     c.kernels.narrow(width, t.low, t.m)
 

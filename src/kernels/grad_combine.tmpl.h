@@ -173,7 +173,8 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
     fn_out o;
     fn_out_start(&o, memory->stream, FN_OUT_BYTES, dx, lddx, rows, n, sizeof(FN_T),
                  dx == x || dx == dy);
-    const int alone = centre->by_row && !slope->dw && columns != 1 && n > FN_SWEEP * FN_LANES;
+    const int alone =
+        centre->by_row && !slope->dw && how != FN_N(WEIGHT) && n > FN_SWEEP * FN_LANES;
     while (fn_out_next(&o)) {
         if (alone) {
             FN_N(grad_combine_alone)(&o, x, ldx, dy, lddy, centre, param, slope, memory, how);

@@ -241,8 +241,8 @@ FN_N(lv_fold)(FN_V a, FN_V b, int half)
     return own + other;
 }
 
-/* sums[i * step] += the sum of all lanes of a[i], which is lv_sum(a[i]), for some of FN_LANES vectors at
- * once: halves of all are added side by side. */
+/* sums[i] += lv_sum(a[i]) for some of FN_LANES vectors: halves of all are added side by side. The others are
+ * overwritten. */
 FN_INLINE void
 FN_N(lv_sums)(FN_LV *a, size_t some, double *sums)
 {
