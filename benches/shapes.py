@@ -5,6 +5,8 @@ The catalogue lives in the package, since the command needs it where there is no
 modules under asv/ take it from there too: asv lets them import nothing from the folder above.
 """
 
-from fastnorm.compare.catalogue import CATALOGUE, GRID, OPS, Case, Direction, find, select
+from fastnorm.compare.case import Case, Direction
+from fastnorm.compare.catalogue import CATALOGUE, OPS, find, select
+from fastnorm.compare.grid import GRID
 
 __all__ = ["CATALOGUE", "GRID", "OPS", "Case", "Direction", "find", "select"]

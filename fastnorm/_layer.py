@@ -16,7 +16,7 @@ from fastnorm import _core
 from fastnorm._args import float_dtype, state_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import DTypeLike
 
@@ -39,12 +39,18 @@ class Layer:
         dict, so accumulating over batches is the caller's addition.
     """
 
+    _learned: ClassVar[tuple[str, ...]] = ("weight", "bias")  # parameters, as gradients follow dx
     _stored: ClassVar[tuple[str, ...]] = ("weight", "bias")  # arrays of the state dict, in order
     _shown: ClassVar[tuple[str, ...]] = ()  # attributes in the repr
 
     weight: Array | None
     bias: Array | None
     eps: float
+
+    # What a layer is made of: x (and further inputs) -> y and the arguments of `_backward` after
+    # dy; dy and these -> the gradients, that of x first, as the gradient function gives them.
+    _forward: Callable[..., tuple[Array, tuple[Any, ...]]]
+    _backward: Callable[..., Any]
 
     def __init__(self) -> None:
         self.weight = None
@@ -53,13 +59,15 @@ class Layer:
         self.grads: dict[str, Array] = {}
         self._saved: tuple[Any, ...] | None = None
 
-    def __call__(self, x: ArrayInput) -> Array:
+    def __call__(self, x: ArrayInput, *others: ArrayInput) -> Array:
         """Normalize `x`, and keep what `backward` needs: `x` itself, not a copy, and statistics.
 
         Parameters
         ----------
         x : array of float16, bfloat16, float32 or float64
             The input. It must not change before `backward`.
+        *others : array
+            The further inputs of a layer that has some, as its own documentation says.
 
         Returns
         -------
@@ -73,7 +81,7 @@ class Layer:
         ValueError
             If the shape of `x` does not fit the layer.
         """
-        y, self._saved = self._forward(x)
+        y, self._saved = self._forward(x, *others)
         return y
 
     def backward(self, dy: ArrayInput) -> Array:
@@ -101,14 +109,10 @@ class Layer:
             raise RuntimeError(
                 f"{name}.backward before any forward pass: call the layer on x first"
             )
-        gradients = self._backward(dy, *self._saved)
-        grads = {}
-        if gradients[1] is not None:
-            grads["weight"] = gradients[1]
-        if len(gradients) > 2 and gradients[2] is not None:
-            grads["bias"] = gradients[2]
-        self.grads = grads
-        dx: Array = gradients[0]
+        dx: Array
+        dx, *others = self._backward(dy, *self._saved)
+        named = zip(self._learned, others, strict=False)
+        self.grads = {name: value for name, value in named if value is not None}
         return dx
 
     def train(self, mode: bool = True) -> Self:
@@ -190,14 +194,6 @@ class Layer:
             self.weight = np.ones(shape, dtype)
         if bias:
             self.bias = np.zeros(shape, dtype)
-
-    def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
-        """Return y and the arguments of `_backward` after dy."""
-        raise NotImplementedError
-
-    def _backward(self, dy: ArrayInput, *saved: Any) -> Any:
-        """Return the gradients, of x first, as the gradient function does."""
-        raise NotImplementedError
 
     def _gradients(
         self,

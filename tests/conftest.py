@@ -18,7 +18,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-pytest.register_assert_rewrite("cases", "oracle", "tolerance")
+pytest.register_assert_rewrite("cases", "families", "oracle", "tolerance")
 
 import fastnorm  # noqa: E402
 from cases import DTYPES, OPS  # noqa: E402  (announced above, before the first import)

@@ -17,9 +17,11 @@ from pathlib import Path
 
 import fastnorm
 from benches.compare import peers, plot, report, results
+from benches.compare.peers.forms import OPS
 from benches.compare.session import Session
 from fastnorm.compare import machine
-from fastnorm.compare.catalogue import OPS, Case, select
+from fastnorm.compare.case import Case
+from fastnorm.compare.catalogue import select
 from fastnorm.compare.measure import Budget, effective_threads
 from fastnorm.compare.problem import DTYPES, as_dtype
 

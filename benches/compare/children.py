@@ -16,7 +16,7 @@ from typing import Any
 from benches.compare import peers
 from benches.compare.contest import Bench, offset_errors, run
 from benches.compare.results import Run
-from fastnorm.compare.catalogue import Case, Direction
+from fastnorm.compare.case import Case, Direction
 from fastnorm.compare.measure import Budget
 
 _ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"

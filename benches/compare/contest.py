@@ -24,7 +24,7 @@ from benches.compare.peers.contract import Peer, Prepared, Unsupported, with_rou
 from benches.compare.peers.ours import Ours
 from benches.compare.regimes import number_of_sets
 from benches.compare.results import Result, Run, Timing, timing
-from fastnorm.compare.catalogue import Case, Direction
+from fastnorm.compare.case import Case, Direction
 from fastnorm.compare.errors import Error, reference, worst_error
 from fastnorm.compare.measure import Budget, Contender, copies, repeated, sample
 from fastnorm.compare.problem import Array, Call, Problem, as_dtype, build

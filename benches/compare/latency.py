@@ -34,7 +34,8 @@ from benches.compare.peers.contract import Peer
 from benches.compare.peers.ours import Ours
 from benches.compare.report import Report
 from fastnorm.compare import machine
-from fastnorm.compare.catalogue import Case, Direction, find
+from fastnorm.compare.case import Case, Direction
+from fastnorm.compare.catalogue import find
 from fastnorm.compare.measure import effective_threads
 from fastnorm.compare.problem import Call, build
 

@@ -12,7 +12,7 @@ from statistics import geometric_mean, median, quantiles
 from typing import Any
 
 from benches.compare.regimes import REGIMES, Regime
-from fastnorm.compare.catalogue import Case, Direction
+from fastnorm.compare.case import Case, Direction
 from fastnorm.compare.errors import Error
 from fastnorm.compare.results import count_threads
 

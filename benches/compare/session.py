@@ -11,7 +11,7 @@ from benches.compare.children import Child
 from benches.compare.contest import ALLOCATING, OURS, Bench
 from benches.compare.regimes import number_of_sets, regime
 from benches.compare.results import Comparison, Run
-from fastnorm.compare.catalogue import Case, Direction
+from fastnorm.compare.case import Case, Direction
 from fastnorm.compare.measure import Budget
 
 MEANS = (0.0, 1e2, 1e4, 1e6)

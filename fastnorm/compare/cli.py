@@ -21,7 +21,8 @@ import numpy as np
 
 import fastnorm
 from fastnorm.compare import machine, plot
-from fastnorm.compare.catalogue import OPS, Case, select
+from fastnorm.compare.case import Case
+from fastnorm.compare.catalogue import OPS, select
 from fastnorm.compare.measure import FULL, QUICK, effective_threads
 from fastnorm.compare.problem import DTYPES, Problem, as_dtype, build
 from fastnorm.compare.report import make_reporter

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 import fastnorm
 import fastnorm.reference
-from fastnorm.compare.catalogue import Direction
+from fastnorm.compare.case import Direction
 from fastnorm.compare.problem import Problem
 
 Array = NDArray[Any]

@@ -31,7 +31,7 @@ import numpy as np
 import fastnorm
 from fastnorm._core.dispatch import copy_past_cache
 from fastnorm.compare import numpy_twin
-from fastnorm.compare.catalogue import Direction
+from fastnorm.compare.case import Direction
 from fastnorm.compare.problem import Array, Call, Problem
 
 # A contender runs its call the given number of times and returns seconds per call.

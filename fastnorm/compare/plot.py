@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fastnorm.compare.catalogue import Direction
+from fastnorm.compare.case import Direction
 from fastnorm.compare.results import Row, count_threads
 
 # File formats that matplotlib draws without a window or another program.

@@ -16,11 +16,11 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from numpy.typing import NDArray
 
 from fastnorm.compare import numpy_twin
-from fastnorm.compare.catalogue import Case, Direction
+from fastnorm.compare.arguments import draw_arguments, normal
+from fastnorm.compare.case import Case, Direction
 
 Array = NDArray[Any]
 Call = Callable[[], Any]
@@ -43,8 +43,8 @@ class Problem:
     x, dy : ndarray
         The input and the upstream gradient, of the same shape, type and memory order.
     parameters : dict of str to ndarray
-        The array arguments beside x under their names: weight, bias, running_mean, running_var.
-        They are of the compute type: float32 for 16-bit x, as in mixed-precision inference.
+        The arguments beside x under their names: weight, bias, running_mean, running_var and so
+        on. They are of the compute type: float32 for 16-bit x, as in mixed-precision inference.
     """
 
     case: Case
@@ -104,7 +104,7 @@ class Problem:
             self.case,
             self.x.astype(np.float64),
             self.dy.astype(np.float64),
-            {name: values.astype(np.float64) for name, values in self.parameters.items()},
+            {name: _widened(values) for name, values in self.parameters.items()},
         )
 
     def outputs(self, module: ModuleType, direction: Direction) -> dict[str, Array]:
@@ -139,8 +139,7 @@ def as_dtype(name: str) -> np.dtype[Any]:
 def build(case: Case, dtype: np.dtype[Any], x: Array | None = None) -> Problem:
     """Return the problem of `case` in `dtype`: `x` if given, standard-normal data otherwise.
 
-    The data depend on the case's name alone. Weights are drawn from N(1, 0.1), biases and running
-    means from N(0, 0.1), running variances from [0.5, 1.5): a layer in the middle of training.
+    The data depend on the case's name alone; arguments.py says how the others are drawn.
 
     Raises
     ------
@@ -151,36 +150,16 @@ def build(case: Case, dtype: np.dtype[Any], x: Array | None = None) -> Problem:
     """
     rng = np.random.default_rng(zlib.crc32(case.name.encode()))
     if x is None:
-        x = _normal(rng, case.shape, dtype)
+        x = normal(rng, case.shape, dtype)
     dy = np.empty_like(x)
-    dy[...] = _normal(rng, case.shape, dtype)
+    dy[...] = normal(rng, case.shape, dtype)
 
-    parameters = {}
-    shape = _parameter_shape(case)
-    if shape is not None:
-        compute = np.dtype(np.float64 if dtype == np.float64 else np.float32)
-        parameters["weight"] = 1 + 0.1 * _normal(rng, shape, compute)
-        if case.op != "rms_norm":
-            parameters["bias"] = 0.1 * _normal(rng, shape, compute)
-        if case.op == "batch_norm":
-            parameters["running_mean"] = 0.1 * _normal(rng, shape, compute)
-            parameters["running_var"] = 0.5 + rng.random(shape).astype(compute)
-    return Problem(case, x, dy, parameters)
+    compute = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+    return Problem(case, x, dy, draw_arguments(case, rng, compute))
 
 
-def _normal(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    if dtype == np.float64:
-        return rng.standard_normal(shape)
-    return rng.standard_normal(shape, dtype=np.float32).astype(dtype, copy=False)
-
-
-def _parameter_shape(case: Case) -> tuple[int, ...] | None:
-    """Shape of weight and bias; None if the case has none."""
-    ndim = len(case.shape)
-    if case.op in ("moments", "standardize"):
-        return case.affine
-    if case.op in ("layer_norm", "rms_norm"):
-        axes = sorted(normalize_axis_tuple(case.options["axis"], ndim, argname="axis"))
-        return tuple(case.shape[axis] for axis in axes)
-    channel_axis = case.options.get("channel_axis", 1)
-    return (case.shape[normalize_axis_index(channel_axis, ndim, "channel_axis")],)
+def _widened(value: Any) -> Any:
+    """A float array in float64; labels and whatever else a call takes as they are."""
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "iub":
+        return value.astype(np.float64)
+    return value

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
-from fastnorm.compare.catalogue import Case, Direction
+from fastnorm.compare.case import Case, Direction
 from fastnorm.compare.results import Row
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
 
-from fastnorm.compare.catalogue import Case, Direction
+from fastnorm.compare.case import Case, Direction
 from fastnorm.compare.errors import Error, measure_error
 from fastnorm.compare.measure import Budget, measure_times
 from fastnorm.compare.problem import Problem

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,21 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastnorm
-from fastnorm.compare.catalogue import Case
+from fastnorm.compare.case import Case
+from fastnorm.compare.catalogue import OPS
 from fastnorm.compare.problem import DTYPES, Problem, build
 
-# The options each operation takes, and what it needs.
-OPTIONS = {
-    "moments": ("axis",),
-    "standardize": ("axis",),
-    "layer_norm": ("axis",),
-    "rms_norm": ("axis",),
-    "batch_norm": ("channel_axis",),
-    "instance_norm": ("channel_axis",),
-    "group_norm": ("num_groups", "channel_axis"),
-}
-_NEEDED = {"standardize": "axis", "group_norm": "num_groups"}
-_DEFAULT_AXIS = {"moments": None, "layer_norm": -1, "rms_norm": -1}
+# The options of the command line that an operation may take, and its own defaults.
+_WORDS = ("axis", "num_groups", "channel_axis")
+_SIGNATURES = {op: inspect.signature(getattr(fastnorm, op)).parameters for op in OPS}
+OPTIONS = {op: tuple(w for w in _WORDS if w in _SIGNATURES[op]) for op in OPS}
 
 
 class InputError(ValueError):
@@ -58,12 +52,13 @@ def load_problems(
     for name in options:
         if name not in OPTIONS[op]:
             raise InputError(f"{op} takes no --{name.replace('_', '-')}")
-    needed = _NEEDED.get(op)
-    if needed is not None and needed not in options:
-        raise InputError(f"{op} needs --{needed.replace('_', '-')}")
     arguments = dict(options)
-    if op in _DEFAULT_AXIS:
-        arguments.setdefault("axis", _DEFAULT_AXIS[op])
+    for name in OPTIONS[op]:
+        default = _SIGNATURES[op][name].default
+        if name not in options and default is inspect.Parameter.empty:
+            raise InputError(f"{op} needs --{name.replace('_', '-')}")
+        if name == "axis":
+            arguments.setdefault(name, default)
 
     return [
         _problem(path, name, _convert(values, dtype, name), op, arguments)

@@ -9,7 +9,9 @@ import math
 import numpy as np
 import pytest
 
-from fastnorm.compare.catalogue import CATALOGUE, GRID, OPS, Case, find, select
+from fastnorm.compare.case import Case
+from fastnorm.compare.catalogue import CATALOGUE, OPS, find, select
+from fastnorm.compare.grid import GRID
 from fastnorm.compare.problem import build
 
 

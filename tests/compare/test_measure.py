@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastnorm
-from fastnorm.compare.catalogue import Case
+from fastnorm.compare.case import Case
 from fastnorm.compare.measure import (
     Budget,
     copies,

@@ -9,7 +9,7 @@ import pytest
 
 import fastnorm.reference
 from fastnorm.compare import numpy_twin
-from fastnorm.compare.catalogue import Case
+from fastnorm.compare.case import Case
 from fastnorm.compare.problem import build
 
 CASES = [

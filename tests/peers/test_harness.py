@@ -19,7 +19,7 @@ from benches.compare.peers.ours import Ours
 from benches.compare.results import Comparison, Result, Timing
 from benches.compare.session import Session
 from fastnorm._core import dispatch
-from fastnorm.compare.catalogue import Case
+from fastnorm.compare.case import Case
 from fastnorm.compare.errors import Error
 from fastnorm.compare.measure import Budget
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fastnorm.compare.catalogue import Direction
+from fastnorm.compare.case import Direction
 from fastnorm.compare.problem import Array, Call, Problem
 
 

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from fastnorm.compare.catalogue import Case
+from fastnorm.compare.case import Case
 
 # The defaults of fastnorm's functions, which the calls of a problem leave alone.
+# What other libraries have too.
+OPS = (
+    *("moments", "standardize", "layer_norm", "rms_norm"),
+    *("batch_norm", "instance_norm", "group_norm"),
+)
 _EPS = {"rms_norm": 1e-6}
 MOMENTUM = 0.1
 

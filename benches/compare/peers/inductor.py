@@ -12,7 +12,7 @@ import torch._inductor.config
 
 from benches.compare.peers.contract import Prepared
 from benches.compare.peers.pytorch import prepare
-from fastnorm.compare.catalogue import Direction
+from fastnorm.compare.case import Direction
 from fastnorm.compare.problem import Problem
 
 # Here and now: a pool of compiler processes would be one more thing that uses the cores.

@@ -17,7 +17,7 @@ import numpy as np
 
 from benches.compare.peers.contract import Prepared, Unsupported
 from benches.compare.peers.forms import MOMENTUM, Form, form
-from fastnorm.compare.catalogue import Direction
+from fastnorm.compare.case import Direction
 from fastnorm.compare.problem import Array, Call, Problem
 
 

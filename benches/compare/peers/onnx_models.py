@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 
 from benches.compare.peers.contract import Unsupported
 from benches.compare.peers.forms import Form, form
-from fastnorm.compare.catalogue import Direction
+from fastnorm.compare.case import Direction
 from fastnorm.compare.problem import Array, Problem
 
 _OPSET = 23

@@ -11,7 +11,7 @@ import onnxruntime
 
 from benches.compare.peers import onnx_models
 from benches.compare.peers.contract import Prepared, Unsupported
-from fastnorm.compare.catalogue import Direction
+from fastnorm.compare.case import Direction
 from fastnorm.compare.problem import Array, Problem
 
 _ERRORS_ONLY = 3

@@ -11,7 +11,7 @@ import openvino
 
 from benches.compare.peers import onnx_models
 from benches.compare.peers.contract import Prepared, Unsupported
-from fastnorm.compare.catalogue import Direction
+from fastnorm.compare.case import Direction
 from fastnorm.compare.problem import Array, Call, Problem
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import fastnorm
 from benches.compare.peers.contract import Prepared
-from fastnorm.compare.catalogue import Direction
+from fastnorm.compare.case import Direction
 from fastnorm.compare.problem import Array, Call, Problem
 
 

@@ -13,7 +13,7 @@ from benches.compare.peers import pytorch_functions
 from benches.compare.peers.contract import Prepared, with_rounded_parameters
 from benches.compare.peers.forms import form
 from benches.compare.peers.pytorch_functions import Tensor
-from fastnorm.compare.catalogue import Direction
+from fastnorm.compare.case import Direction
 from fastnorm.compare.problem import Array, Call, Problem
 
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from benches.compare.peers.forms import MOMENTUM, Form, form
-from fastnorm.compare.catalogue import Case
+from fastnorm.compare.case import Case
 from fastnorm.compare.problem import Array, Problem
 
 aten = torch.ops.aten

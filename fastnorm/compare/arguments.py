@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which arrays every operation takes beside x, of what shape, and how they are drawn.
+
+The one list from which `fastnorm compare`, the benchmarks and the tests of the families build their
+calls. The drawn values are those of a network in the middle of training: weights from N(1, 0.1),
+biases and running means from N(0, 0.1), running variances from [0.5, 1.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+from numpy.typing import NDArray
+
+from fastnorm.compare.case import Case
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+Generator = np.random.Generator
+
+
+def normal(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """Standard-normal values."""
+    if dtype == np.float64:
+        return rng.standard_normal(shape)
+    return rng.standard_normal(shape, dtype=np.float32).astype(dtype, copy=False)
+
+
+def scale(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """Factors around 1."""
+    return 1 + 0.1 * normal(rng, shape, dtype)
+
+
+def shift(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """Summands around 0."""
+    return 0.1 * normal(rng, shape, dtype)
+
+
+def spread(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """Variances around 1."""
+    return 0.5 + rng.random(shape).astype(dtype)
+
+
+def affine(case: Case) -> Shape | None:
+    """What the case says; None: no parameters."""
+    return case.affine
+
+
+def along_axes(case: Case) -> Shape:
+    """The lengths of the axes that are normalized."""
+    axes = normalize_axis_tuple(case.options.get("axis", -1), len(case.shape), argname="axis")
+    return tuple(case.shape[axis] for axis in sorted(axes))
+
+
+def channels(case: Case) -> Shape:
+    """The number of channels."""
+    axis = normalize_axis_index(
+        case.options.get("channel_axis", 1), len(case.shape), "channel_axis"
+    )
+    return (case.shape[axis],)
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a function beside x and the case's options.
+
+    Attributes
+    ----------
+    name : str
+        As in the signature.
+    shape : callable
+        Its shape for a case; None for an argument that the case leaves out.
+    draw : callable
+        ``draw(rng, shape, dtype)``: its values, in the compute type.
+    differentiable : bool
+        Whether the gradient has a field of that name.
+    updated : bool
+        Whether a call may write to it, as training does to running statistics.
+    """
+
+    name: str
+    shape: Callable[[Case], Shape | None]
+    draw: Callable[[Generator, Shape, np.dtype[Any]], Any]
+    differentiable: bool = True
+    updated: bool = False
+
+
+def running(name: str, draw: Callable[[Generator, Shape, np.dtype[Any]], Array]) -> Argument:
+    """A running statistic of every channel."""
+    return Argument(name, channels, draw, differentiable=False, updated=True)
+
+
+_CHANNELS = (Argument("weight", channels, scale), Argument("bias", channels, shift))
+
+# In the order of the signature. An operation that is not here takes x alone.
+ARGUMENTS: dict[str, tuple[Argument, ...]] = {
+    "standardize": (Argument("weight", affine, scale), Argument("bias", affine, shift)),
+    "layer_norm": (Argument("weight", along_axes, scale), Argument("bias", along_axes, shift)),
+    "rms_norm": (Argument("weight", along_axes, scale),),
+    "batch_norm": (*_CHANNELS, running("running_mean", shift), running("running_var", spread)),
+    "instance_norm": _CHANNELS,
+    "group_norm": _CHANNELS,
+}
+
+
+def draw_arguments(case: Case, rng: Generator, dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Return the arguments of `case` beside x under their names, drawn in the type `dtype`."""
+    drawn = {}
+    for argument in ARGUMENTS.get(case.op, ()):
+        shape = argument.shape(case)
+        if shape is not None:
+            drawn[argument.name] = argument.draw(rng, shape, dtype)
+    return drawn
