@@ -11,6 +11,8 @@ cdef extern from "fn_call.h" nogil:
         char *at[7]
         char *var
         char *dbias
+        char *c0
+        char *c1
         size_t dparam_size
         double eps
         bint raw

@@ -37,6 +37,8 @@ cdef void put_statistics(const fn_call *c, const Py_ssize_t *outer, size_t j, si
                          const tile_t *t) noexcept nogil
 cdef void centre_columns(const fn_call *c, const Py_ssize_t *outer, size_t j, size_t width,
                          bint fold_params, tile_t *t) noexcept nogil
+cdef void read_statistic(const fn_call *c, const Py_ssize_t *outer, const char *values, size_t j,
+                         size_t width, double *room, double *out) noexcept nogil
 cdef void read_columns(const fn_call *c, const Py_ssize_t *outer, int op, size_t j, size_t width,
                        double *room, double *out) noexcept nogil
 cdef void read_rows(const fn_call *c, const Py_ssize_t *outer, int op, size_t row, size_t rows,

@@ -32,4 +32,5 @@ def backward(
     flags: int,
     dweight: NDArray[Any] | None,
     dbias: NDArray[Any] | None,
+    means: NDArray[Any] | None = None,
 ) -> None: ...

@@ -45,5 +45,6 @@ cdef void piece_sums(const job *t, const Py_ssize_t *group, const fn_memory *mem
                      sums_t *out) noexcept nogil
 cdef sums_t group_means(const job *t, const Py_ssize_t *group,
                         const sums_t *slots) noexcept nogil
+cdef sums_t given_means(const fn_call *c, Py_ssize_t at) noexcept nogil
 cdef sums_t whole_group(const job *t, const Py_ssize_t *group, const fn_memory *memory,
                         sums_t *slots) noexcept nogil

@@ -83,7 +83,7 @@ cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef Py_ssize_t outer[7]
     while n < stop:
         start_tile(t, n, outer, &j, &width, &tile)
-        for piece in range(t.grid.pieces):
+        for piece in range(t.grid.pieces if c.c0 == NULL else 0):
             add_piece(t, outer, piece, j, width, &tile, tile.piece_mean, tile.piece_m2)
             fn_columns_add(width, tile.piece_mean, tile.s1)
             fn_columns_add(width, tile.piece_m2, tile.s2)
@@ -130,7 +130,7 @@ cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
     if c.fixed and part:
         return
     start_tile(t, n, outer, &j, &width, &tile)
-    for _piece in range(t.grid.pieces):
+    for _piece in range(t.grid.pieces if c.c0 == NULL else 0):
         fn_columns_add(width, sums, tile.s1)
         fn_columns_add(width, sums + wide, tile.s2)
         sums += 2 * wide
@@ -197,7 +197,8 @@ cdef int backward(fn_call *c) noexcept nogil:
     t.scratch_size = scratch_bytes(t.grid.width)
     t.by_row = wanted and p.red_param
     t.share = 1 if fold_param(p) else p.fold
-    t.weight_inside = c.at[FN_W] != NULL and not p.red_param and p.fold > 1 and t.share == 1
+    t.weight_inside = c.at[FN_W] != NULL and not p.red_param and (
+        (p.fold > 1 and t.share == 1) or c.c0 != NULL)
     t.parts = t.column_sums = t.row_sums = t.sums = NULL
     c.threads = effective(2 * p.groups * p.segs * p.n)
     if t.by_row and p.run_param:
@@ -222,7 +223,8 @@ cdef int backward(fn_call *c) noexcept nogil:
         else:
             t.column_sums = t.sums
         if over_pieces:
-            parallel_for(<Py_ssize_t>t.piece_tasks, pieces_task, &t, c.threads)
+            if c.c0 == NULL:
+                parallel_for(<Py_ssize_t>t.piece_tasks, pieces_task, &t, c.threads)
             parallel_for(<Py_ssize_t>(t.tiles * t.row_tasks), combine_task, &t, c.threads)
         else:
             parallel_for(<Py_ssize_t>tasks, tile_task, &t, c.threads)

@@ -14,7 +14,7 @@ from libc.string cimport memset
 from fastnorm._core.call cimport (
     FN_GATHER, fn_block_buffer, fn_call, fn_gather, fn_run_buffer, fn_scatter, fn_scatter_add,
 )
-from fastnorm._core.cols_statistics cimport read_columns, read_rows, tile_t
+from fastnorm._core.cols_statistics cimport read_columns, read_rows, read_statistic, tile_t
 from fastnorm._core.columns cimport (
     fn_columns_add_product, fn_columns_average, fn_columns_multiply, fn_columns_pairs,
 )
@@ -104,23 +104,27 @@ cdef void leave_sums(const job *t, size_t n, size_t j, size_t width,
 
 cdef void slopes(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
                  tile_t *tile) noexcept nogil:
-    """a, b and c from a tile's column sums, which are zero where the statistics are constants."""
+    """a, b and c from a tile's column sums, which are zero where the statistics are constants, or
+    from the means where these are given."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     if c.at[FN_W] != NULL and not p.red_param:
         read_columns(c, outer, FN_W, j, width, tile.mean, tile.weight)
-        if t.weight_inside:
+        if t.weight_inside:  # and in the means that are given
             fn_columns_multiply(width, tile.weight, tile.s1)
             fn_columns_multiply(width, tile.weight, tile.s2)
             c.kernels.narrow(width, tile.weight, tile.w)
         else:
             fn_columns_multiply(width, tile.weight, tile.m2)
     c.kernels.narrow(width, tile.m2, tile.a)
-    if c.raw:
-        memset(tile.s1, 0, width * sizeof(double))
+    if c.c0 != NULL:
+        read_statistic(c, outer, c.c0, j, width, tile.mean, tile.s1)
+        read_statistic(c, outer, c.c1, j, width, tile.mean, tile.s2)
     else:
         fn_columns_average(width, p.fold, <double>p.count, tile.s1)
-    fn_columns_average(width, p.fold, <double>p.count, tile.s2)
+        fn_columns_average(width, p.fold, <double>p.count, tile.s2)
+        if c.raw:
+            memset(tile.s1, 0, width * sizeof(double))
     fn_columns_add_product(width, tile.low, tile.s2, tile.s1)
     c.kernels.narrow(width, tile.s2, tile.b)
     c.kernels.narrow(width, tile.s1, tile.c)

@@ -235,6 +235,15 @@ cdef void read_columns(const fn_call *c, const Py_ssize_t *outer, int op, size_t
     fn_columns_spread(width, share, room, out)
 
 
+cdef void read_statistic(const fn_call *c, const Py_ssize_t *outer, const char *values, size_t j,
+                         size_t width, double *room, double *out) noexcept nogil:
+    """The value for every column of what has one per group; `room` is overwritten."""
+    cdef const fn_plan *p = c.plan
+    fn_gather(room, values + outer[FN_S], p.dims + p.nouter + p.nred, kept_dims(p), FN_S,
+              j / p.fold, width / p.fold, sizeof(double))
+    fn_columns_spread(width, p.fold, room, out)
+
+
 cdef void apply_params(const fn_call *c, const Py_ssize_t *outer, size_t first, size_t n,
                        double *room, double *r, double *m) noexcept nogil:
     """Take weight and bias of n groups, or columns, into r and m; `room` is overwritten."""

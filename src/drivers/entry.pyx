@@ -219,7 +219,7 @@ def forward(ndarray x not None, ndarray out, Groups groups not None, ndarray wei
 
 def backward(ndarray dy not None, ndarray x not None, ndarray dx, Groups groups not None,
              ndarray weight, ndarray mean, ndarray var not None, double eps, int flags,
-             ndarray dweight, ndarray dbias):
+             ndarray dweight, ndarray dbias, ndarray means=None):
     """Gradients of `forward` for given statistics.
 
     Parameters
@@ -232,6 +232,10 @@ def backward(ndarray dy not None, ndarray x not None, ndarray dx, Groups groups 
         RAW; FIXED: the statistics are constants, dx = dy * weight / std.
     dweight, dbias : ndarray or None
         float64, zero, C-contiguous, of one shape that broadcasts against `groups.split`.
+    means : ndarray, optional
+        float64, C-contiguous, an entry for each group twice: the means of dy * weight and of
+        dy * weight * xh to take for those of the groups, of which no sums are made then. Neither
+        `dweight` nor `dbias` can be wanted.
     """
     cdef fn_plan plan
     cdef fn_call call
@@ -252,4 +256,7 @@ def backward(ndarray dy not None, ndarray x not None, ndarray dx, Groups groups 
         call.dbias = <char *>data_of(dbias)
         call.dparam_size = cnp.PyArray_SIZE(either)
     place_statistics(&plan, &call, groups, data_of(mean), data_of(var))
+    if means is not None:
+        call.c0 = <char *>cnp.PyArray_DATA(means)
+        call.c1 = call.c0 + groups.count * sizeof(double)
     run_backward(&call, &plan, groups.ndim)

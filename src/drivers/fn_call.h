@@ -13,9 +13,10 @@
 typedef struct {
     const fn_plan *plan;
     const fn_kernels *kernels;
-    char *at[FN_NOPS];  /* index 0 of every array; FN_S: the means, FN_DP: the weight's gradient */
-    char *var;          /* beside the means */
-    char *dbias;        /* beside the weight's gradient */
+    char *at[FN_NOPS]; /* index 0 of every array; FN_S: the means, FN_DP: the weight's gradient */
+    char *var;         /* beside the means */
+    char *dbias;       /* beside the weight's gradient */
+    char *c0, *c1; /* backward: the means of g and g * xh, beside the means; NULL: to be found */
     size_t dparam_size; /* values in either gradient */
     double eps;
     int raw;    /* no centring: var holds the mean square */

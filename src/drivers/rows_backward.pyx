@@ -12,15 +12,22 @@ from libc.stdlib cimport free, malloc
 from fastnorm._core.call cimport fn_batch, fn_call, fn_cut_rows, fn_piece, fn_span
 from fastnorm._core.dispatch cimport fn_memory, l2_bytes
 from fastnorm._core.plan cimport (
-    FN_DP, FN_DY, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_DP, FN_DY, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 from fastnorm._core.rows_gradient cimport batch_gradient, combine
 from fastnorm._core.rows_params cimport uniform_gradients, vector_gradients
-from fastnorm._core.rows_sums cimport APART, group_means, job, piece_sums, sums_t, whole_group
+from fastnorm._core.rows_sums cimport (
+    APART, given_means, group_means, job, piece_sums, sums_t, whole_group,
+)
 from fastnorm._core.threads cimport effective, parallel_for
 
 cdef enum:
     TASKS_PER_THREAD = 8
+
+
+cdef inline bint needs_sums(const fn_call *c) noexcept nogil:
+    """Whether dx waits for the sums of its group."""
+    return not c.fixed and c.c0 == NULL
 
 
 cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
@@ -42,7 +49,7 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
             batch_gradient(t, at.off, rows, near and g + 2 * rows <= stop, t.sums + g, NULL, NULL)
         else:
             batch_gradient(t, at.off, rows, near and g + 2 * rows <= stop,
-                           NULL if c.fixed else slots, NULL, NULL)
+                           slots if needs_sums(c) else NULL, NULL, NULL)
         g += rows
     if c.stream:
         c.kernels.fence()
@@ -69,7 +76,7 @@ cdef void group_task(void *context, Py_ssize_t task) noexcept nogil:
             memory.ahead_dy = following.off[FN_DY] - at.off[FN_DY]
         if t.sums != NULL:
             slots = t.sums + g * t.slots
-        means = whole_group(t, at.off, &memory, NULL if c.fixed and t.sums == NULL else slots)
+        means = whole_group(t, at.off, &memory, slots if t.sums != NULL or needs_sums(c) else NULL)
         if c.at[FN_Y] != NULL:
             combine(t, at.off, &memory, means, 0, t.segs, 0, t.n)
         fn_walk_next(&at)
@@ -96,10 +103,14 @@ cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t g = <size_t>task / t.cut.count
     cdef fn_span span = fn_piece(&t.cut, t.segs, t.n, <size_t>task % t.cut.count)
     cdef fn_memory memory = fn_memory(t.call.stream and p.direct[FN_Y], 0, 0)
+    cdef sums_t means
     cdef fn_walk at
     fn_walk_start(&at, p.dims, p.nouter, g)
-    combine(t, at.off, &memory, group_means(t, at.off, t.sums + g * t.slots), span.seg0,
-            span.seg1, span.j0, span.j1)
+    if t.call.c0 != NULL:
+        means = given_means(t.call, at.off[FN_S])
+    else:
+        means = group_means(t, at.off, t.sums + g * t.slots)
+    combine(t, at.off, &memory, means, span.seg0, span.seg1, span.j0, span.j1)
     if t.call.stream:
         t.call.kernels.fence()
 
@@ -154,7 +165,7 @@ cdef int backward(fn_call *c) noexcept nogil:
     if wanted or over_pieces:
         t.sums = t.spare
     if over_pieces:
-        if wanted or not c.fixed:
+        if wanted or needs_sums(c):
             parallel_for(<Py_ssize_t>pieces, sums_task, &t, c.threads)
         if c.at[FN_Y] != NULL:
             parallel_for(<Py_ssize_t>pieces, combine_task, &t, c.threads)

@@ -5,8 +5,6 @@ A weight of one value per run enters here, with rstd where the group has one, el
 vector weight multiplies dy in the kernel.
 """
 
-from libc.string cimport memset
-
 from fastnorm._core.call cimport (
     fn_call, fn_centre_of, fn_each, fn_each_real, fn_gather, fn_put_reals, fn_rows, fn_run_buffer,
     fn_scale_of, fn_scatter, fn_slope_of, fn_slope_rows,
@@ -14,7 +12,7 @@ from fastnorm._core.call cimport (
 from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, fn_slope
 from fastnorm._core.plan cimport FN_DY, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan
 from fastnorm._core.rows_sums cimport (
-    at_run, centre_of, job, runs_along, sums_of_each, sums_t,
+    at_run, centre_of, given_means, job, runs_along, sums_of_each, sums_t,
 )
 
 
@@ -58,7 +56,7 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
         step_dx = along.stride[FN_Y]
     if c.at[FN_W] != NULL and not vector:
         w = fn_each(c.at[FN_W] + off[FN_W], along.stride[FN_W] if along != NULL else 0)
-    if t.per_seg and w.p != NULL and not c.fixed:
+    if (t.per_seg or c.c0 != NULL) and w.p != NULL and not c.fixed:
         fn_each_real(w, rows, 1, c.single, weights)
         fn_put_reals(weights, rows, c.single, ws)
         w = fn_each(NULL, 0)
@@ -145,8 +143,8 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
                          sums_t *slots, char *dw, char *db) noexcept nogil:
     """Sums and dx of up to FN_BATCH groups of one run each, which follow each other along an axis.
 
-    more: as many come after them and are fetched meanwhile. slots: NULL where statistics are
-    constants and no sums are wanted.
+    more: as many come after them and are fetched meanwhile. slots: NULL where the means need no
+    sums, and the parameters want none.
     """
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
@@ -164,7 +162,8 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
         memory.ahead_x = <Py_ssize_t>rows * last.stride[FN_X]
         memory.ahead_dy = <Py_ssize_t>rows * last.stride[FN_DY]
     if slots == NULL:
-        memset(means, 0, sizeof(means))
+        for i in range(rows):
+            means[i] = given_means(c, off[FN_S] + <Py_ssize_t>i * statistics)
     else:
         centre_of(c, off[FN_S], statistics, rows, &rows_of)
         sums_of_each(t, off, last, rows, 0, t.n, &memory, &rows_of, slots)

@@ -240,12 +240,19 @@ cdef sums_t group_means(const job *t, const Py_ssize_t *group,
     return total
 
 
+cdef sums_t given_means(const fn_call *c, Py_ssize_t at) noexcept nogil:
+    """c0 and c1 where they need no sums: zeros where the statistics are constants."""
+    if c.c0 == NULL:
+        return sums_t(0, 0)
+    return sums_t((<double *>(c.c0 + at))[0], (<double *>(c.c1 + at))[0])
+
+
 cdef sums_t whole_group(const job *t, const Py_ssize_t *group, const fn_memory *memory,
                         sums_t *slots) noexcept nogil:
-    """The slots and means of a group, piece after piece; nothing where statistics are constants."""
+    """The slots and means of a group, piece after piece; slots NULL: the means need no sums."""
     cdef size_t piece
     if slots == NULL:
-        return sums_t(0, 0)
+        return given_means(t.call, group[FN_S])
     for piece in range(t.cut.count):
         piece_sums(t, group, memory, piece, slots)
     return group_means(t, group, slots)
