@@ -28,6 +28,18 @@ except ImportError as error:
     ) from error
 
 from fastnorm._batch_norm_layer import BatchNorm
+from fastnorm.add_layer_norm import (
+    AddLayerNorm,
+    AddLayerNormGradients,
+    add_layer_norm,
+    add_layer_norm_backward,
+)
+from fastnorm.add_rms_norm import (
+    AddRMSNorm,
+    AddRMSNormGradients,
+    add_rms_norm,
+    add_rms_norm_backward,
+)
 from fastnorm.batch_norm import batch_norm, batch_norm_backward
 from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
 from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
@@ -38,6 +50,10 @@ from fastnorm.rms_norm import RMSNorm, RMSNormGradients, rms_norm, rms_norm_back
 from fastnorm.standardize import Gradients, standardize, standardize_backward
 
 __all__ = [
+    "AddLayerNorm",
+    "AddLayerNormGradients",
+    "AddRMSNorm",
+    "AddRMSNormGradients",
     "BatchNorm",
     "Gradients",
     "GroupNorm",
@@ -47,6 +63,10 @@ __all__ = [
     "RMSNorm",
     "RMSNormGradients",
     "RawMoments",
+    "add_layer_norm",
+    "add_layer_norm_backward",
+    "add_rms_norm",
+    "add_rms_norm_backward",
     "batch_norm",
     "batch_norm_backward",
     "get_num_threads",
