@@ -291,6 +291,15 @@ def moments_of_groups(mean: Array, var: Array, groups: Groups, counted: bool = T
     return found
 
 
+def moments_of_part(parts: tuple[Array | None, Array, Array], groups: Groups) -> Moments:
+    """Return statistics of the part of each group that a mask lets count."""
+    found = object.__new__(Moments)
+    found.mean, found.var, found.count = parts  # type: ignore[assignment]  # a count per group
+    found._axis = groups.axes
+    found._keepdims = False
+    return found
+
+
 def parts_of_moments(stats: Any) -> tuple[Any, Any, Any]:
     """Return mean, variance and count of `stats` for the core to recognize: Nones for None."""
     if type(stats) is Moments:
