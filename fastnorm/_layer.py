@@ -59,7 +59,7 @@ class Layer:
         self.grads: dict[str, Array] = {}
         self._saved: tuple[Any, ...] | None = None
 
-    def __call__(self, x: ArrayInput, *others: ArrayInput) -> Array:
+    def __call__(self, x: ArrayInput, *others: ArrayInput, **options: Any) -> Array:
         """Normalize `x`, and keep what `backward` needs: `x` itself, not a copy, and statistics.
 
         Parameters
@@ -68,6 +68,9 @@ class Layer:
             The input. It must not change before `backward`.
         *others : array
             The further inputs of a layer that has some, as its own documentation says.
+        **options
+            What a call of the function may have besides: mask, lengths and zero_masked of layer,
+            RMS, batch, instance and group norm. They hold for `backward` too.
 
         Returns
         -------
@@ -81,7 +84,7 @@ class Layer:
         ValueError
             If the shape of `x` does not fit the layer.
         """
-        y, self._saved = self._forward(x, *others)
+        y, self._saved = self._forward(x, *others, **options)
         return y
 
     def backward(self, dy: ArrayInput, **others: ArrayInput | None) -> Array:

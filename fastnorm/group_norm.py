@@ -359,30 +359,32 @@ class GroupNorm(Layer):
         self.channel_axis = integer(channel_axis, "channel_axis")
         self._make_affine((self.num_channels,), dtype, weight=affine, bias=affine)
 
-    def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
+    def _forward(self, x: ArrayInput, **part: Any) -> tuple[Array, tuple[Any, ...]]:
         number, axis, expected = self.num_groups, self.channel_axis, self.num_channels
-        usual = _core.normalize(
-            x,
-            self.weight,
-            self.bias,
-            self.eps,
-            None,
-            _core.STATS | self._activation,
-            LAYER_CHANNEL_GROUPS,
-            number,
-            axis,
-            expected,
-        )
+        usual = None
+        if not part:
+            usual = _core.normalize(
+                x,
+                self.weight,
+                self.bias,
+                self.eps,
+                None,
+                _core.STATS | self._activation,
+                LAYER_CHANNEL_GROUPS,
+                number,
+                axis,
+                expected,
+            )
         if usual is not None:
             y, mean, var, groups = usual
-            return y, (x, moments_of_groups(mean, var, groups))
+            return y, (x, moments_of_groups(mean, var, groups), part)
         x = channels(x, axis, expected, "num_channels")
         options: dict[str, Any] = {"eps": self.eps, "channel_axis": axis}
         options |= {"activation": self.activation, "return_stats": True}
-        y, stats = group_norm(x, number, self.weight, self.bias, **options)
-        return y, (x, stats)
+        y, stats = group_norm(x, number, self.weight, self.bias, **options, **part)
+        return y, (x, stats, part)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Any:
+    def _backward(self, dy: ArrayInput, x: Array, stats: Moments, part: dict[str, Any]) -> Any:
         keys = self.num_groups, self.channel_axis
         usual = self._gradients(dy, x, stats, self._activation, CHANNEL_GROUPS, *keys)
         if usual is not None:
@@ -397,4 +399,5 @@ class GroupNorm(Layer):
             channel_axis=self.channel_axis,
             activation=self.activation,
             stats=stats,
+            **part,
         )

@@ -354,15 +354,17 @@ class LayerNorm(Layer):
             bias=elementwise_affine and bias,
         )
 
-    def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
+    def _forward(self, x: ArrayInput, **part: Any) -> tuple[Array, tuple[Any, ...]]:
         axes, expected = self._axes, self.normalized_shape
         flags = _core.STATS | self._activation
-        usual = _core.normalize(
-            x, self.weight, self.bias, self.eps, None, flags, LAYER_AXES, axes, expected
-        )
+        usual = None
+        if not part:
+            usual = _core.normalize(
+                x, self.weight, self.bias, self.eps, None, flags, LAYER_AXES, axes, expected
+            )
         if usual is not None:
             y, mean, var, groups = usual
-            return y, (x, moments_of_groups(mean, var, groups))
+            return y, (x, moments_of_groups(mean, var, groups), part)
         x = trailing(x, expected)
         y, stats = layer_norm(
             x,
@@ -372,10 +374,11 @@ class LayerNorm(Layer):
             eps=self.eps,
             activation=self.activation,
             return_stats=True,
+            **part,
         )
-        return y, (x, stats)
+        return y, (x, stats, part)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Any:
+    def _backward(self, dy: ArrayInput, x: Array, stats: Moments, part: dict[str, Any]) -> Any:
         usual = self._gradients(dy, x, stats, self._activation, AXES, self._axes)
         if usual is not None:
             return usual
@@ -388,4 +391,5 @@ class LayerNorm(Layer):
             eps=self.eps,
             activation=self.activation,
             stats=stats,
+            **part,
         )

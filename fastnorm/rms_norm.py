@@ -357,22 +357,30 @@ class RMSNorm(Layer):
         self._axes = tuple(range(-len(self.normalized_shape), 0))
         self._make_affine(self.normalized_shape, dtype, weight=elementwise_affine, bias=False)
 
-    def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
+    def _forward(self, x: ArrayInput, **part: Any) -> tuple[Array, tuple[Any, ...]]:
         axes, expected = self._axes, self.normalized_shape
         flags = _RAW_STATS | self._activation
-        usual = _core.normalize(
-            x, self.weight, None, self.eps, None, flags, LAYER_AXES, axes, expected
-        )
+        usual = None
+        if not part:
+            usual = _core.normalize(
+                x, self.weight, None, self.eps, None, flags, LAYER_AXES, axes, expected
+            )
         if usual is not None:
             y, _, var, groups = usual
-            return y, (x, RawMoments(var, groups.size))
+            return y, (x, RawMoments(var, groups.size), part)
         x = trailing(x, expected)
         y, stats = rms_norm(
-            x, self.weight, axis=axes, eps=self.eps, activation=self.activation, return_stats=True
+            x,
+            self.weight,
+            axis=axes,
+            eps=self.eps,
+            activation=self.activation,
+            return_stats=True,
+            **part,
         )
-        return y, (x, stats)
+        return y, (x, stats, part)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: RawMoments) -> Any:
+    def _backward(self, dy: ArrayInput, x: Array, stats: RawMoments, part: dict[str, Any]) -> Any:
         flags = _core.RAW | self._activation
         usual = _core.gradient(
             dy, x, self.weight, None, None, *stats, self.eps, None, flags, AXES, self._axes
@@ -387,4 +395,5 @@ class RMSNorm(Layer):
             eps=self.eps,
             activation=self.activation,
             stats=stats,
+            **part,
         )

@@ -8,7 +8,7 @@ from typing import Any, Literal, overload
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
-from fastnorm.reference.masked import counted, masked_moments, time_axis, usable, zeroed
+from fastnorm.reference.masked import counted, time_axis, usable, zeroed
 from fastnorm.reference.moments import Moments, moments
 from fastnorm.reference.standardize import (
     Gradients,
@@ -132,7 +132,7 @@ def group_norm(
     split = values.reshape(shape)
     part = counted(mask, lengths, values.shape, time_axis(channel_axis, values.ndim))
     part = None if part is None else part.reshape(shape)
-    stats = moments(split, axes) if part is None else masked_moments(split, part, axes)
+    stats = moments(split, axes, mask=part)
     factor = expand_optional(weight, shape, channel)
     summand = expand_optional(bias, shape, channel)
     centre, power = usable(stats)
@@ -205,7 +205,7 @@ def group_norm_backward(
     part = counted(mask, lengths, values.shape, time_axis(channel_axis, values.ndim))
     part = None if part is None else part.reshape(shape)
     if stats is None:
-        stats = moments(split, axes) if part is None else masked_moments(split, part, axes)
+        stats = moments(split, axes, mask=part)
     centre, power = usable(stats)
     gradients = pull_back(
         as_float64(dy).reshape(shape),

@@ -8,7 +8,7 @@ from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike, NDArray
 
-from fastnorm.reference.masked import counted, masked_moments, usable, zeroed
+from fastnorm.reference.masked import counted, usable, zeroed
 from fastnorm.reference.moments import Moments, moments, resolve_axes
 from fastnorm.reference.standardize import (
     Gradients,
@@ -119,7 +119,7 @@ def layer_norm(
     values = as_float64(x)
     axes = resolve_axes(axis, values.ndim)
     part = counted(mask, lengths, values.shape, 1)
-    stats = moments(values, axes) if part is None else masked_moments(values, part, axes)
+    stats = moments(values, axes, mask=part)
     factor = expand_optional(weight, values.shape, axes)
     summand = expand_optional(bias, values.shape, axes)
     centre, power = usable(stats)
@@ -186,7 +186,7 @@ def layer_norm_backward(
     axes = resolve_axes(axis, values.ndim)
     part = counted(mask, lengths, values.shape, 1)
     if stats is None:
-        stats = moments(values, axes) if part is None else masked_moments(values, part, axes)
+        stats = moments(values, axes, mask=part)
     centre, power = usable(stats)
     gradients = pull_back(
         dy,

@@ -29,18 +29,6 @@ def time_axis(channel_axis: int, ndim: int) -> int:
     return 2 if channel_axis % ndim == 1 else 1
 
 
-def masked_moments(x: Float64Array, mask: Mask, axes: tuple[int, ...]) -> Moments:
-    """Mean, biased variance and count of what counts, in the shape of the kept axes."""
-    count = mask.sum(axis=axes, keepdims=True)
-    with np.errstate(all="ignore"):
-        mean = np.where(mask, x, 0.0).sum(axis=axes, keepdims=True) / count
-        mean = mean + np.where(mask, x - mean, 0.0).sum(axis=axes, keepdims=True) / count
-        var = np.where(mask, x - mean, 0.0) ** 2
-        var = var.sum(axis=axes, keepdims=True) / count
-    parts = (np.asarray(np.squeeze(part, axes)) for part in (mean, var, count))
-    return Moments(*parts)  # type: ignore[arg-type]  # a count per group
-
-
 def masked_square(x: Float64Array, mask: Mask, axes: tuple[int, ...]) -> RawMoments:
     """Mean square and count of what counts, in the shape of the kept axes."""
     count = mask.sum(axis=axes, keepdims=True)
