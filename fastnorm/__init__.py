@@ -28,6 +28,11 @@ except ImportError as error:
     ) from error
 
 from fastnorm.batch_norm import BatchNorm, batch_norm, batch_norm_backward
+from fastnorm.conditional_instance_norm import (
+    ConditionalInstanceNorm,
+    conditional_instance_norm,
+    conditional_instance_norm_backward,
+)
 from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
 from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
 from fastnorm.instance_norm import InstanceNorm, instance_norm, instance_norm_backward
@@ -38,6 +43,7 @@ from fastnorm.standardize import Gradients, standardize, standardize_backward
 
 __all__ = [
     "BatchNorm",
+    "ConditionalInstanceNorm",
     "Gradients",
     "GroupNorm",
     "InstanceNorm",
@@ -48,6 +54,8 @@ __all__ = [
     "RawMoments",
     "batch_norm",
     "batch_norm_backward",
+    "conditional_instance_norm",
+    "conditional_instance_norm_backward",
     "get_num_threads",
     "group_norm",
     "group_norm_backward",

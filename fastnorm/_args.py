@@ -69,7 +69,7 @@ def epsilon(value: Any) -> float:
     """Return `value` as the float that is added to a variance."""
     if type(value) is float and 0.0 <= value < math.inf:
         return value
-    number = _real(value, "eps")
+    number = real(value, "eps")
     if not 0.0 <= number < math.inf:
         raise ValueError(f"eps must be a finite number >= 0, got {value!r}")
     return number
@@ -84,13 +84,14 @@ def weight_of_batch(value: Any) -> float:
             "momentum must be a number between 0 and 1, got None; the cumulative average that None "
             "stands for counts batches, which the layer BatchNorm does"
         )
-    number = _real(value, "momentum")
+    number = real(value, "momentum")
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"momentum must be a number between 0 and 1, got {value!r}")
     return number
 
 
-def _real(value: Any, name: str) -> float:
+def real(value: Any, name: str) -> float:
+    """Return `value` as a float; what is not a number, or is a bool, is a TypeError."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
@@ -109,7 +110,7 @@ def array(value: Any, name: str) -> Array:
     """
     if type(value) is np.ndarray and value.dtype in COMPUTE_TYPE:
         return value
-    values = _plain(value, name)
+    values = plain(value, name)
     dtype = values.dtype if values.dtype.isnative else values.dtype.newbyteorder("=")
     if dtype not in COMPUTE_TYPE:
         if dtype.name != "bfloat16":
@@ -120,7 +121,7 @@ def array(value: Any, name: str) -> Array:
     return values.astype(dtype, copy=False)
 
 
-def _plain(value: Any, name: str) -> Array:
+def plain(value: Any, name: str) -> Array:
     """Return `value` as a plain ndarray of any type: the one place that reads foreign objects."""
     if isinstance(value, np.ndarray):
         if isinstance(value, np.ma.MaskedArray):
@@ -310,7 +311,7 @@ def output(out: Any, x: Array, dy: Array | None = None) -> Array:
         raise TypeError(f"out has dtype {out.dtype}, expected {x.dtype} = the dtype of x")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
-    target = _plain(out, "out")
+    target = plain(out, "out")
     for source in (x,) if dy is None else (x, dy):
         if _overlaps_partly(target, source):
             return np.empty_like(x)
@@ -386,7 +387,7 @@ def refuse_trailing(shape: Shape, expected: Shape) -> None:
 
 def state_entry(value: Any, name: str, target: Array) -> Array:
     """Return an entry of a state dict that may be assigned to `target`, a layer's array."""
-    values = _plain(value, name) if target.dtype.kind == "i" else array(value, name)
+    values = plain(value, name) if target.dtype.kind == "i" else array(value, name)
     if values.shape != target.shape:
         raise ValueError(f"{name} has shape {values.shape}, expected {target.shape}")
     if target.dtype.kind == "i" and values.dtype.kind not in "iu":

@@ -64,6 +64,24 @@ def channels(case: Case) -> Shape:
     return (case.shape[axis],)
 
 
+def samples(case: Case) -> Shape:
+    """The number of samples."""
+    return case.shape[:1]
+
+
+CLASSES = 10
+
+
+def class_tables(case: Case) -> Shape:
+    """A row for each class, a column for each channel."""
+    return (CLASSES, *channels(case))
+
+
+def classes(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """Labels of samples."""
+    return rng.integers(0, CLASSES, shape)
+
+
 @dataclass(frozen=True)
 class Argument:
     """An argument of a function beside x and the case's options.
@@ -104,6 +122,11 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     "batch_norm": (*_CHANNELS, running("running_mean", shift), running("running_var", spread)),
     "instance_norm": _CHANNELS,
     "group_norm": _CHANNELS,
+    "conditional_instance_norm": (
+        Argument("labels", samples, classes, differentiable=False),
+        Argument("weight", class_tables, scale),
+        Argument("bias", class_tables, shift),
+    ),
 }
 
 

@@ -118,6 +118,12 @@ CATALOGUE: tuple[Case, ...] = (
          "Stable Diffusion VAE decoder, 256 x 256", {"num_groups": 32}),
     Case("group_norm-sd-unet-64-last", "group_norm", (2, 64, 64, 320),
          "Stable Diffusion U-Net, 64 x 64, channels-last", {"num_groups": 32, **_LAST}),
+
+    # conditional_instance_norm
+    Case("conditional_instance_norm-styles", "conditional_instance_norm", (8, 64, 128, 128),
+         "style transfer, batch 8 of 10 styles, second layer at 256 x 256"),
+    Case("conditional_instance_norm-styles-residual", "conditional_instance_norm",
+         (8, 128, 64, 64), "style transfer, batch 8 of 10 styles, residual block", quick=True),
 )
 # fmt: on
 

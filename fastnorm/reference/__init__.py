@@ -21,6 +21,10 @@ needs NumPy alone, and nothing of the rest of fastnorm.
 """
 
 from fastnorm.reference.batch_norm import batch_norm, batch_norm_backward
+from fastnorm.reference.conditional_instance_norm import (
+    conditional_instance_norm,
+    conditional_instance_norm_backward,
+)
 from fastnorm.reference.group_norm import group_norm, group_norm_backward
 from fastnorm.reference.instance_norm import instance_norm, instance_norm_backward
 from fastnorm.reference.layer_norm import layer_norm, layer_norm_backward
@@ -35,6 +39,8 @@ __all__ = [
     "RawMoments",
     "batch_norm",
     "batch_norm_backward",
+    "conditional_instance_norm",
+    "conditional_instance_norm_backward",
     "group_norm",
     "group_norm_backward",
     "instance_norm",
