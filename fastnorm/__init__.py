@@ -27,6 +27,13 @@ except ImportError as error:
         "fastnorm: the compiled core is missing; in a source tree run: pip install -e ."
     ) from error
 
+from fastnorm.adaptive_instance_norm import (
+    AdaptiveInstanceNorm,
+    AdaptiveInstanceNormGradients,
+    AdaptiveMoments,
+    adaptive_instance_norm,
+    adaptive_instance_norm_backward,
+)
 from fastnorm.batch_norm import BatchNorm, batch_norm, batch_norm_backward
 from fastnorm.conditional_instance_norm import (
     ConditionalInstanceNorm,
@@ -42,6 +49,9 @@ from fastnorm.rms_norm import RMSNorm, RMSNormGradients, rms_norm, rms_norm_back
 from fastnorm.standardize import Gradients, standardize, standardize_backward
 
 __all__ = [
+    "AdaptiveInstanceNorm",
+    "AdaptiveInstanceNormGradients",
+    "AdaptiveMoments",
     "BatchNorm",
     "ConditionalInstanceNorm",
     "Gradients",
@@ -52,6 +62,8 @@ __all__ = [
     "RMSNorm",
     "RMSNormGradients",
     "RawMoments",
+    "adaptive_instance_norm",
+    "adaptive_instance_norm_backward",
     "batch_norm",
     "batch_norm_backward",
     "conditional_instance_norm",

@@ -82,6 +82,12 @@ def classes(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> Array:
     return rng.integers(0, CLASSES, shape)
 
 
+def style_image(case: Case) -> Shape:
+    """Half as large as the content, with its samples and channels."""
+    kept = (0, case.options.get("channel_axis", 1) % len(case.shape))
+    return tuple(n if axis in kept else max(2, n // 2) for axis, n in enumerate(case.shape))
+
+
 @dataclass(frozen=True)
 class Argument:
     """An argument of a function beside x and the case's options.
@@ -122,6 +128,7 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     "batch_norm": (*_CHANNELS, running("running_mean", shift), running("running_var", spread)),
     "instance_norm": _CHANNELS,
     "group_norm": _CHANNELS,
+    "adaptive_instance_norm": (Argument("style", style_image, normal),),
     "conditional_instance_norm": (
         Argument("labels", samples, classes, differentiable=False),
         Argument("weight", class_tables, scale),

@@ -124,6 +124,12 @@ CATALOGUE: tuple[Case, ...] = (
          "style transfer, batch 8 of 10 styles, second layer at 256 x 256"),
     Case("conditional_instance_norm-styles-residual", "conditional_instance_norm",
          (8, 128, 64, 64), "style transfer, batch 8 of 10 styles, residual block", quick=True),
+
+    # adaptive_instance_norm
+    Case("adaptive_instance_norm-vgg-image", "adaptive_instance_norm", (1, 512, 64, 64),
+         "AdaIN style transfer, one 512 x 512 image at relu4_1 of VGG-19", quick=True),
+    Case("adaptive_instance_norm-vgg-batch", "adaptive_instance_norm", (8, 512, 32, 32),
+         "AdaIN style transfer, training, 8 crops of 256 x 256"),
 )
 # fmt: on
 

@@ -20,6 +20,12 @@ The formulas are `moments` and, for everything else, two functions in `standardi
 needs NumPy alone, and nothing of the rest of fastnorm.
 """
 
+from fastnorm.reference.adaptive_instance_norm import (
+    AdaptiveInstanceNormGradients,
+    AdaptiveMoments,
+    adaptive_instance_norm,
+    adaptive_instance_norm_backward,
+)
 from fastnorm.reference.batch_norm import batch_norm, batch_norm_backward
 from fastnorm.reference.conditional_instance_norm import (
     conditional_instance_norm,
@@ -33,10 +39,14 @@ from fastnorm.reference.rms_norm import RMSNormGradients, rms_norm, rms_norm_bac
 from fastnorm.reference.standardize import Gradients, standardize, standardize_backward
 
 __all__ = [
+    "AdaptiveInstanceNormGradients",
+    "AdaptiveMoments",
     "Gradients",
     "Moments",
     "RMSNormGradients",
     "RawMoments",
+    "adaptive_instance_norm",
+    "adaptive_instance_norm_backward",
     "batch_norm",
     "batch_norm_backward",
     "conditional_instance_norm",

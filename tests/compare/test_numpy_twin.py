@@ -32,6 +32,8 @@ CASES = [
     Case("last", "group_norm", (2, 5, 4, 6), "", {"num_groups": 2, "channel_axis": -1}),
     Case("first", "conditional_instance_norm", (12, 3, 5, 6), ""),
     Case("last", "conditional_instance_norm", (2, 5, 6, 3), "", {"channel_axis": -1}),
+    Case("first", "adaptive_instance_norm", (2, 3, 5, 6), ""),
+    Case("last", "adaptive_instance_norm", (2, 5, 6, 3), "", {"channel_axis": -1}),
 ]
 # Relative to the largest entry: small groups, some roundings of the compute type.
 TOLERANCE = {"float64": 1e-13, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}

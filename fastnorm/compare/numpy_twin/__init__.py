@@ -10,6 +10,10 @@ Names and arguments are those of `fastnorm`, with one difference: a forward func
 ``(y, stats)``, and its statistics keep the reduced axes with length 1, ready to broadcast.
 """
 
+from fastnorm.compare.numpy_twin.adaptive_instance_norm import (
+    adaptive_instance_norm,
+    adaptive_instance_norm_backward,
+)
 from fastnorm.compare.numpy_twin.conditional_instance_norm import (
     conditional_instance_norm,
     conditional_instance_norm_backward,
@@ -31,6 +35,8 @@ from fastnorm.compare.numpy_twin.standard import (
 )
 
 __all__ = [
+    "adaptive_instance_norm",
+    "adaptive_instance_norm_backward",
     "batch_norm",
     "batch_norm_backward",
     "conditional_instance_norm",
