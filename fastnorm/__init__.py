@@ -27,6 +27,7 @@ except ImportError as error:
         "fastnorm: the compiled core is missing; in a source tree run: pip install -e ."
     ) from error
 
+from fastnorm._batch_norm_layer import BatchNorm
 from fastnorm.adaptive_instance_norm import (
     AdaptiveInstanceNorm,
     AdaptiveInstanceNormGradients,
@@ -34,7 +35,7 @@ from fastnorm.adaptive_instance_norm import (
     adaptive_instance_norm,
     adaptive_instance_norm_backward,
 )
-from fastnorm.batch_norm import BatchNorm, batch_norm, batch_norm_backward
+from fastnorm.batch_norm import batch_norm, batch_norm_backward
 from fastnorm.conditional_instance_norm import (
     ConditionalInstanceNorm,
     conditional_instance_norm,
