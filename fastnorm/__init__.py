@@ -28,6 +28,8 @@ except ImportError as error:
     ) from error
 
 from fastnorm._batch_norm_layer import BatchNorm
+from fastnorm._batch_renorm_layer import BatchRenorm
+from fastnorm._instance_norm_layer import InstanceNorm
 from fastnorm.adaptive_instance_norm import (
     AdaptiveInstanceNorm,
     AdaptiveInstanceNormGradients,
@@ -36,6 +38,7 @@ from fastnorm.adaptive_instance_norm import (
     adaptive_instance_norm_backward,
 )
 from fastnorm.batch_norm import batch_norm, batch_norm_backward
+from fastnorm.batch_renorm import RenormMoments, batch_renorm, batch_renorm_backward
 from fastnorm.conditional_instance_norm import (
     ConditionalInstanceNorm,
     conditional_instance_norm,
@@ -43,7 +46,7 @@ from fastnorm.conditional_instance_norm import (
 )
 from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
 from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
-from fastnorm.instance_norm import InstanceNorm, instance_norm, instance_norm_backward
+from fastnorm.instance_norm import instance_norm, instance_norm_backward
 from fastnorm.layer_norm import LayerNorm, layer_norm, layer_norm_backward
 from fastnorm.moments import Moments, RawMoments, moments
 from fastnorm.rms_norm import RMSNorm, RMSNormGradients, rms_norm, rms_norm_backward
@@ -54,6 +57,7 @@ __all__ = [
     "AdaptiveInstanceNormGradients",
     "AdaptiveMoments",
     "BatchNorm",
+    "BatchRenorm",
     "ConditionalInstanceNorm",
     "Gradients",
     "GroupNorm",
@@ -63,10 +67,13 @@ __all__ = [
     "RMSNorm",
     "RMSNormGradients",
     "RawMoments",
+    "RenormMoments",
     "adaptive_instance_norm",
     "adaptive_instance_norm_backward",
     "batch_norm",
     "batch_norm_backward",
+    "batch_renorm",
+    "batch_renorm_backward",
     "conditional_instance_norm",
     "conditional_instance_norm_backward",
     "get_num_threads",

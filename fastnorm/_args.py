@@ -82,7 +82,7 @@ def weight_of_batch(value: Any) -> float:
     if value is None:
         raise ValueError(
             "momentum must be a number between 0 and 1, got None; the cumulative average that None "
-            "stands for counts batches, which the layer BatchNorm does"
+            "stands for counts batches, which the layers do"
         )
     number = real(value, "momentum")
     if not 0.0 <= number <= 1.0:
@@ -251,8 +251,8 @@ def given_moments(stats: Any, groups: Groups, size: int, out: Array | None) -> t
         ) from None
     _check_count(count, size)
     return (
-        _given_statistic(mean, "stats.mean", groups, out),
-        _given_statistic(var, "stats.var", groups, out),
+        given_statistic(mean, "stats.mean", groups, out),
+        given_statistic(var, "stats.var", groups, out),
     )
 
 
@@ -265,7 +265,7 @@ def given_mean_square(stats: Any, groups: Groups, out: Array | None) -> Array:
             f"stats must be what return_stats=True gave, (mean_square, count), got {stats!r}"
         ) from None
     _check_count(count, groups.size)
-    return _given_statistic(mean_square, "stats.mean_square", groups, out)
+    return given_statistic(mean_square, "stats.mean_square", groups, out)
 
 
 def _check_count(count: Any, size: int) -> None:
@@ -273,7 +273,8 @@ def _check_count(count: Any, size: int) -> None:
         raise ValueError(f"stats.count is {count}, expected {size}: they are of another x or mode")
 
 
-def _given_statistic(value: Any, name: str, groups: Groups, out: Array | None) -> Array:
+def given_statistic(value: Any, name: str, groups: Groups, out: Array | None) -> Array:
+    """Return a statistic that was handed on, of which there is one for each group."""
     values = array(value, name)
     if values.shape not in (groups.free, groups.kept):
         raise ValueError(

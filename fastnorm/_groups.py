@@ -44,6 +44,11 @@ def over_instances(channel_axis: Any, shape: Shape, name: str = "x") -> Groups:
     return _over_instances(_channel_argument(channel_axis), shape, name)
 
 
+def instance_channel(channel_axis: Any, shape: Shape) -> int:
+    """Return the axis of the channels, counted from the front, of an x that has instances."""
+    return _index_instance_channels(_channel_argument(channel_axis), shape, "x")
+
+
 def over_channel_groups(num_groups: Any, channel_axis: Any, shape: Shape) -> Groups:
     """Groups of neighbouring channels of one instance; x is seen with its channels split."""
     if type(num_groups) is not int or num_groups < 1:
@@ -126,6 +131,13 @@ def _index_channels(channel_axis: int, shape: Shape, least: int, name: str = "x"
     return _index_axis(channel_axis, shape, "channel_axis", name)
 
 
+def _index_instance_channels(channel_axis: int, shape: Shape, name: str) -> int:
+    """`_index_channels` for an x whose axis 0 numbers samples, and which has space."""
+    channel = _index_channels(channel_axis, shape, 3, name)
+    _refuse_batch_axis(channel, channel_axis, name)
+    return channel
+
+
 @lru_cache(maxsize=512)
 def _over_axes(axis: Axis, shape: Shape) -> Groups:
     if axis is None:
@@ -146,8 +158,7 @@ def _over_batch(channel_axis: int, shape: Shape) -> Groups:
 
 @lru_cache(maxsize=512)
 def _over_instances(channel_axis: int, shape: Shape, name: str) -> Groups:
-    channel = _index_channels(channel_axis, shape, 3, name)
-    _refuse_batch_axis(channel, channel_axis, name)
+    channel = _index_instance_channels(channel_axis, shape, name)
     axes = tuple(axis for axis in range(1, len(shape)) if axis != channel)
     groups = Groups(shape, axes, (channel,), f"the channels of {name}, axis {channel_axis}")
     refuse_single_values(groups, shape, name)

@@ -20,7 +20,7 @@ from fastnorm._args import (
 )
 from fastnorm._groups import over_instances
 from fastnorm._layer import Layer
-from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups
+from fastnorm.moments import Moments, deviation, moments_for_gradient, moments_of_groups
 
 if TYPE_CHECKING:
     from fastnorm._core import Groups
@@ -156,7 +156,7 @@ def adaptive_instance_norm(
     y = output(out, content)
     eps = epsilon(eps)
     style_mean, style_var = moments_for_gradient(style, None, style_groups, None)
-    factor = _against(_deviation(style_var, eps), style_groups, content)
+    factor = _against(deviation(style_var, eps), style_groups, content)
     summand = _against(style_mean, style_groups, content)
     mean, var = new_statistic(groups), new_statistic(groups)
     _core.forward(content, y, groups, factor, summand, mean, var, eps, 0)
@@ -250,7 +250,7 @@ def adaptive_instance_norm_backward(
     mean, var = moments_for_gradient(content, given, groups, out)
     style_mean, style_var = moments_for_gradient(style, style_given, style_groups, out)
 
-    factor = _against(_deviation(style_var, eps), style_groups, content)
+    factor = _against(deviation(style_var, eps), style_groups, content)
     dfactor, dsummand = np.zeros(style_groups.kept), np.zeros(style_groups.kept)
     _core.backward(dy, content, dcontent, groups, factor, mean, var, eps, 0, dfactor, dsummand)
 
@@ -282,12 +282,6 @@ def _groups_of_style(style: Array, content: Array, channel_axis: Any) -> Groups:
     if content.size and not style.size:
         raise ValueError(f"style has shape {style.shape}: it has no values")
     return groups
-
-
-def _deviation(var: Array, eps: float) -> Array:
-    with np.errstate(invalid="ignore", over="ignore"):  # NaN and Inf stay in their group
-        deviation: Array = np.sqrt(var + eps)
-    return deviation
 
 
 def _against(values: Array, style_groups: Groups, x: Array) -> Array | None:

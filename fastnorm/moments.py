@@ -291,6 +291,12 @@ def moments_of_groups(mean: Array, var: Array, groups: Groups, counted: bool = T
     return found
 
 
+def deviation(var: Array, eps: float) -> Array:
+    """Return ``sqrt(var + eps)``; NaN and Inf stay in their group, without a warning."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(np.sqrt(var + eps))
+
+
 def parts_of_moments(stats: Any) -> tuple[Any, Any, Any]:
     """Return mean, variance and count of `stats` for the core to recognize: Nones for None."""
     if type(stats) is Moments:

@@ -113,9 +113,18 @@ class Argument:
     updated: bool = False
 
 
-def running(name: str, draw: Callable[[Generator, Shape, np.dtype[Any]], Array]) -> Argument:
+def running(
+    name: str,
+    draw: Callable[[Generator, Shape, np.dtype[Any]], Array],
+    shape: Callable[[Case], Shape | None] = channels,
+) -> Argument:
     """A running statistic of every channel."""
-    return Argument(name, channels, draw, differentiable=False, updated=True)
+    return Argument(name, shape, draw, differentiable=False, updated=True)
+
+
+def tracked_channels(case: Case) -> Shape | None:
+    """The number of channels, where the case says whether it is one of training."""
+    return channels(case) if "training" in case.options else None
 
 
 _CHANNELS = (Argument("weight", channels, scale), Argument("bias", channels, shift))
@@ -126,9 +135,14 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     "layer_norm": (Argument("weight", along_axes, scale), Argument("bias", along_axes, shift)),
     "rms_norm": (Argument("weight", along_axes, scale),),
     "batch_norm": (*_CHANNELS, running("running_mean", shift), running("running_var", spread)),
-    "instance_norm": _CHANNELS,
+    "instance_norm": (
+        *_CHANNELS,
+        running("running_mean", shift, tracked_channels),
+        running("running_var", spread, tracked_channels),
+    ),
     "group_norm": _CHANNELS,
     "adaptive_instance_norm": (Argument("style", style_image, normal),),
+    "batch_renorm": (*_CHANNELS, running("running_mean", shift), running("running_std", spread)),
     "conditional_instance_norm": (
         Argument("labels", samples, classes, differentiable=False),
         Argument("weight", class_tables, scale),

@@ -130,6 +130,14 @@ CATALOGUE: tuple[Case, ...] = (
          "AdaIN style transfer, one 512 x 512 image at relu4_1 of VGG-19", quick=True),
     Case("adaptive_instance_norm-vgg-batch", "adaptive_instance_norm", (8, 512, 32, 32),
          "AdaIN style transfer, training, 8 crops of 256 x 256"),
+
+    # batch_renorm
+    Case("batch_renorm-inception-35", "batch_renorm", (32, 192, 35, 35),
+         "Inception-v3, batch 32, 35 x 35 maps"),
+    Case("batch_renorm-inception-8", "batch_renorm", (32, 320, 8, 8),
+         "Inception-v3, batch 32, 8 x 8 maps", quick=True),
+    Case("batch_renorm-inception-8-last-eval", "batch_renorm", (32, 8, 8, 320),
+         "Inception-v3, batch 32, 8 x 8 maps, channels-last, evaluation", {**_LAST, **_EVAL}),
 )
 # fmt: on
 

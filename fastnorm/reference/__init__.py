@@ -27,6 +27,7 @@ from fastnorm.reference.adaptive_instance_norm import (
     adaptive_instance_norm_backward,
 )
 from fastnorm.reference.batch_norm import batch_norm, batch_norm_backward
+from fastnorm.reference.batch_renorm import RenormMoments, batch_renorm, batch_renorm_backward
 from fastnorm.reference.conditional_instance_norm import (
     conditional_instance_norm,
     conditional_instance_norm_backward,
@@ -45,10 +46,13 @@ __all__ = [
     "Moments",
     "RMSNormGradients",
     "RawMoments",
+    "RenormMoments",
     "adaptive_instance_norm",
     "adaptive_instance_norm_backward",
     "batch_norm",
     "batch_norm_backward",
+    "batch_renorm",
+    "batch_renorm_backward",
     "conditional_instance_norm",
     "conditional_instance_norm_backward",
     "group_norm",

@@ -14,6 +14,7 @@ from fastnorm.compare.numpy_twin.adaptive_instance_norm import (
     adaptive_instance_norm,
     adaptive_instance_norm_backward,
 )
+from fastnorm.compare.numpy_twin.batch_renorm import batch_renorm, batch_renorm_backward
 from fastnorm.compare.numpy_twin.conditional_instance_norm import (
     conditional_instance_norm,
     conditional_instance_norm_backward,
@@ -39,6 +40,8 @@ __all__ = [
     "adaptive_instance_norm_backward",
     "batch_norm",
     "batch_norm_backward",
+    "batch_renorm",
+    "batch_renorm_backward",
     "conditional_instance_norm",
     "conditional_instance_norm_backward",
     "group_norm",
