@@ -224,7 +224,7 @@ def test_limits_of_the_layer_may_change(rng):
     assert same_bits(layer.backward(dy), wanted.x)
     assert same_bits(layer.grads["weight"], wanted.weight)
     layer.r_max = 0.5
-    with pytest.raises(ValueError, match="r_max .*0.5"):
+    with pytest.raises(ValueError, match=r"r_max .*0.5"):
         layer(x)
 
 
