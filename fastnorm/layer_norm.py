@@ -323,15 +323,7 @@ class LayerNorm(Layer):
             y, mean, var, groups = usual
             return y, (x, moments_of_groups(mean, var, groups))
         x = trailing(x, expected)
-        y, stats = layer_norm(
-            x,
-            self.weight,
-            self.bias,
-            axis=axes,
-            eps=self.eps,
-            activation=self.activation,
-            return_stats=True,
-        )
+        y, stats = layer_norm(x, self.weight, self.bias, axis=axes, eps=self.eps, activation=self.activation, return_stats=True)
         return y, (x, stats)
 
     def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Any:
@@ -339,12 +331,5 @@ class LayerNorm(Layer):
         if usual is not None:
             return usual
         return layer_norm_backward(
-            dy,
-            x,
-            self.weight,
-            self.bias,
-            axis=self._axes,
-            eps=self.eps,
-            activation=self.activation,
-            stats=stats,
+            dy, x, self.weight, self.bias, axis=self._axes, eps=self.eps, activation=self.activation, stats=stats
         )

@@ -324,9 +324,7 @@ class RMSNorm(Layer):
             y, _, var, groups = usual
             return y, (x, RawMoments(var, groups.size))
         x = trailing(x, expected)
-        y, stats = rms_norm(
-            x, self.weight, axis=axes, eps=self.eps, activation=self.activation, return_stats=True
-        )
+        y, stats = rms_norm(x, self.weight, axis=axes, eps=self.eps, activation=self.activation, return_stats=True)
         return y, (x, stats)
 
     def _backward(self, dy: ArrayInput, x: Array, stats: RawMoments) -> Any:
@@ -336,12 +334,4 @@ class RMSNorm(Layer):
         )
         if usual is not None:
             return usual
-        return rms_norm_backward(
-            dy,
-            x,
-            self.weight,
-            axis=self._axes,
-            eps=self.eps,
-            activation=self.activation,
-            stats=stats,
-        )
+        return rms_norm_backward(dy, x, self.weight, axis=self._axes, eps=self.eps, activation=self.activation, stats=stats)

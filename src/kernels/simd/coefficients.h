@@ -20,14 +20,14 @@
     typedef struct {                                                                               \
         int mantissa; /* bits */                                                                   \
         word sign, exponent, upper_half;                                                           \
-        real whole, whole_twice;     /* magic, plus the bias, plus twice the bias */               \
+        real whole, whole_twice;    /* magic, plus the bias, plus twice the bias */                \
         real log2_e, ln2_hi, ln2_lo; /* products of ln2_hi and n have no rounding error */         \
-        real exp_least, exp_most;    /* e^x is 0, infinity */                                      \
-        real logistic_most;          /* 1 / (1 + e^-x) is 1 from before here */                    \
-        real tanh_most;              /* tanh(x / 2) is 1 from before here */                       \
-        real far, k, density;        /* density: 1 / sqrt(2 pi) */                                 \
-        real cubic_far;              /* 2 u(z) of GELU's tanh form is beyond exp_least */          \
-        real cubic_1, cubic_3;       /* 2 u(z) = cubic_1 z + cubic_3 z^3 */                        \
+        real exp_least, exp_most;   /* e^x is 0, infinity */                                       \
+        real logistic_most;         /* 1 / (1 + e^-x) is 1 from before here */                     \
+        real tanh_most;             /* tanh(x / 2) is 1 from before here */                        \
+        real far, k, density;       /* density: 1 / sqrt(2 pi) */                                  \
+        real cubic_far;             /* 2 u(z) of GELU's tanh form is beyond exp_least */           \
+        real cubic_1, cubic_3;      /* 2 u(z) = cubic_1 z + cubic_3 z^3 */                         \
         real exp[(degree_exp) + 1], tail[(degree_tail) + 1];                                       \
     } fn_constants_##tag;
 

@@ -148,8 +148,8 @@ typedef struct {
     FN_WORDS power;
 } FN_N(fn_tail);
 
-FN_INLINE
-FN_N(fn_tail) FN_N(v_tail)(FN_V x)
+FN_INLINE FN_N(fn_tail)
+FN_N(v_tail)(FN_V x)
 {
     FN_N(fn_tail) tail;
     const FN_V a = FN_N(v_smaller)(FN_N(v_set1)(FN_MATH.far), FN_N(v_abs)(x));
