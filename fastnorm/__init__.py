@@ -28,6 +28,15 @@ except ImportError as error:
     ) from error
 
 from fastnorm._batch_norm_layer import BatchNorm
+from fastnorm._batch_renorm_layer import BatchRenorm
+from fastnorm._instance_norm_layer import InstanceNorm
+from fastnorm.adaptive_instance_norm import (
+    AdaptiveInstanceNorm,
+    AdaptiveInstanceNormGradients,
+    AdaptiveMoments,
+    adaptive_instance_norm,
+    adaptive_instance_norm_backward,
+)
 from fastnorm.add_layer_norm import (
     AddLayerNorm,
     AddLayerNormGradients,
@@ -41,20 +50,31 @@ from fastnorm.add_rms_norm import (
     add_rms_norm_backward,
 )
 from fastnorm.batch_norm import batch_norm, batch_norm_backward
+from fastnorm.batch_renorm import RenormMoments, batch_renorm, batch_renorm_backward
+from fastnorm.conditional_instance_norm import (
+    ConditionalInstanceNorm,
+    conditional_instance_norm,
+    conditional_instance_norm_backward,
+)
 from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
 from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
-from fastnorm.instance_norm import InstanceNorm, instance_norm, instance_norm_backward
+from fastnorm.instance_norm import instance_norm, instance_norm_backward
 from fastnorm.layer_norm import LayerNorm, layer_norm, layer_norm_backward
 from fastnorm.moments import Moments, RawMoments, moments
 from fastnorm.rms_norm import RMSNorm, RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.standardize import Gradients, standardize, standardize_backward
 
 __all__ = [
+    "AdaptiveInstanceNorm",
+    "AdaptiveInstanceNormGradients",
+    "AdaptiveMoments",
     "AddLayerNorm",
     "AddLayerNormGradients",
     "AddRMSNorm",
     "AddRMSNormGradients",
     "BatchNorm",
+    "BatchRenorm",
+    "ConditionalInstanceNorm",
     "Gradients",
     "GroupNorm",
     "InstanceNorm",
@@ -63,12 +83,19 @@ __all__ = [
     "RMSNorm",
     "RMSNormGradients",
     "RawMoments",
+    "RenormMoments",
+    "adaptive_instance_norm",
+    "adaptive_instance_norm_backward",
     "add_layer_norm",
     "add_layer_norm_backward",
     "add_rms_norm",
     "add_rms_norm_backward",
     "batch_norm",
     "batch_norm_backward",
+    "batch_renorm",
+    "batch_renorm_backward",
+    "conditional_instance_norm",
+    "conditional_instance_norm_backward",
     "get_num_threads",
     "group_norm",
     "group_norm_backward",

@@ -69,7 +69,7 @@ def epsilon(value: Any) -> float:
     """Return `value` as the float that is added to a variance."""
     if type(value) is float and 0.0 <= value < math.inf:
         return value
-    number = _real(value, "eps")
+    number = real(value, "eps")
     if not 0.0 <= number < math.inf:
         raise ValueError(f"eps must be a finite number >= 0, got {value!r}")
     return number
@@ -82,15 +82,16 @@ def weight_of_batch(value: Any) -> float:
     if value is None:
         raise ValueError(
             "momentum must be a number between 0 and 1, got None; the cumulative average that None "
-            "stands for counts batches, which the layer BatchNorm does"
+            "stands for counts batches, which the layers do"
         )
-    number = _real(value, "momentum")
+    number = real(value, "momentum")
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"momentum must be a number between 0 and 1, got {value!r}")
     return number
 
 
-def _real(value: Any, name: str) -> float:
+def real(value: Any, name: str) -> float:
+    """Return `value` as a float; what is not a number, or is a bool, is a TypeError."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
@@ -109,7 +110,7 @@ def array(value: Any, name: str) -> Array:
     """
     if type(value) is np.ndarray and value.dtype in COMPUTE_TYPE:
         return value
-    values = _plain(value, name)
+    values = plain(value, name)
     dtype = values.dtype if values.dtype.isnative else values.dtype.newbyteorder("=")
     if dtype not in COMPUTE_TYPE:
         if dtype.name != "bfloat16":
@@ -120,7 +121,7 @@ def array(value: Any, name: str) -> Array:
     return values.astype(dtype, copy=False)
 
 
-def _plain(value: Any, name: str) -> Array:
+def plain(value: Any, name: str) -> Array:
     """Return `value` as a plain ndarray of any type: the one place that reads foreign objects."""
     if isinstance(value, np.ndarray):
         if isinstance(value, np.ma.MaskedArray):
@@ -250,8 +251,8 @@ def given_moments(stats: Any, groups: Groups, size: int, out: Array | None) -> t
         ) from None
     _check_count(count, size)
     return (
-        _given_statistic(mean, "stats.mean", groups, out),
-        _given_statistic(var, "stats.var", groups, out),
+        given_statistic(mean, "stats.mean", groups, out),
+        given_statistic(var, "stats.var", groups, out),
     )
 
 
@@ -264,7 +265,7 @@ def given_mean_square(stats: Any, groups: Groups, out: Array | None) -> Array:
             f"stats must be what return_stats=True gave, (mean_square, count), got {stats!r}"
         ) from None
     _check_count(count, groups.size)
-    return _given_statistic(mean_square, "stats.mean_square", groups, out)
+    return given_statistic(mean_square, "stats.mean_square", groups, out)
 
 
 def _check_count(count: Any, size: int) -> None:
@@ -272,7 +273,8 @@ def _check_count(count: Any, size: int) -> None:
         raise ValueError(f"stats.count is {count}, expected {size}: they are of another x or mode")
 
 
-def _given_statistic(value: Any, name: str, groups: Groups, out: Array | None) -> Array:
+def given_statistic(value: Any, name: str, groups: Groups, out: Array | None) -> Array:
+    """Return a statistic that was handed on, of which there is one for each group."""
     values = array(value, name)
     if values.shape not in (groups.free, groups.kept):
         raise ValueError(
@@ -310,7 +312,7 @@ def output(out: Any, x: Array, other: Array | None = None, name: str = "out") ->
         raise TypeError(f"{name} has dtype {out.dtype}, expected {x.dtype} = the dtype of x")
     if not out.flags.writeable:
         raise ValueError(f"{name} is read-only")
-    target = _plain(out, name)
+    target = plain(out, name)
     for source in (x,) if other is None else (x, other):
         if _overlaps_partly(target, source):
             return np.empty_like(x)
@@ -386,7 +388,7 @@ def refuse_trailing(shape: Shape, expected: Shape) -> None:
 
 def state_entry(value: Any, name: str, target: Array) -> Array:
     """Return an entry of a state dict that may be assigned to `target`, a layer's array."""
-    values = _plain(value, name) if target.dtype.kind == "i" else array(value, name)
+    values = plain(value, name) if target.dtype.kind == "i" else array(value, name)
     if values.shape != target.shape:
         raise ValueError(f"{name} has shape {values.shape}, expected {target.shape}")
     if target.dtype.kind == "i" and values.dtype.kind not in "iu":

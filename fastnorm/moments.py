@@ -279,7 +279,7 @@ def moments(
             found = moments_of_groups(mean.reshape(shape), var.reshape(shape), groups)
         else:
             parts = Part(x, counted, groups).statistics(raw=False)
-            found = moments_of_part(tuple(np.reshape(part, shape) for part in parts), groups)
+            found = moments_of_part(tuple(np.asarray(p).reshape(shape) for p in parts), groups)
     found._axis = axis
     found._keepdims = bool(keepdims)
     return found
@@ -303,6 +303,12 @@ def moments_of_part(parts: tuple[Any, ...], groups: Groups) -> Moments:
     found._axis = groups.axes
     found._keepdims = False
     return found
+
+
+def deviation(var: Array, eps: float) -> Array:
+    """Return ``sqrt(var + eps)``; NaN and Inf stay in their group, without a warning."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(np.sqrt(var + eps))
 
 
 def parts_of_moments(stats: Any) -> tuple[Any, Any, Any]:

@@ -69,6 +69,30 @@ def channels(case: Case) -> Shape:
     return (case.shape[axis],)
 
 
+def samples(case: Case) -> Shape:
+    """The number of samples."""
+    return case.shape[:1]
+
+
+CLASSES = 10
+
+
+def class_tables(case: Case) -> Shape:
+    """A row for each class, a column for each channel."""
+    return (CLASSES, *channels(case))
+
+
+def classes(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """Labels of samples."""
+    return rng.integers(0, CLASSES, shape)
+
+
+def style_image(case: Case) -> Shape:
+    """Half as large as the content, with its samples and channels."""
+    kept = (0, case.options.get("channel_axis", 1) % len(case.shape))
+    return tuple(n if axis in kept else max(2, n // 2) for axis, n in enumerate(case.shape))
+
+
 @dataclass(frozen=True)
 class Argument:
     """An argument of a function beside x and the case's options.
@@ -97,9 +121,18 @@ class Argument:
     of_x: bool = False
 
 
-def running(name: str, draw: Callable[[Generator, Shape, np.dtype[Any]], Array]) -> Argument:
+def running(
+    name: str,
+    draw: Callable[[Generator, Shape, np.dtype[Any]], Array],
+    shape: Callable[[Case], Shape | None] = channels,
+) -> Argument:
     """A running statistic of every channel."""
-    return Argument(name, channels, draw, differentiable=False, updated=True)
+    return Argument(name, shape, draw, differentiable=False, updated=True)
+
+
+def tracked_channels(case: Case) -> Shape | None:
+    """The number of channels, where the case says whether it is one of training."""
+    return channels(case) if "training" in case.options else None
 
 
 _CHANNELS = (Argument("weight", channels, scale), Argument("bias", channels, shift))
@@ -119,8 +152,19 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
         Argument("weight", along_axes, scale),
     ),
     "batch_norm": (*_CHANNELS, running("running_mean", shift), running("running_var", spread)),
-    "instance_norm": _CHANNELS,
+    "instance_norm": (
+        *_CHANNELS,
+        running("running_mean", shift, tracked_channels),
+        running("running_var", spread, tracked_channels),
+    ),
     "group_norm": _CHANNELS,
+    "adaptive_instance_norm": (Argument("style", style_image, normal),),
+    "batch_renorm": (*_CHANNELS, running("running_mean", shift), running("running_std", spread)),
+    "conditional_instance_norm": (
+        Argument("labels", samples, classes, differentiable=False),
+        Argument("weight", class_tables, scale),
+        Argument("bias", class_tables, shift),
+    ),
 }
 
 

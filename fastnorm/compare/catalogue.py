@@ -128,6 +128,25 @@ CATALOGUE: tuple[Case, ...] = (
          "Llama 2 7B, prompt of 512 tokens, with the residual", {"axis": -1}, quick=True),
     Case("add_rms_norm-llama-7b-context", "add_rms_norm", (2048, 4096),
          "Llama 2 7B, prompt of 2048 tokens, with the residual", {"axis": -1}),
+    # conditional_instance_norm
+    Case("conditional_instance_norm-styles", "conditional_instance_norm", (8, 64, 128, 128),
+         "style transfer, batch 8 of 10 styles, second layer at 256 x 256"),
+    Case("conditional_instance_norm-styles-residual", "conditional_instance_norm",
+         (8, 128, 64, 64), "style transfer, batch 8 of 10 styles, residual block", quick=True),
+
+    # adaptive_instance_norm
+    Case("adaptive_instance_norm-vgg-image", "adaptive_instance_norm", (1, 512, 64, 64),
+         "AdaIN style transfer, one 512 x 512 image at relu4_1 of VGG-19", quick=True),
+    Case("adaptive_instance_norm-vgg-batch", "adaptive_instance_norm", (8, 512, 32, 32),
+         "AdaIN style transfer, training, 8 crops of 256 x 256"),
+
+    # batch_renorm
+    Case("batch_renorm-inception-35", "batch_renorm", (32, 192, 35, 35),
+         "Inception-v3, batch 32, 35 x 35 maps"),
+    Case("batch_renorm-inception-8", "batch_renorm", (32, 320, 8, 8),
+         "Inception-v3, batch 32, 8 x 8 maps", quick=True),
+    Case("batch_renorm-inception-8-last-eval", "batch_renorm", (32, 8, 8, 320),
+         "Inception-v3, batch 32, 8 x 8 maps, channels-last, evaluation", {**_LAST, **_EVAL}),
 )
 # fmt: on
 

@@ -20,17 +20,24 @@ The formulas are `moments` and, for everything else, two functions in `standardi
 needs NumPy alone, and nothing of the rest of fastnorm.
 """
 
+from fastnorm.reference.adaptive_instance_norm import (
+    AdaptiveInstanceNormGradients,
+    AdaptiveMoments,
+    adaptive_instance_norm,
+    adaptive_instance_norm_backward,
+)
 from fastnorm.reference.add_layer_norm import (
     AddLayerNormGradients,
     add_layer_norm,
     add_layer_norm_backward,
 )
-from fastnorm.reference.add_rms_norm import (
-    AddRMSNormGradients,
-    add_rms_norm,
-    add_rms_norm_backward,
-)
+from fastnorm.reference.add_rms_norm import AddRMSNormGradients, add_rms_norm, add_rms_norm_backward
 from fastnorm.reference.batch_norm import batch_norm, batch_norm_backward
+from fastnorm.reference.batch_renorm import RenormMoments, batch_renorm, batch_renorm_backward
+from fastnorm.reference.conditional_instance_norm import (
+    conditional_instance_norm,
+    conditional_instance_norm_backward,
+)
 from fastnorm.reference.group_norm import group_norm, group_norm_backward
 from fastnorm.reference.instance_norm import instance_norm, instance_norm_backward
 from fastnorm.reference.layer_norm import layer_norm, layer_norm_backward
@@ -39,18 +46,27 @@ from fastnorm.reference.rms_norm import RMSNormGradients, rms_norm, rms_norm_bac
 from fastnorm.reference.standardize import Gradients, standardize, standardize_backward
 
 __all__ = [
+    "AdaptiveInstanceNormGradients",
+    "AdaptiveMoments",
     "AddLayerNormGradients",
     "AddRMSNormGradients",
     "Gradients",
     "Moments",
     "RMSNormGradients",
     "RawMoments",
+    "RenormMoments",
+    "adaptive_instance_norm",
+    "adaptive_instance_norm_backward",
     "add_layer_norm",
     "add_layer_norm_backward",
     "add_rms_norm",
     "add_rms_norm_backward",
     "batch_norm",
     "batch_norm_backward",
+    "batch_renorm",
+    "batch_renorm_backward",
+    "conditional_instance_norm",
+    "conditional_instance_norm_backward",
     "group_norm",
     "group_norm_backward",
     "instance_norm",

@@ -10,8 +10,17 @@ Names and arguments are those of `fastnorm`, with one difference: a forward func
 ``(y, stats)``, and its statistics keep the reduced axes with length 1, ready to broadcast.
 """
 
+from fastnorm.compare.numpy_twin.adaptive_instance_norm import (
+    adaptive_instance_norm,
+    adaptive_instance_norm_backward,
+)
 from fastnorm.compare.numpy_twin.add_layer_norm import add_layer_norm, add_layer_norm_backward
 from fastnorm.compare.numpy_twin.add_rms_norm import add_rms_norm, add_rms_norm_backward
+from fastnorm.compare.numpy_twin.batch_renorm import batch_renorm, batch_renorm_backward
+from fastnorm.compare.numpy_twin.conditional_instance_norm import (
+    conditional_instance_norm,
+    conditional_instance_norm_backward,
+)
 from fastnorm.compare.numpy_twin.standard import (
     batch_norm,
     batch_norm_backward,
@@ -29,12 +38,18 @@ from fastnorm.compare.numpy_twin.standard import (
 )
 
 __all__ = [
+    "adaptive_instance_norm",
+    "adaptive_instance_norm_backward",
     "add_layer_norm",
     "add_layer_norm_backward",
     "add_rms_norm",
     "add_rms_norm_backward",
     "batch_norm",
     "batch_norm_backward",
+    "batch_renorm",
+    "batch_renorm_backward",
+    "conditional_instance_norm",
+    "conditional_instance_norm_backward",
     "group_norm",
     "group_norm_backward",
     "instance_norm",
