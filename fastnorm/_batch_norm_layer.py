@@ -106,15 +106,18 @@ class BatchNorm(RunningLayer):
         self._make_affine((self.num_features,), dtype, weight=affine, bias=affine)
         self._make_running(self.num_features, dtype, momentum, tracked=track_running_stats)
 
-    def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
+    def _forward(self, x: ArrayInput, **part: Any) -> tuple[Array, tuple[Any, ...]]:
         axis, expected = self.channel_axis, self.num_features
         by_batch = self.training or not self.track_running_stats
         flags = _core.STATS | (_core.MANY if by_batch else _core.GIVEN) | self._activation
         weight, bias, mean, var = self.weight, self.bias, self.running_mean, self.running_var
         momentum = self._weight_of_batch()
-        usual = _core.normalize_batch(
-            x, weight, bias, mean, var, momentum, self.eps, None, flags, LAYER_BATCH, axis, expected
-        )
+        usual = None
+        if not part:
+            keys = LAYER_BATCH, axis, expected
+            usual = _core.normalize_batch(
+                x, weight, bias, mean, var, momentum, self.eps, None, flags, *keys
+            )
         if usual is not None:
             y, batch_mean, batch_var, groups = usual
             stats = moments_of_groups(batch_mean, batch_var, groups, by_batch)
@@ -122,16 +125,20 @@ class BatchNorm(RunningLayer):
             x = channels(x, axis, expected, "num_features")
             options: dict[str, Any] = {"momentum": momentum, "eps": self.eps, "channel_axis": axis}
             options |= {"activation": self.activation, "training": by_batch, "return_stats": True}
-            y, stats = batch_norm(x, weight, bias, mean, var, **options)
-        if by_batch and stats.count:
+            y, stats = batch_norm(x, weight, bias, mean, var, **options, **part)
+        if by_batch and np.any(stats.count):
             self._count_batch()
-        return y, (x, stats, by_batch)
+        return y, (x, stats, by_batch, part)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments, by_batch: bool) -> Any:
+    def _backward(
+        self, dy: ArrayInput, x: Array, stats: Moments, by_batch: bool, part: dict[str, Any]
+    ) -> Any:
         flags = (_core.MANY if by_batch else _core.FIXED) | self._activation
-        usual = self._gradients(dy, x, stats, flags, BATCH, self.channel_axis)
+        usual = None
+        if not part:
+            usual = self._gradients(dy, x, stats, flags, BATCH, self.channel_axis)
         if usual is not None:
             return usual
         options: dict[str, Any] = {"eps": self.eps, "channel_axis": self.channel_axis}
         options |= {"activation": self.activation, "training": by_batch}
-        return batch_norm_backward(dy, x, self.weight, self.bias, stats=stats, **options)
+        return batch_norm_backward(dy, x, self.weight, self.bias, stats=stats, **options, **part)

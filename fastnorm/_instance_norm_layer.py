@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnorm import _core
+from fastnorm._activation import activation_flags
 from fastnorm._args import channels, epsilon, integer, positive
 from fastnorm._groups import INSTANCES, LAYER_INSTANCES
 from fastnorm._running import RunningLayer
@@ -42,6 +43,8 @@ class InstanceNorm(RunningLayer):
         The axis of length C; -1 for channels-last. Axis 0 is that of the samples.
     dtype : dtype, default float32
         Type of parameters and running statistics, one of the four. That of the input may differ.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result, in the same pass.
 
     Attributes
     ----------
@@ -91,8 +94,11 @@ class InstanceNorm(RunningLayer):
         track_running_stats: bool = False,
         channel_axis: int = 1,
         dtype: DTypeLike = np.float32,
+        activation: str | None = None,
     ) -> None:
         super().__init__()
+        self.activation = activation
+        self._activation = activation_flags(activation)
         self.num_features = positive(num_features, "num_features")
         self.eps = epsilon(eps)
         self.affine = affine
@@ -101,31 +107,37 @@ class InstanceNorm(RunningLayer):
         self._make_affine((self.num_features,), dtype, weight=affine, bias=affine)
         self._make_running(self.num_features, dtype, momentum, tracked=track_running_stats)
 
-    def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
+    def _forward(self, x: ArrayInput, **part: Any) -> tuple[Array, tuple[Any, ...]]:
         axis, expected = self.channel_axis, self.num_features
         weight, bias, mean, var = self.weight, self.bias, self.running_mean, self.running_var
         by_instance = self.training or not self.track_running_stats
-        if not self.track_running_stats:
+        if not (self.track_running_stats or part):
+            flags = _core.STATS | self._activation
             usual = _core.normalize(
-                x, weight, bias, self.eps, None, _core.STATS, LAYER_INSTANCES, axis, expected
+                x, weight, bias, self.eps, None, flags, LAYER_INSTANCES, axis, expected
             )
             if usual is not None:
                 y, found_mean, found_var, groups = usual
-                return y, (x, moments_of_groups(found_mean, found_var, groups), by_instance)
+                return y, (x, moments_of_groups(found_mean, found_var, groups), by_instance, part)
         x = channels(x, axis, expected, "num_features")
         options: dict[str, Any] = {"momentum": self._weight_of_batch(), "eps": self.eps}
         options |= {"channel_axis": axis, "training": by_instance, "return_stats": True}
+        options |= {"activation": self.activation} | part
         y, stats = instance_norm(x, weight, bias, mean, var, **options)
         if by_instance and x.size:
             self._count_batch()
-        return y, (x, stats, by_instance)
+        return y, (x, stats, by_instance, part)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments, by_instance: bool) -> Any:
+    def _backward(
+        self, dy: ArrayInput, x: Array, stats: Moments, by_instance: bool, part: dict[str, Any]
+    ) -> Any:
         running = (None, None) if by_instance else (self.running_mean, self.running_var)
-        if by_instance:
-            usual = self._gradients(dy, x, stats, 0, INSTANCES, self.channel_axis)
+        if by_instance and not part:
+            flags = self._activation
+            usual = self._gradients(dy, x, stats, flags, INSTANCES, self.channel_axis)
             if usual is not None:
                 return usual
         options: dict[str, Any] = {"eps": self.eps, "channel_axis": self.channel_axis}
-        options |= {"training": by_instance, "stats": stats}
+        options |= {"training": by_instance, "stats": stats, "activation": self.activation}
+        options |= part
         return instance_norm_backward(dy, x, self.weight, self.bias, *running, **options)

@@ -246,11 +246,16 @@ def masked_forward(
     found = Part(x, counted, groups).statistics(raw=bool(flags & _core.RAW))
     mean, var = for_core(*found)
     _core.forward(x, y, groups, weight, bias, mean, var, eps, flags | _core.GIVEN)
-    if zero:
-        np.copyto(y, y.dtype.type(0), where=~counted)
+    zero_beside(y, counted, zero)
     mean, var, count = found
     free = groups.free
     return None if mean is None else mean.reshape(free), var.reshape(free), count.reshape(free)
+
+
+def zero_beside(y: Array, counted: Array | None, zero: bool) -> None:
+    """Set what does not count to 0, if that is wanted."""
+    if zero and counted is not None:
+        np.copyto(y, y.dtype.type(0), where=~counted)
 
 
 def masked_backward(
@@ -271,10 +276,19 @@ def masked_backward(
     """`_core.backward` where only a part counts: fill dx, and add to dweight and dbias.
 
     y is a function of the statistics everywhere, so the sums run over all of dy; over the part that
-    counts if y is 0 beside it. dx may be x or dy. stats: what the forward call gave, or None.
+    counts if y is 0 beside it. dx may be x or dy. stats: what the forward call gave, or None; with
+    FIXED the constant mean and variance as the core takes them.
     """
     part = Part(x, counted, groups)
     raw = bool(flags & _core.RAW)
+    if flags & _core.FIXED:
+        mean, var = (values.reshape(groups.kept) for values in stats)
+        call = _Gradient(part, dy.reshape(groups.split), weight, bias, mean, var, eps, flags, zero)
+        target = dx.reshape(groups.split)
+        for block in part.blocks():
+            call.add_sums(block, None, dweight, dbias)
+            call.put_fixed(block, target)
+        return
     mean, var, count = part.statistics(raw=raw) if stats is None else part.given(stats, raw=raw)
     mean, var = for_core(mean, var, count)
     call = _Gradient(part, dy.reshape(groups.split), weight, bias, mean, var, eps, flags, zero)
@@ -326,7 +340,9 @@ class _Gradient:
             dy = np.where(mask, before, dy.dtype.type(0)) if self.zero else before
         return dy, x, mask, weight, mean, var
 
-    def add_sums(self, block: Any, sums: Array, dweight: Array | None, dbias: Array | None) -> None:
+    def add_sums(
+        self, block: Any, sums: Array | None, dweight: Array | None, dbias: Array | None
+    ) -> None:
         """The sums of dy * weight and dy * weight * xh of every group, and of the parameters."""
         part, at, groups = block
         dy, x, _, weight, mean, var = self._inputs(block)
@@ -342,6 +358,8 @@ class _Gradient:
             for total, here in ((dweight, of_weight), (dbias, of_bias)):
                 if total is not None:
                     _cut(total, part)[...] += here
+        if sums is None:
+            return
         compute = COMPUTE_TYPE[x.dtype]
         g = dy.astype(compute)
         if weight is not None:
@@ -362,10 +380,22 @@ class _Gradient:
         if self.zero:
             dx[part] = np.where(mask, inside, x.dtype.type(0))
             return
+        dx[part] = np.where(mask, inside, self._fixed(groups, dy, x, weight, mean, var))
+
+    def put_fixed(self, block: Any, dx: Array) -> None:
+        """dx of one block by constant statistics."""
+        part, _, groups = block
+        dy, x, mask, weight, mean, var = self._inputs(block)
+        beside = self._fixed(groups, dy, x, weight, mean, var)
+        dx[part] = np.where(mask, beside, x.dtype.type(0)) if self.zero else beside
+
+    def _fixed(
+        self, groups: Groups, dy: Array, x: Array, weight: Array | None, mean: Any, var: Array
+    ) -> Array:
         beside = np.empty_like(x)
-        fixed = flags | _core.FIXED
-        _core.backward(dy, x, beside, groups, weight, mean, var, self.eps, fixed, None, None)
-        dx[part] = np.where(mask, inside, beside)
+        flags = self.flags % _core.ACTIVATED & _core.RAW | _core.FIXED
+        _core.backward(dy, x, beside, groups, weight, mean, var, self.eps, flags, None, None)
+        return beside
 
 
 def _cut(values: Array | None, part: Any) -> Any:

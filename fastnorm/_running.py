@@ -69,31 +69,45 @@ class RunningStatistics:
             return new_statistic(self._groups), new_statistic(self._groups)
         return self.given()
 
-    def fold_in(self, mean: Array, var: Array, momentum: float) -> None:
+    def fold_in(self, mean: Any, var: Array, momentum: float, count: Array | None = None) -> None:
         """Move them towards a batch, from its biased variance as the core left it.
 
-        The variance becomes the unbiased one, as in PyTorch.
+        The variance becomes the unbiased one, as in PyTorch. count: how many values of each group
+        were let count, where a mask was given; what needs more of them than there are is left out.
         """
-        count = self._groups.size
-        if count > 1:  # one value per group gets here only where there is no group
+        if count is not None:
+            with np.errstate(all="ignore"):
+                unbiased = var * (count / (count - 1))
+            self.move(mean, unbiased, momentum, (count > 0, count > 1))
+            return
+        size = self._groups.size
+        if size > 1:  # one value per group gets here only where there is no group
             with np.errstate(over="ignore", invalid="ignore"):
-                self.move(mean, var * (count / (count - 1)), momentum)
+                self.move(mean, var * (size / (size - 1)), momentum)
 
-    def move(self, mean: Array, spread: Array, momentum: float) -> None:
+    def move(
+        self,
+        mean: Array,
+        spread: Array,
+        momentum: float,
+        found: tuple[Any, Any] = (True, True),
+    ) -> None:
         """Move those that were given towards a batch; where each sample has its own, their average.
 
         What is beyond the range of its type is infinite. An empty batch changes nothing, nor does
-        evaluation.
+        evaluation. found: which entries of both there are, in an array each if not all.
         """
         if not (self._updated and self._groups.size and mean.size):
             return
-        with np.errstate(over="ignore", invalid="ignore"):
-            for target, value, found in zip(
-                self._targets, self._values, (mean, spread), strict=True
-            ):
+        parts = zip(self._targets, self._values, (mean, spread), found, strict=True)
+        with np.errstate(all="ignore"):
+            for target, value, here, there in parts:
                 if value is not None:
-                    batch = found.mean(axis=tuple(range(found.ndim - 1)))
-                    target[...] = (1.0 - momentum) * value + momentum * batch
+                    samples = tuple(range(here.ndim - 1))
+                    some = np.broadcast_to(there, here.shape).sum(axis=samples)
+                    batch = np.where(there, here, 0.0).sum(axis=samples) / some
+                    moved = (1.0 - momentum) * value + momentum * batch
+                    target[...] = np.where(some == 0, value, moved)
 
 
 class RunningLayer(Layer):

@@ -389,15 +389,6 @@ class GroupNorm(Layer):
         usual = self._gradients(dy, x, stats, self._activation, CHANNEL_GROUPS, *keys)
         if usual is not None:
             return usual
-        return group_norm_backward(
-            dy,
-            x,
-            self.num_groups,
-            self.weight,
-            self.bias,
-            eps=self.eps,
-            channel_axis=self.channel_axis,
-            activation=self.activation,
-            stats=stats,
-            **part,
-        )
+        options: dict[str, Any] = {"eps": self.eps, "channel_axis": self.channel_axis}
+        options |= {"activation": self.activation, "stats": stats} | part
+        return group_norm_backward(dy, x, self.num_groups, self.weight, self.bias, **options)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from fastnorm import _core
+from fastnorm._activation import activation_flags, gradient_output
 from fastnorm._args import (
     array,
     deliver,
@@ -17,9 +18,16 @@ from fastnorm._args import (
     weight_of_batch,
 )
 from fastnorm._groups import INSTANCES, instance_channel, over_instances
+from fastnorm._masked import mask_argument, masked_backward, masked_forward, time_axis
 from fastnorm._running import RunningStatistics
 from fastnorm.batch_norm import batch_norm, batch_norm_backward
-from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
+from fastnorm.moments import (
+    Moments,
+    moments_for_gradient,
+    moments_of_groups,
+    moments_of_part,
+    parts_of_moments,
+)
 from fastnorm.standardize import Gradients, gradients_of
 
 if TYPE_CHECKING:
@@ -38,6 +46,10 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: Literal[False] = False,
 ) -> Array: ...
@@ -53,6 +65,10 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: Literal[True],
 ) -> tuple[Array, Moments]: ...
@@ -67,6 +83,10 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: bool = False,
 ) -> Array | tuple[Array, Moments]:
@@ -92,6 +112,17 @@ def instance_norm(
         Added to the variance, inside the root; in squared units of `x`. 0 is allowed.
     channel_axis : int, default 1
         The axis of length C; -1 for channels-last. Axis 0 is that of the samples.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result in the same pass: gelu is the exact one, gelu_tanh its approximation
+        by a hyperbolic tangent. None for none.
+    mask : array of bool, optional
+        True where a value counts in the statistics; broadcasts against `x`. All of x is normalized
+        by them, masked values too.
+    lengths : array of int, shape (N,), optional
+        In place of a mask: how many steps of each sample count, along the first axis beside those
+        of the samples and the channels.
+    zero_masked : bool, default False
+        Set the result, and its gradient, to 0 where the mask is False.
     out : ndarray, optional
         Receives the result; of x's shape and dtype. It may be `x`.
     return_stats : bool, default False
@@ -151,9 +182,14 @@ def instance_norm(
     array([[[-1.,  1.],
             [-1.,  1.]]], dtype=float32)
     """
+    flags = _core.STATS if return_stats else 0
+    if activation is not None:
+        flags |= activation_flags(activation)
+    whole = mask is None and lengths is None and not zero_masked
     if running_mean is None and running_var is None:
-        flags = _core.STATS if return_stats else 0
-        usual = _core.normalize(x, weight, bias, eps, out, flags, INSTANCES, channel_axis)
+        usual = None
+        if whole:
+            usual = _core.normalize(x, weight, bias, eps, out, flags, INSTANCES, channel_axis)
         if usual is not None:
             if not return_stats:
                 y: Array = usual
@@ -161,7 +197,8 @@ def instance_norm(
             y, mean, var, groups = usual
             return y, moments_of_groups(mean, var, groups)
     elif not training:
-        by_batch = _evaluation(x, eps, channel_axis, out)
+        by_batch = _evaluation(x, eps, channel_axis, out) | {"activation": activation}
+        by_batch |= {"mask": mask, "lengths": lengths, "zero_masked": zero_masked}
         by_batch |= {"momentum": momentum, "return_stats": return_stats}
         evaluated: Array | tuple[Array, Moments] = batch_norm(
             x, weight, bias, running_mean, running_var, **by_batch
@@ -174,8 +211,16 @@ def instance_norm(
     weight = parameter(weight, "weight", groups, x, out)
     bias = parameter(bias, "bias", groups, x, out)
     running = RunningStatistics(running_mean, running_var, groups, updated=True)
+    eps = epsilon(eps)
+    steps = time_axis(channel_axis, x.ndim)
+    counted = mask_argument(mask, lengths, zero_masked, x.shape, steps)
+    if counted is not None:
+        parts = masked_forward(x, counted, groups, y, weight, bias, eps, flags, zero_masked)
+        y = deliver(y, out)
+        running.fold_in(*parts[:2], momentum, parts[2])
+        return (y, moments_of_part(parts, groups)) if return_stats else y
     mean, var = running.for_core()
-    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), 0)
+    _core.forward(x, y, groups, weight, bias, mean, var, eps, flags)
     y = deliver(y, out)
     running.fold_in(mean, var, momentum)
     return (y, moments_of_groups(mean, var, groups)) if return_stats else y
@@ -193,6 +238,10 @@ def instance_norm_backward(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     stats: Moments | tuple[Any, Any, int] | None = None,
     out: Array | None = None,
 ) -> Gradients:
@@ -202,8 +251,10 @@ def instance_norm_backward(
     ----------
     dy : array
         Gradient of the loss with respect to y, of x's shape and dtype.
-    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis
-        As given to `instance_norm`. Of `bias` only shape and dtype matter, `momentum` does not.
+    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis, activation,
+    mask, lengths, zero_masked
+        As given to `instance_norm`. Of `bias` only shape and dtype matter, but with an activation
+        its values do; `momentum` does not.
     stats : Moments, optional
         What ``return_stats=True`` gave; if None recomputed from `x`, in evaluation taken from the
         running statistics if there are any.
@@ -252,27 +303,36 @@ def instance_norm_backward(
     >>> fastnorm.instance_norm_backward(dy, x, eps=0).x
     array([[[ 0.5,  0. , -0.5,  0. ]]])
     """
+    flags = 0 if activation is None else activation_flags(activation)
+    whole = mask is None and lengths is None and not zero_masked
     if running_mean is None and running_var is None:
-        mean, var, count = parts_of_moments(stats)
-        usual = _core.gradient(
-            dy, x, weight, bias, mean, var, count, eps, out, 0, INSTANCES, channel_axis
-        )
+        usual = None
+        if whole:
+            arrays = dy, x, weight, bias, *parts_of_moments(stats)
+            usual = _core.gradient(*arrays, eps, out, flags, INSTANCES, channel_axis)
         if usual is not None:
             return tuple.__new__(Gradients, usual)
     elif not training:
-        by_batch = _evaluation(x, eps, channel_axis, out) | {"stats": stats}
+        by_batch = _evaluation(x, eps, channel_axis, out) | {"activation": activation}
+        by_batch |= {"mask": mask, "lengths": lengths, "zero_masked": zero_masked, "stats": stats}
         return batch_norm_backward(dy, x, weight, bias, running_mean, running_var, **by_batch)
     x = array(x, "x")
     dy = gradient(dy, x)
     groups = over_instances(channel_axis, x.shape)
     eps = epsilon(eps)
-    dx = output(out, x, dy)
+    dx = gradient_output(out, x, dy, flags)
     factor = parameter(weight, "weight", groups, x, out)
     summand = parameter(bias, "bias", groups, x, out)
     RunningStatistics(running_mean, running_var, groups, updated=False)  # for its checks
-    mean, var = moments_for_gradient(x, stats, groups, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
-    _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, dweight, dbias)
+    steps = time_axis(channel_axis, x.ndim)
+    counted = mask_argument(mask, lengths, zero_masked, x.shape, steps)
+    if counted is not None:
+        inputs = dy, x, counted, dx, groups, factor, summand
+        masked_backward(*inputs, stats, eps, flags, dweight, dbias, zero_masked)
+        return gradients_of(dx, out, dweight, weight, dbias, bias)
+    mean, var = moments_for_gradient(x, stats, groups, out)
+    _core.backward(dy, x, dx, groups, factor, mean, var, eps, flags, dweight, dbias, None, summand)
     return gradients_of(dx, out, dweight, weight, dbias, bias)
 
 

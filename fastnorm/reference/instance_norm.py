@@ -5,19 +5,22 @@ from __future__ import annotations
 
 from typing import Any, Literal, overload
 
+import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
 from fastnorm.reference.batch_norm import batch_norm, batch_norm_backward, update_running
-from fastnorm.reference.moments import Float64Array, Moments
+from fastnorm.reference.masked import counted, time_axis, usable, zeroed
+from fastnorm.reference.moments import Float64Array, Moments, moments
 from fastnorm.reference.standardize import (
     Gradients,
     as_float64,
     collapse,
+    deliver,
     expand_optional,
+    pull_back,
     refuse_single_values,
-    standardize,
-    standardize_backward,
+    scale_and_shift,
 )
 
 
@@ -33,6 +36,10 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     out: NDArray[Any] | None = None,
     return_stats: Literal[False] = False,
 ) -> NDArray[Any]: ...
@@ -48,6 +55,10 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     out: NDArray[Any] | None = None,
     return_stats: Literal[True],
 ) -> tuple[NDArray[Any], Moments]: ...
@@ -62,6 +73,10 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     out: NDArray[Any] | None = None,
     return_stats: bool = False,
 ) -> NDArray[Any] | tuple[NDArray[Any], Moments]:
@@ -85,6 +100,15 @@ def instance_norm(
         Added to the variance, in squared units of `x`.
     channel_axis : int, default 1
         The axis of length C, any but the first.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result.
+    mask : array_like of bool, optional
+        True where a value counts in the statistics; broadcasts against `x`.
+    lengths : array_like of int, optional
+        In place of a mask: how many steps of each sample count, along the first axis beside those
+        of the samples and the channels.
+    zero_masked : bool, default False
+        Set the result, and its gradient, to 0 where the mask is False.
     out : ndarray, optional
         Array of x's shape that receives the result, cast to its dtype. It may be `x`.
     return_stats : bool, default False
@@ -129,25 +153,25 @@ def instance_norm(
     values = as_float64(x)
     if not training and not (running_mean is None and running_var is None):
         options: dict[str, Any] = {"eps": eps, "channel_axis": channel_axis, "out": out}
-        options |= {"training": False, "return_stats": return_stats}
+        options |= {"training": False, "return_stats": return_stats, "activation": activation}
+        options |= {"mask": mask, "lengths": lengths, "zero_masked": zero_masked}
         evaluated: NDArray[Any] | tuple[NDArray[Any], Moments] = batch_norm(
             values, weight, bias, running_mean, running_var, **options
         )
         return evaluated
     channel, axes = resolve_instances(values, channel_axis)
-    y, stats = standardize(
-        values,
-        expand_optional(weight, values.shape, channel),
-        expand_optional(bias, values.shape, channel),
-        axis=axes,
-        eps=eps,
-        out=out,
-        return_stats=True,
-    )
+    part = counted(mask, lengths, values.shape, time_axis(channel_axis, values.ndim))
+    stats = moments(values, axes, mask=part)
+    centre, power = usable(stats)
+    factor = expand_optional(weight, values.shape, channel)
+    summand = expand_optional(bias, values.shape, channel)
+    y = scale_and_shift(values, factor, summand, centre, power, eps, axes, activation)
+    y = deliver(zeroed(y, part, zero_masked), out)
     if values.size > 0:
-        unbiased = stats.var * (stats.count / (stats.count - 1))
-        update_running(running_mean, stats.mean.mean(axis=0), momentum)
-        update_running(running_var, unbiased.mean(axis=0), momentum)
+        with np.errstate(all="ignore"):
+            unbiased = stats.var * (stats.count / (np.asarray(stats.count) - 1))
+        update_running(running_mean, stats.mean, momentum, stats.count)
+        update_running(running_var, unbiased, momentum, np.asarray(stats.count) - 1)
     return (y, stats) if return_stats else y
 
 
@@ -163,6 +187,10 @@ def instance_norm_backward(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     stats: Moments | None = None,
     out: NDArray[Any] | None = None,
 ) -> Gradients:
@@ -172,7 +200,8 @@ def instance_norm_backward(
     ----------
     dy : array_like
         Gradient of the loss with respect to y, of x's shape.
-    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis
+    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis, activation,
+    mask, lengths, zero_masked
         As given to `instance_norm`. Of `bias` only the shape matters, `momentum` does not.
     stats : Moments, optional
         What ``return_stats=True`` gave; if None recomputed from `x`, in evaluation taken from the
@@ -211,20 +240,28 @@ def instance_norm_backward(
     values = as_float64(x)
     if not training and not (running_mean is None and running_var is None):
         options: dict[str, Any] = {"eps": eps, "channel_axis": channel_axis, "out": out}
-        options |= {"training": False, "stats": stats}
+        options |= {"training": False, "stats": stats, "activation": activation}
+        options |= {"mask": mask, "lengths": lengths, "zero_masked": zero_masked}
         return batch_norm_backward(dy, values, weight, bias, running_mean, running_var, **options)
     channel, axes = resolve_instances(values, channel_axis)
-    gradients = standardize_backward(
+    part = counted(mask, lengths, values.shape, time_axis(channel_axis, values.ndim))
+    if stats is None:
+        stats = moments(values, axes, mask=part)
+    centre, power = usable(stats)
+    gradients = pull_back(
         dy,
         values,
         expand_optional(weight, values.shape, channel),
         expand_optional(bias, values.shape, channel),
-        axis=axes,
-        eps=eps,
-        stats=stats,
-        out=out,
+        centre,
+        power,
+        eps,
+        axes,
+        activation=activation,
+        mask=part,
+        zero_masked=zero_masked,
     )
-    return collapse(gradients, weight, bias)
+    return collapse(gradients._replace(x=deliver(gradients.x, out)), weight, bias)
 
 
 def resolve_instances(x: Float64Array, channel_axis: int) -> tuple[tuple[int], tuple[int, ...]]:
