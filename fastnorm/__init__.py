@@ -35,6 +35,7 @@ from fastnorm.layer_norm import LayerNorm, layer_norm, layer_norm_backward
 from fastnorm.moments import Moments, RawMoments, moments
 from fastnorm.rms_norm import RMSNorm, RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.standardize import Gradients, standardize, standardize_backward
+from fastnorm.variance_norm import VarianceNorm, variance_norm, variance_norm_backward
 
 __all__ = [
     "BatchNorm",
@@ -46,6 +47,7 @@ __all__ = [
     "RMSNorm",
     "RMSNormGradients",
     "RawMoments",
+    "VarianceNorm",
     "batch_norm",
     "batch_norm_backward",
     "get_num_threads",
@@ -63,6 +65,8 @@ __all__ = [
     "show_config",
     "standardize",
     "standardize_backward",
+    "variance_norm",
+    "variance_norm_backward",
 ]
 
 

@@ -118,6 +118,14 @@ CATALOGUE: tuple[Case, ...] = (
          "Stable Diffusion VAE decoder, 256 x 256", {"num_groups": 32}),
     Case("group_norm-sd-unet-64-last", "group_norm", (2, 64, 64, 320),
          "Stable Diffusion U-Net, 64 x 64, channels-last", {"num_groups": 32, **_LAST}),
+
+    # variance_norm
+    Case("variance_norm-resnet56-stage1", "variance_norm", (256, 16, 32, 32),
+         "ResNet-56 on CIFAR-100, batch 256, stage 1"),
+    Case("variance_norm-resnet56-stage3", "variance_norm", (256, 64, 8, 8),
+         "ResNet-56 on CIFAR-100, batch 256, stage 3", quick=True),
+    Case("variance_norm-resnet56-stage3-eval", "variance_norm", (256, 64, 8, 8),
+         "ResNet-56 on CIFAR-100, batch 256, stage 3, evaluation", _EVAL),
 )
 # fmt: on
 

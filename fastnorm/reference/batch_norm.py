@@ -126,7 +126,7 @@ def batch_norm(
     Internal Covariate Shift", ICML 2015, arXiv:1502.03167, algorithms 1 and 2.
     """
     values = as_float64(x)
-    channel, axes = _resolve(values, channel_axis, training)
+    channel, axes = over_batch(values, channel_axis, training)
     if training:
         stats = moments(values, axes)
     else:
@@ -137,8 +137,8 @@ def batch_norm(
 
     if training and values.size > 0:
         unbiased = stats.var * (stats.count / (stats.count - 1))
-        _update(running_mean, stats.mean, momentum)
-        _update(running_var, unbiased, momentum)
+        fold_in(running_mean, stats.mean, momentum)
+        fold_in(running_var, unbiased, momentum)
     return (y, stats) if return_stats else y
 
 
@@ -199,7 +199,7 @@ def batch_norm_backward(
     S. Ioffe, C. Szegedy, "Batch Normalization", ICML 2015, arXiv:1502.03167, section 3.
     """
     values = as_float64(x)
-    channel, axes = _resolve(values, channel_axis, training)
+    channel, axes = over_batch(values, channel_axis, training)
     if stats is None:
         stats = moments(values, axes) if training else _running_stats(running_mean, running_var)
     gradients = pull_back(
@@ -216,7 +216,7 @@ def batch_norm_backward(
     return collapse(gradients._replace(x=deliver(gradients.x, out)), weight, bias)
 
 
-def _resolve(
+def over_batch(
     x: Float64Array, channel_axis: int, training: bool
 ) -> tuple[tuple[int], tuple[int, ...]]:
     """Return the channel axis and the axes of the statistics, both non-negative."""
@@ -236,6 +236,7 @@ def _running_stats(running_mean: NDArray[Any] | None, running_var: NDArray[Any] 
     )
 
 
-def _update(running: NDArray[Any] | None, batch: Float64Array, momentum: float) -> None:
+def fold_in(running: NDArray[Any] | None, batch: Float64Array, momentum: float) -> None:
+    """Move a running statistic, if there is one, towards that of a batch."""
     if running is not None:
         deliver((1.0 - momentum) * as_float64(running) + momentum * batch, running)
