@@ -67,17 +67,19 @@ def variance_norm_backward(
 ) -> Gradients:
     """dx = r (g - (x - mean) r mean(g x r)), g = dy weight; in evaluation dx = dy weight r."""
     wide_weight, wide_bias = along(weight, x, channel_axis), along(bias, x, channel_axis)
-    values, upstream = widen(x), widen(dy)
     mean, var = stats
+    values, upstream = widen(x), widen(dy)
     root = 1 / np.sqrt(var + eps)
-    work = upstream * values
-    product = work.sum(axis=others(x, channel_axis), keepdims=True) * root
-    slope = root if wide_weight is None else root * wide_weight
-    dx = np.multiply(upstream, slope, out=buffer(out, upstream))
+    scaled = values * root
+    g = upstream if wide_weight is None else upstream * wide_weight
     if training:
-        np.subtract(values, mean, out=work)
-        work *= root * root * product * (mean.size / x.size) * (slope / root)
-        dx -= work
-    dweight = None if wide_weight is None else product
-    gradients = Gradients(deliver(dx, x, out), dweight, sum_to(upstream, wide_bias))
+        correction = (values - mean) * root
+        correction *= (g * scaled).mean(axis=others(x, channel_axis), keepdims=True)
+        dx = np.subtract(g, correction, out=buffer(out, g))
+        dx *= root
+    else:
+        dx = np.multiply(g, root, out=buffer(out, g))
+    gradients = Gradients(
+        deliver(dx, x, out), sum_to(upstream * scaled, wide_weight), sum_to(upstream, wide_bias)
+    )
     return shape_as(gradients, weight, bias)
