@@ -27,7 +27,8 @@ except ImportError as error:
         "fastnorm: the compiled core is missing; in a source tree run: pip install -e ."
     ) from error
 
-from fastnorm.batch_norm import BatchNorm, batch_norm, batch_norm_backward
+from fastnorm._batch_norm_layer import BatchNorm
+from fastnorm.batch_norm import batch_norm, batch_norm_backward
 from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
 from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
 from fastnorm.instance_norm import InstanceNorm, instance_norm, instance_norm_backward

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.machinery
+import importlib.util
 import inspect
 import re
 from pathlib import Path
@@ -37,8 +38,13 @@ FORWARD_ONLY = {"return_stats"}
 
 
 def layers_of(family: str) -> list[type]:
-    """Return the public classes of a family's own module that run forward and backward."""
-    module = importlib.import_module(f"fastnorm.{family}")
+    """Return the public classes of a family's own module that run forward and backward.
+
+    A layer that would make the module too long is in ``_<family>_layer.py``.
+    """
+    beside = f"fastnorm._{family}_layer"
+    own = beside if importlib.util.find_spec(beside) else f"fastnorm.{family}"
+    module = importlib.import_module(own)
     return [
         value
         for name, value in vars(module).items()
