@@ -2,6 +2,7 @@
  * What    All primitives of one storage type on one ISA, then the dtype's macros are forgotten.
  * Needs   the nine dtype macros of all.tmpl.h. */
 #include "simd/lanes.tmpl.h"
+#include "simd/functions.tmpl.h"
 
 #include "affine.tmpl.h"
 #include "grad_combine.tmpl.h"
@@ -14,6 +15,10 @@ FN_N(fn_fence)(void)
     fn_stream_fence();
 }
 
+#undef FN_MATH
+#undef FN_WORDS
+#undef FN_COUNT
+#undef FN_UNROLL_ALL
 #undef FN_N
 #undef FN_LV
 #undef FN_LANES
