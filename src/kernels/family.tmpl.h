@@ -5,6 +5,7 @@
 #include "simd/functions.tmpl.h"
 
 #include "affine.tmpl.h"
+#include "curve.tmpl.h"
 #include "grad_combine.tmpl.h"
 #include "grad_sums.tmpl.h"
 #include "moments.tmpl.h"
