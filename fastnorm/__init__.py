@@ -28,8 +28,17 @@ except ImportError as error:
     ) from error
 
 from fastnorm._batch_norm_layer import BatchNorm
+from fastnorm._evonorm import EvoNormGradients, EvoNormMoments
 from fastnorm.batch_norm import batch_norm, batch_norm_backward
 from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
+from fastnorm.evonorm_b0 import EvoNormB0, evonorm_b0, evonorm_b0_backward
+from fastnorm.evonorm_s0 import EvoNormS0, evonorm_s0, evonorm_s0_backward
+from fastnorm.filter_response_norm import (
+    FilterResponseNorm,
+    FilterResponseNormGradients,
+    filter_response_norm,
+    filter_response_norm_backward,
+)
 from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
 from fastnorm.instance_norm import InstanceNorm, instance_norm, instance_norm_backward
 from fastnorm.layer_norm import LayerNorm, layer_norm, layer_norm_backward
@@ -40,6 +49,12 @@ from fastnorm.variance_norm import VarianceNorm, variance_norm, variance_norm_ba
 
 __all__ = [
     "BatchNorm",
+    "EvoNormB0",
+    "EvoNormGradients",
+    "EvoNormMoments",
+    "EvoNormS0",
+    "FilterResponseNorm",
+    "FilterResponseNormGradients",
     "Gradients",
     "GroupNorm",
     "InstanceNorm",
@@ -51,6 +66,12 @@ __all__ = [
     "VarianceNorm",
     "batch_norm",
     "batch_norm_backward",
+    "evonorm_b0",
+    "evonorm_b0_backward",
+    "evonorm_s0",
+    "evonorm_s0_backward",
+    "filter_response_norm",
+    "filter_response_norm_backward",
     "get_num_threads",
     "group_norm",
     "group_norm_backward",

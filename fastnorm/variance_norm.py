@@ -264,7 +264,7 @@ def variance_norm_backward(
         if groups.size:
             with np.errstate(invalid="ignore", over="ignore"):  # NaN and Inf stay in their channel
                 # The sums were of the centred x, which lose nothing to its mean; this puts it back.
-                products += total * (mean * reciprocal_root(var, eps)).reshape(groups.view)
+                products += total * (mean * reciprocal_root(var, eps, groups)).reshape(groups.view)
                 slope = products if factor is None else products * factor
                 means[1] = slope.reshape(groups.free) / groups.size
         _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, None, None, means=means)

@@ -64,6 +64,11 @@ def channels(case: Case) -> Shape:
     return (case.shape[axis],)
 
 
+def single(case: Case) -> Shape:
+    """One value for all of x."""
+    return (1,)
+
+
 @dataclass(frozen=True)
 class Argument:
     """An argument of a function beside x and the case's options.
@@ -105,6 +110,17 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     "instance_norm": _CHANNELS,
     "group_norm": _CHANNELS,
     "variance_norm": (*_CHANNELS, running("running_var", spread)),
+    "filter_response_norm": (
+        *_CHANNELS,
+        Argument("threshold", channels, shift),
+        Argument("learned_eps", single, shift),
+    ),
+    "evonorm_b0": (
+        *_CHANNELS,
+        Argument("v", channels, scale),
+        running("running_var", spread),
+    ),
+    "evonorm_s0": (*_CHANNELS, Argument("v", channels, scale)),
 }
 
 

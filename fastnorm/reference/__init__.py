@@ -21,6 +21,18 @@ needs NumPy alone, and nothing of the rest of fastnorm.
 """
 
 from fastnorm.reference.batch_norm import batch_norm, batch_norm_backward
+from fastnorm.reference.evonorm_b0 import (
+    EvoNormGradients,
+    EvoNormMoments,
+    evonorm_b0,
+    evonorm_b0_backward,
+)
+from fastnorm.reference.evonorm_s0 import evonorm_s0, evonorm_s0_backward
+from fastnorm.reference.filter_response_norm import (
+    FilterResponseNormGradients,
+    filter_response_norm,
+    filter_response_norm_backward,
+)
 from fastnorm.reference.group_norm import group_norm, group_norm_backward
 from fastnorm.reference.instance_norm import instance_norm, instance_norm_backward
 from fastnorm.reference.layer_norm import layer_norm, layer_norm_backward
@@ -30,12 +42,21 @@ from fastnorm.reference.standardize import Gradients, standardize, standardize_b
 from fastnorm.reference.variance_norm import variance_norm, variance_norm_backward
 
 __all__ = [
+    "EvoNormGradients",
+    "EvoNormMoments",
+    "FilterResponseNormGradients",
     "Gradients",
     "Moments",
     "RMSNormGradients",
     "RawMoments",
     "batch_norm",
     "batch_norm_backward",
+    "evonorm_b0",
+    "evonorm_b0_backward",
+    "evonorm_s0",
+    "evonorm_s0_backward",
+    "filter_response_norm",
+    "filter_response_norm_backward",
     "group_norm",
     "group_norm_backward",
     "instance_norm",

@@ -96,7 +96,8 @@ def instance_norm(
     Stylization", 2016, arXiv:1607.08022.
     """
     values = as_float64(x)
-    channel, axes = _resolve(values, channel_axis)
+    channel, axes = over_planes(values, channel_axis)
+    refuse_single_values(values.shape, axes)
     y, stats = standardize(
         values,
         expand_optional(weight, values.shape, channel),
@@ -161,7 +162,8 @@ def instance_norm_backward(
     Stylization", 2016, arXiv:1607.08022.
     """
     values = as_float64(x)
-    channel, axes = _resolve(values, channel_axis)
+    channel, axes = over_planes(values, channel_axis)
+    refuse_single_values(values.shape, axes)
     gradients = standardize_backward(
         dy,
         values,
@@ -175,9 +177,7 @@ def instance_norm_backward(
     return collapse(gradients, weight, bias)
 
 
-def _resolve(x: Float64Array, channel_axis: int) -> tuple[tuple[int], tuple[int, ...]]:
+def over_planes(x: Float64Array, channel_axis: int) -> tuple[tuple[int], tuple[int, ...]]:
     """Return the channel axis and the spatial axes, both non-negative."""
     channel = normalize_axis_index(channel_axis, x.ndim)
-    axes = tuple(axis for axis in range(1, x.ndim) if axis != channel)
-    refuse_single_values(x.shape, axes)
-    return (channel,), axes
+    return (channel,), tuple(axis for axis in range(1, x.ndim) if axis != channel)

@@ -123,7 +123,7 @@ def variance_norm(
     """
     values = as_float64(x)
     channel, axes = over_batch(values, channel_axis, training)
-    stats = _statistics(values, axes, running_var, training)
+    stats = batch_or_running(values, axes, running_var, training)
     factor = expand_optional(weight, values.shape, channel)
     summand = expand_optional(bias, values.shape, channel)
     y = deliver(scale_and_shift(values, factor, summand, None, stats.var, eps, axes), out)
@@ -190,7 +190,7 @@ def variance_norm_backward(
     values, upstream = as_float64(x), as_float64(dy)
     channel, axes = over_batch(values, channel_axis, training)
     if stats is None:
-        stats = _statistics(values, axes, running_var, training)
+        stats = batch_or_running(values, axes, running_var, training)
     factor = expand_optional(weight, values.shape, channel)
     summand = expand_optional(bias, values.shape, channel)
     with np.errstate(all="ignore"):
@@ -206,7 +206,7 @@ def variance_norm_backward(
     return collapse(Gradients(deliver(dx, out), dweight, dbias), weight, bias)
 
 
-def _statistics(
+def batch_or_running(
     x: Float64Array, axes: tuple[int, ...], running_var: NDArray[Any] | None, training: bool
 ) -> Moments:
     """Return the moments of the batch; in evaluation a copy of the running variance, mean 0."""

@@ -10,6 +10,12 @@ Names and arguments are those of `fastnorm`, with one difference: a forward func
 ``(y, stats)``, and its statistics keep the reduced axes with length 1, ready to broadcast.
 """
 
+from fastnorm.compare.numpy_twin.evonorm_b0 import evonorm_b0, evonorm_b0_backward
+from fastnorm.compare.numpy_twin.evonorm_s0 import evonorm_s0, evonorm_s0_backward
+from fastnorm.compare.numpy_twin.filter_response_norm import (
+    filter_response_norm,
+    filter_response_norm_backward,
+)
 from fastnorm.compare.numpy_twin.standard import (
     batch_norm,
     batch_norm_backward,
@@ -30,6 +36,12 @@ from fastnorm.compare.numpy_twin.variance_norm import variance_norm, variance_no
 __all__ = [
     "batch_norm",
     "batch_norm_backward",
+    "evonorm_b0",
+    "evonorm_b0_backward",
+    "evonorm_s0",
+    "evonorm_s0_backward",
+    "filter_response_norm",
+    "filter_response_norm_backward",
     "group_norm",
     "group_norm_backward",
     "instance_norm",
