@@ -29,6 +29,7 @@ except ImportError as error:
 
 from fastnorm._batch_norm_layer import BatchNorm
 from fastnorm._batch_renorm_layer import BatchRenorm
+from fastnorm._evonorm import EvoNormGradients, EvoNormMoments
 from fastnorm._instance_norm_layer import InstanceNorm
 from fastnorm.adaptive_instance_norm import (
     AdaptiveInstanceNorm,
@@ -57,12 +58,21 @@ from fastnorm.conditional_instance_norm import (
     conditional_instance_norm_backward,
 )
 from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
+from fastnorm.evonorm_b0 import EvoNormB0, evonorm_b0, evonorm_b0_backward
+from fastnorm.evonorm_s0 import EvoNormS0, evonorm_s0, evonorm_s0_backward
+from fastnorm.filter_response_norm import (
+    FilterResponseNorm,
+    FilterResponseNormGradients,
+    filter_response_norm,
+    filter_response_norm_backward,
+)
 from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
 from fastnorm.instance_norm import instance_norm, instance_norm_backward
 from fastnorm.layer_norm import LayerNorm, layer_norm, layer_norm_backward
 from fastnorm.moments import Moments, RawMoments, moments
 from fastnorm.rms_norm import RMSNorm, RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.standardize import Gradients, standardize, standardize_backward
+from fastnorm.variance_norm import VarianceNorm, variance_norm, variance_norm_backward
 
 __all__ = [
     "AdaptiveInstanceNorm",
@@ -75,6 +85,12 @@ __all__ = [
     "BatchNorm",
     "BatchRenorm",
     "ConditionalInstanceNorm",
+    "EvoNormB0",
+    "EvoNormGradients",
+    "EvoNormMoments",
+    "EvoNormS0",
+    "FilterResponseNorm",
+    "FilterResponseNormGradients",
     "Gradients",
     "GroupNorm",
     "InstanceNorm",
@@ -84,6 +100,7 @@ __all__ = [
     "RMSNormGradients",
     "RawMoments",
     "RenormMoments",
+    "VarianceNorm",
     "adaptive_instance_norm",
     "adaptive_instance_norm_backward",
     "add_layer_norm",
@@ -96,6 +113,12 @@ __all__ = [
     "batch_renorm_backward",
     "conditional_instance_norm",
     "conditional_instance_norm_backward",
+    "evonorm_b0",
+    "evonorm_b0_backward",
+    "evonorm_s0",
+    "evonorm_s0_backward",
+    "filter_response_norm",
+    "filter_response_norm_backward",
     "get_num_threads",
     "group_norm",
     "group_norm_backward",
@@ -111,6 +134,8 @@ __all__ = [
     "show_config",
     "standardize",
     "standardize_backward",
+    "variance_norm",
+    "variance_norm_backward",
 ]
 
 

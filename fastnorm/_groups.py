@@ -49,6 +49,11 @@ def instance_channel(channel_axis: Any, shape: Shape) -> int:
     return _index_instance_channels(_channel_argument(channel_axis), shape, "x")
 
 
+def over_planes(channel_axis: Any, shape: Shape) -> Groups:
+    """`over_instances`, for a normalizer that has a meaning where a plane is a single value."""
+    return _over_planes(_channel_argument(channel_axis), shape, "x")
+
+
 def over_channel_groups(num_groups: Any, channel_axis: Any, shape: Shape) -> Groups:
     """Groups of neighbouring channels of one instance; x is seen with its channels split."""
     if type(num_groups) is not int or num_groups < 1:
@@ -158,11 +163,16 @@ def _over_batch(channel_axis: int, shape: Shape) -> Groups:
 
 @lru_cache(maxsize=512)
 def _over_instances(channel_axis: int, shape: Shape, name: str) -> Groups:
-    channel = _index_instance_channels(channel_axis, shape, name)
-    axes = tuple(axis for axis in range(1, len(shape)) if axis != channel)
-    groups = Groups(shape, axes, (channel,), f"the channels of {name}, axis {channel_axis}")
+    groups = _over_planes(channel_axis, shape, name)
     refuse_single_values(groups, shape, name)
     return groups
+
+
+@lru_cache(maxsize=512)
+def _over_planes(channel_axis: int, shape: Shape, name: str) -> Groups:
+    channel = _index_instance_channels(channel_axis, shape, name)
+    axes = tuple(axis for axis in range(1, len(shape)) if axis != channel)
+    return Groups(shape, axes, (channel,), f"the channels of {name}, axis {channel_axis}")
 
 
 @lru_cache(maxsize=512)

@@ -154,6 +154,40 @@ class RunningLayer(Layer):
             self.num_batches_tracked[...] += 1
 
 
+class RunningVariance:
+    """The running variance of a normalizer that keeps no running mean, as `RunningStatistics`.
+
+    What is folded in is the biased variance: such normalizers come from code that keeps it.
+
+    Parameters
+    ----------
+    var : array_like or None
+        The argument `running_var`.
+    groups : Groups
+        How x falls into statistics groups.
+    updated : bool
+        Whether it is that of training, and `fold_in` changes it.
+    """
+
+    def __init__(self, var: Any, groups: Groups, *, updated: bool) -> None:
+        self._target = var
+        self._groups = groups
+        self._updated = updated
+        self._var = _read(var, "running_var", groups, updated)
+
+    def for_evaluation(self) -> Array:
+        """Return the variance as the core takes it."""
+        if self._var is None:
+            raise ValueError("running_var is None, and is needed where training is False")
+        return self._var
+
+    def fold_in(self, var: Array, momentum: float) -> None:
+        """Move it towards the biased variance of a batch; an empty batch changes nothing."""
+        if self._updated and self._groups.size and self._var is not None:
+            with np.errstate(over="ignore", invalid="ignore"):
+                self._target[...] = (1.0 - momentum) * self._var + momentum * var.ravel()
+
+
 def _read(value: Any, name: str, groups: Groups, updated: bool) -> Array | None:
     """Return a float64 copy of one of them; those to be updated must be writable arrays."""
     if value is None:

@@ -93,6 +93,11 @@ def style_image(case: Case) -> Shape:
     return tuple(n if axis in kept else max(2, n // 2) for axis, n in enumerate(case.shape))
 
 
+def single(case: Case) -> Shape:
+    """One value for all of x."""
+    return (1,)
+
+
 @dataclass(frozen=True)
 class Argument:
     """An argument of a function beside x and the case's options.
@@ -165,6 +170,18 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
         Argument("weight", class_tables, scale),
         Argument("bias", class_tables, shift),
     ),
+    "variance_norm": (*_CHANNELS, running("running_var", spread)),
+    "filter_response_norm": (
+        *_CHANNELS,
+        Argument("threshold", channels, shift),
+        Argument("learned_eps", single, shift),
+    ),
+    "evonorm_b0": (
+        *_CHANNELS,
+        Argument("v", channels, scale),
+        running("running_var", spread),
+    ),
+    "evonorm_s0": (*_CHANNELS, Argument("v", channels, scale)),
 }
 
 

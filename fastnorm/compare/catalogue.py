@@ -147,6 +147,37 @@ CATALOGUE: tuple[Case, ...] = (
          "Inception-v3, batch 32, 8 x 8 maps", quick=True),
     Case("batch_renorm-inception-8-last-eval", "batch_renorm", (32, 8, 8, 320),
          "Inception-v3, batch 32, 8 x 8 maps, channels-last, evaluation", {**_LAST, **_EVAL}),
+    # variance_norm
+    Case("variance_norm-resnet56-stage1", "variance_norm", (256, 16, 32, 32),
+         "ResNet-56 on CIFAR-100, batch 256, stage 1"),
+    Case("variance_norm-resnet56-stage3", "variance_norm", (256, 64, 8, 8),
+         "ResNet-56 on CIFAR-100, batch 256, stage 3", quick=True),
+    Case("variance_norm-resnet56-stage3-eval", "variance_norm", (256, 64, 8, 8),
+         "ResNet-56 on CIFAR-100, batch 256, stage 3, evaluation", _EVAL),
+
+    # filter_response_norm
+    Case("filter_response_norm-resnetv2-layer1", "filter_response_norm", (8, 64, 56, 56),
+         "ResNetV2-50, batch 8, layer1", quick=True),
+    Case("filter_response_norm-resnetv2-layer3", "filter_response_norm", (32, 256, 14, 14),
+         "ResNetV2-50, batch 32, layer3"),
+    Case("filter_response_norm-resnetv2-layer2-last", "filter_response_norm", (8, 28, 28, 128),
+         "ResNetV2-50, batch 8, layer2, channels-last", _LAST),
+
+    # evonorm_b0
+    Case("evonorm_b0-resnet50-layer2", "evonorm_b0", (32, 128, 28, 28),
+         f"{_RESNET}, layer2"),
+    Case("evonorm_b0-resnet50-layer3", "evonorm_b0", (32, 256, 14, 14),
+         f"{_RESNET}, layer3", quick=True),
+    Case("evonorm_b0-resnet50-layer3-eval", "evonorm_b0", (8, 256, 14, 14),
+         "ResNet-50, batch 8, layer3, evaluation", _EVAL),
+
+    # evonorm_s0
+    Case("evonorm_s0-resnet50-layer1", "evonorm_s0", (8, 64, 56, 56),
+         "ResNet-50, batch 8, layer1", {"num_groups": 32}),
+    Case("evonorm_s0-resnet50-layer3", "evonorm_s0", (32, 256, 14, 14),
+         f"{_RESNET}, layer3", {"num_groups": 32}, quick=True),
+    Case("evonorm_s0-resnet50-layer2-last", "evonorm_s0", (8, 28, 28, 128),
+         "ResNet-50, batch 8, layer2, channels-last", {"num_groups": 32, **_LAST}),
 )
 # fmt: on
 

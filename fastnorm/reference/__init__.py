@@ -38,18 +38,34 @@ from fastnorm.reference.conditional_instance_norm import (
     conditional_instance_norm,
     conditional_instance_norm_backward,
 )
+from fastnorm.reference.evonorm_b0 import (
+    EvoNormGradients,
+    EvoNormMoments,
+    evonorm_b0,
+    evonorm_b0_backward,
+)
+from fastnorm.reference.evonorm_s0 import evonorm_s0, evonorm_s0_backward
+from fastnorm.reference.filter_response_norm import (
+    FilterResponseNormGradients,
+    filter_response_norm,
+    filter_response_norm_backward,
+)
 from fastnorm.reference.group_norm import group_norm, group_norm_backward
 from fastnorm.reference.instance_norm import instance_norm, instance_norm_backward
 from fastnorm.reference.layer_norm import layer_norm, layer_norm_backward
 from fastnorm.reference.moments import Moments, RawMoments, moments
 from fastnorm.reference.rms_norm import RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.reference.standardize import Gradients, standardize, standardize_backward
+from fastnorm.reference.variance_norm import variance_norm, variance_norm_backward
 
 __all__ = [
     "AdaptiveInstanceNormGradients",
     "AdaptiveMoments",
     "AddLayerNormGradients",
     "AddRMSNormGradients",
+    "EvoNormGradients",
+    "EvoNormMoments",
+    "FilterResponseNormGradients",
     "Gradients",
     "Moments",
     "RMSNormGradients",
@@ -67,6 +83,12 @@ __all__ = [
     "batch_renorm_backward",
     "conditional_instance_norm",
     "conditional_instance_norm_backward",
+    "evonorm_b0",
+    "evonorm_b0_backward",
+    "evonorm_s0",
+    "evonorm_s0_backward",
+    "filter_response_norm",
+    "filter_response_norm_backward",
     "group_norm",
     "group_norm_backward",
     "instance_norm",
@@ -78,4 +100,6 @@ __all__ = [
     "rms_norm_backward",
     "standardize",
     "standardize_backward",
+    "variance_norm",
+    "variance_norm_backward",
 ]

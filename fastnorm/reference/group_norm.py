@@ -128,7 +128,7 @@ def group_norm(
     Y. Wu, K. He, "Group Normalization", ECCV 2018, arXiv:1803.08494.
     """
     values = as_float64(x)
-    shape, channel, axes = _resolve(values.shape, num_groups, channel_axis)
+    shape, channel, axes = split_channels(values.shape, num_groups, channel_axis)
     split = values.reshape(shape)
     part = counted(mask, lengths, values.shape, time_axis(channel_axis, values.ndim))
     part = None if part is None else part.reshape(shape)
@@ -200,7 +200,7 @@ def group_norm_backward(
     Y. Wu, K. He, "Group Normalization", ECCV 2018, arXiv:1803.08494.
     """
     values = as_float64(x)
-    shape, channel, axes = _resolve(values.shape, num_groups, channel_axis)
+    shape, channel, axes = split_channels(values.shape, num_groups, channel_axis)
     split = values.reshape(shape)
     part = counted(mask, lengths, values.shape, time_axis(channel_axis, values.ndim))
     part = None if part is None else part.reshape(shape)
@@ -224,7 +224,7 @@ def group_norm_backward(
     return collapse(gradients._replace(x=dx), weight, bias)
 
 
-def _resolve(
+def split_channels(
     shape: tuple[int, ...], num_groups: int, channel_axis: int
 ) -> tuple[tuple[int, ...], tuple[int, int], tuple[int, ...]]:
     """Split the channel axis: the new shape, its two channel axes, the axes of the statistics."""

@@ -265,8 +265,13 @@ def instance_norm_backward(
 
 
 def resolve_instances(x: Float64Array, channel_axis: int) -> tuple[tuple[int], tuple[int, ...]]:
+    """Return the channel axis and the spatial axes, where these hold more than one value."""
+    channel, axes = resolve_planes(x, channel_axis)
+    refuse_single_values(x.shape, axes)
+    return channel, axes
+
+
+def resolve_planes(x: Float64Array, channel_axis: int) -> tuple[tuple[int], tuple[int, ...]]:
     """Return the channel axis and the spatial axes, both non-negative."""
     channel = normalize_axis_index(channel_axis, x.ndim)
-    axes = tuple(axis for axis in range(1, x.ndim) if axis != channel)
-    refuse_single_values(x.shape, axes)
-    return (channel,), axes
+    return (channel,), tuple(axis for axis in range(1, x.ndim) if axis != channel)

@@ -6,6 +6,7 @@
 
 #include "activate.tmpl.h"
 #include "affine.tmpl.h"
+#include "curve.tmpl.h"
 #include "grad_combine.tmpl.h"
 #include "grad_sums.tmpl.h"
 #include "moments.tmpl.h"

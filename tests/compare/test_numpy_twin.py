@@ -39,6 +39,14 @@ CASES = [
     Case("eval", "batch_renorm", (4, 3, 5, 6), "", {"training": False}),
     Case("first", "adaptive_instance_norm", (2, 3, 5, 6), ""),
     Case("last", "adaptive_instance_norm", (2, 5, 6, 3), "", {"channel_axis": -1}),
+    Case("first", "variance_norm", (4, 3, 5, 6), ""),
+    Case("eval", "variance_norm", (4, 3, 5, 6), "", {"training": False}),
+    Case("first", "filter_response_norm", (2, 3, 5, 6), ""),
+    Case("last", "filter_response_norm", (2, 5, 6, 3), "", {"channel_axis": -1}),
+    Case("first", "evonorm_b0", (4, 3, 5, 6), ""),
+    Case("eval", "evonorm_b0", (4, 3, 5, 6), "", {"training": False}),
+    Case("first", "evonorm_s0", (2, 6, 5, 4), "", {"num_groups": 3}),
+    Case("last", "evonorm_s0", (2, 5, 4, 6), "", {"num_groups": 2, "channel_axis": -1}),
 ]
 # Relative to the largest entry: small groups, some roundings of the compute type.
 TOLERANCE = {"float64": 1e-13, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}

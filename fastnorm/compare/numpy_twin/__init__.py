@@ -21,6 +21,12 @@ from fastnorm.compare.numpy_twin.conditional_instance_norm import (
     conditional_instance_norm,
     conditional_instance_norm_backward,
 )
+from fastnorm.compare.numpy_twin.evonorm_b0 import evonorm_b0, evonorm_b0_backward
+from fastnorm.compare.numpy_twin.evonorm_s0 import evonorm_s0, evonorm_s0_backward
+from fastnorm.compare.numpy_twin.filter_response_norm import (
+    filter_response_norm,
+    filter_response_norm_backward,
+)
 from fastnorm.compare.numpy_twin.standard import (
     batch_norm,
     batch_norm_backward,
@@ -36,6 +42,7 @@ from fastnorm.compare.numpy_twin.standard import (
     standardize,
     standardize_backward,
 )
+from fastnorm.compare.numpy_twin.variance_norm import variance_norm, variance_norm_backward
 
 __all__ = [
     "adaptive_instance_norm",
@@ -50,6 +57,12 @@ __all__ = [
     "batch_renorm_backward",
     "conditional_instance_norm",
     "conditional_instance_norm_backward",
+    "evonorm_b0",
+    "evonorm_b0_backward",
+    "evonorm_s0",
+    "evonorm_s0_backward",
+    "filter_response_norm",
+    "filter_response_norm_backward",
     "group_norm",
     "group_norm_backward",
     "instance_norm",
@@ -61,4 +74,6 @@ __all__ = [
     "rms_norm_backward",
     "standardize",
     "standardize_backward",
+    "variance_norm",
+    "variance_norm_backward",
 ]
