@@ -41,10 +41,7 @@ class RunningStatistics:
         """Mean and variance as the core takes them: to be found, or in evaluation those given."""
         if self._updated:
             return new_statistic(self._groups), new_statistic(self._groups)
-        if self._mean is None or self._var is None:
-            missing = "running_mean" if self._mean is None else "running_var"
-            raise ValueError(f"{missing} is None, and is needed where training is False")
-        return self._mean, self._var
+        return _needed(self._mean, "running_mean"), _needed(self._var, "running_var")
 
     def fold_in(self, mean: Array, var: Array, momentum: float) -> None:
         """Move those that were given towards a batch, from its statistics as the core left them.
@@ -62,6 +59,52 @@ class RunningStatistics:
             if self._var is not None:
                 unbiased = var.ravel() * (count / (count - 1))
                 target_var[...] = (1.0 - momentum) * self._var + momentum * unbiased
+
+
+class RunningWhitening:
+    """The running mean and whitening matrices given to one call, treated in the same way.
+
+    Parameters
+    ----------
+    mean, whitening : array_like or None
+        The arguments `running_mean` and `running_whitening`.
+    channels, matrices : Groups
+        How parameters of each channel and of each channel group lie.
+    updated : bool
+        Whether they are those of training.
+    """
+
+    def __init__(
+        self, mean: Any, whitening: Any, channels: Groups, matrices: Groups, *, updated: bool
+    ) -> None:
+        self._targets = (mean, whitening)
+        self._count = channels.size
+        self._values = (
+            _read(mean, "running_mean", channels, updated),
+            _read(whitening, "running_whitening", matrices, updated),
+        )
+
+    def given(self) -> tuple[Array, Array]:
+        """Mean and matrices, for evaluation."""
+        mean, whitening = self._values
+        return _needed(mean, "running_mean"), _needed(whitening, "running_whitening")
+
+    def fold_in(self, mean: Array, whitening: Array, momentum: float) -> None:
+        """Move those that were given towards those of a batch, unless it is empty."""
+        if not self._count:
+            return
+        for target, values, batch in zip(
+            self._targets, self._values, (mean, whitening), strict=True
+        ):
+            if values is not None:
+                with np.errstate(over="ignore", invalid="ignore"):
+                    target[...] = (1.0 - momentum) * values + momentum * batch
+
+
+def _needed(value: Array | None, name: str) -> Array:
+    if value is None:
+        raise ValueError(f"{name} is None, and is needed where training is False")
+    return value
 
 
 def _read(value: Any, name: str, groups: Groups, updated: bool) -> Array | None:

@@ -45,6 +45,11 @@ def spread(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> Array:
     return 0.5 + rng.random(shape).astype(dtype)
 
 
+def near_identity(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """Matrices not far from the identity."""
+    return np.eye(shape[-1], dtype=dtype) + 0.1 * normal(rng, shape, dtype)
+
+
 def affine(case: Case) -> Shape | None:
     """What the case says; None: no parameters."""
     return case.affine
@@ -62,6 +67,12 @@ def channels(case: Case) -> Shape:
         case.options.get("channel_axis", 1), len(case.shape), "channel_axis"
     )
     return (case.shape[axis],)
+
+
+def channel_matrices(case: Case) -> Shape:
+    """A matrix for every group of channels."""
+    groups = case.options.get("groups", 1)
+    return (groups, channels(case)[0] // groups, channels(case)[0] // groups)
 
 
 @dataclass(frozen=True)
@@ -104,6 +115,10 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     "batch_norm": (*_CHANNELS, running("running_mean", shift), running("running_var", spread)),
     "instance_norm": _CHANNELS,
     "group_norm": _CHANNELS,
+    "whiten": (
+        running("running_mean", shift),
+        Argument("running_whitening", channel_matrices, near_identity, False, True),
+    ),
 }
 
 

@@ -118,6 +118,16 @@ CATALOGUE: tuple[Case, ...] = (
          "Stable Diffusion VAE decoder, 256 x 256", {"num_groups": 32}),
     Case("group_norm-sd-unet-64-last", "group_norm", (2, 64, 64, 320),
          "Stable Diffusion U-Net, 64 x 64, channels-last", {"num_groups": 32, **_LAST}),
+
+    # whiten
+    Case("whiten-dbn-vgg", "whiten", (32, 64, 32, 32),
+         "Decorrelated BN in VGG-A on CIFAR-10, batch 32, first layer", {"groups": 4}, quick=True),
+    Case("whiten-iternorm-resnet18", "whiten", (8, 64, 112, 112),
+         "IterNorm in ResNet-18, batch 8, stem", {"method": "iterative"}),
+    Case("whiten-cifar-patches", "whiten", (40000, 108),
+         "CIFAR-10 patches of 6 x 6, features of Coates et al. 2011", {"eps": 0.1}),
+    Case("whiten-dbn-last", "whiten", (32, 32, 32, 64),
+         "Decorrelated BN, channels-last", {"groups": 4, "method": "cholesky", **_LAST}),
 )
 # fmt: on
 

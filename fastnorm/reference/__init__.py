@@ -27,12 +27,20 @@ from fastnorm.reference.layer_norm import layer_norm, layer_norm_backward
 from fastnorm.reference.moments import Moments, RawMoments, moments
 from fastnorm.reference.rms_norm import RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.reference.standardize import Gradients, standardize, standardize_backward
+from fastnorm.reference.whiten import (
+    WhiteningGradients,
+    WhiteningStats,
+    whiten,
+    whiten_backward,
+)
 
 __all__ = [
     "Gradients",
     "Moments",
     "RMSNormGradients",
     "RawMoments",
+    "WhiteningGradients",
+    "WhiteningStats",
     "batch_norm",
     "batch_norm_backward",
     "group_norm",
@@ -46,4 +54,6 @@ __all__ = [
     "rms_norm_backward",
     "standardize",
     "standardize_backward",
+    "whiten",
+    "whiten_backward",
 ]

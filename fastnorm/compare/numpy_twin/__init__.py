@@ -25,6 +25,7 @@ from fastnorm.compare.numpy_twin.standard import (
     standardize,
     standardize_backward,
 )
+from fastnorm.compare.numpy_twin.whiten import whiten, whiten_backward
 
 __all__ = [
     "batch_norm",
@@ -40,4 +41,6 @@ __all__ = [
     "rms_norm_backward",
     "standardize",
     "standardize_backward",
+    "whiten",
+    "whiten_backward",
 ]
