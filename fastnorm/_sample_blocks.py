@@ -4,7 +4,9 @@
 A sample is what the channels hold at one position of all the other axes. Blocks of samples are
 brought into float64, their centre is subtracted there, and BLAS multiplies them with a matrix of
 each channel group, or with each other. How an array is cut into blocks follows from its shape and
-memory order alone, and the blocks are added up in order.
+memory order alone, and the blocks are added up in order. float64 makes the products twice as slow
+as float32 would; but whitening magnifies rounding by the ratio of the largest to the smallest
+standard deviation, which is large where whitening is wanted.
 
 OpenBLAS keeps a product of up to `ONE_THREAD` multiplications on the caller's thread. Samples are
 multiplied in runs short enough for that, as long as runs of `SHORTEST` are: up to 64 channels in a
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     Index = tuple[slice, ...]
 
-VALUES = 2**15  # of a block: 256 KiB in float64, of which a second-level cache holds several
+VALUES = 2**16  # of a block: 512 KiB in float64, about what a second-level cache holds
 ONE_THREAD = 2**18
 SHORTEST, LONGEST = 64, 512  # samples in a run
 COPIED = 32  # channels: up to here a product of two arrays is faster than NumPy's `a @ a.T` of one
@@ -51,6 +53,8 @@ class SampleBlocks:
         samples = [axis for axis in range(x.ndim) if axis != channel]
         samples.sort(key=lambda axis: -abs(x.strides[axis]))  # stable: equal strides keep order
         self._axes = (channel, *samples)
+        steps = [abs(x.strides[axis]) for axis in samples if x.shape[axis] > 1]
+        self._last = abs(x.strides[channel]) < min(steps, default=0)  # blocks lie as x does
         shape = tuple(x.shape[axis] for axis in samples)
         square = max(self.width, 1) ** 2
         run = 2 ** math.floor(math.log2(max(ONE_THREAD // square, 1)))
@@ -59,41 +63,40 @@ class SampleBlocks:
         self._step = min(max(fitting, 1), max(groups, 1))  # groups in a block
         runs = max(VALUES // (self._run * self._step * max(self.width, 1)), 1)
         self._cuts = _cut(shape, runs * self._run) if x.size else []
+        self.longest = self.filled(max(map(_length, self._cuts), default=0))  # of all blocks
 
-    def products(self, first: Array, first_mean: Array | None, second: Array, mean: Array) -> Array:
-        """Sum of (first - first_mean) (second - mean)^T over the samples, of every channel group.
+    def products(self, first: Array, second: Array, mean: Array) -> Array:
+        """Sum of (first - c) (second - mean)^T over the samples, of every channel group.
 
-        The means have the shape (channels,); None stands for 0. `first` may be `second`.
+        c is the mean where `first` is `second`, and else 0. `mean` has the shape (channels,).
         """
         total = np.zeros((self.groups, self.width, self.width))
-        one, other = self._scratch(), self._scratch()
-        left, right = self._view(first), self._view(second)
-        left_mean, right_mean = self._centre(first_mean), self._centre(mean)
-        same = first is second
-        for part, cut in self._blocks():
-            b = self._load(right, right_mean, part, cut, other)
-            if not same:
-                a = self._load(left, left_mean, part, cut, one)
-            elif self.width <= COPIED:
-                a = one[: b.size].reshape(b.shape)
-                a[...] = b
-            else:
-                a = b
-            by_run = np.matmul(self._runs(a), self._runs(b).swapaxes(-2, -1))
-            total[part] += np.add.reduce(by_run, axis=0)
+        left, right = Source(self, first, None), Source(self, second, mean)
+        copied = self.width <= COPIED
+        for part in self._parts():
+            right.turn_to(part)
+            left.turn_to(part)
+            for cut in self._cuts:
+                b = right.load(cut)
+                if first is not second:
+                    a = left.load(cut)
+                else:
+                    a = left.take(b) if copied else b
+                by_run = np.matmul(self._runs(a), self._runs(b).swapaxes(-2, -1))
+                total[part] += np.add.reduce(by_run, axis=0)
         return total
 
     def transform(
         self,
-        sources: Sequence[tuple[Array, Array | None, Array]],
+        terms: Sequence[tuple[Array, Array | None, Array]],
         shift: Array | None,
         out: Array,
     ) -> None:
-        """Write the sum of matrix (array - mean) over `sources`, plus `shift`, rounded once.
+        """Write the sum of matrix (array - mean) over `terms`, plus `shift`, rounded once.
 
         Parameters
         ----------
-        sources : sequence of (array, mean, matrix)
+        terms : sequence of (array, mean, matrix)
             Each with the means of the channels, None for 0, and a matrix of every channel group, of
             shape (groups, width, width).
         shift : ndarray of shape (channels,), optional
@@ -101,67 +104,108 @@ class SampleBlocks:
         out : ndarray
             Receives the result; it may be one of the arrays.
         """
-        arrays = [(self._view(a), self._centre(mean), matrix) for a, mean, matrix in sources]
-        target, shift = self._view(out), self._centre(shift)
-        rows, results = self._scratch(), [self._scratch() for _ in sources]
-        for part, cut in self._blocks():
-            place = target[part][cut]
-            sums = []
-            for (array, mean, matrix), result in zip(arrays, results, strict=True):
-                block = self._load(array, mean, part, cut, rows)
-                y = result[: block.size].reshape(block.shape)
-                np.matmul(matrix[part], self._runs(block), out=self._runs(y))
-                sums.append(y)
-            for y in sums[1:]:
-                sums[0] += y
-            if shift is not None:
-                sums[0] += shift[part]
-            count = math.prod(place.shape[2:])
-            place[...] = sums[0][..., :count].reshape(place.shape)
-
-    def _blocks(self) -> Iterator[tuple[slice, Index]]:
-        """Index of the channel groups and of the rest of `_view`, block by block."""
-        for start in range(0, self.groups, self._step):
+        target = self.view(out)
+        sources = [Source(self, array, mean) for array, mean, _ in terms]
+        results = [self.scratch() for _ in terms]
+        added = None if shift is None else shift.reshape(self.groups, self.width, 1)
+        for part in self._parts():
+            for source in sources:
+                source.turn_to(part)
+            place = target[part]
             for cut in self._cuts:
-                yield slice(start, start + self._step), cut
+                sums = []
+                for source, result, (_, _, matrix) in zip(sources, results, terms, strict=True):
+                    block = source.load(cut)
+                    y = self.shaped(result, *block.shape[::2])
+                    np.matmul(matrix[part], self._runs(block), out=self._runs(y))
+                    sums.append(y)
+                for y in sums[1:]:
+                    sums[0] += y
+                if added is not None:
+                    sums[0] += added[part]
+                here = place[cut]
+                count = math.prod(here.shape[2:])
+                here[...] = sums[0][..., :count].reshape(here.shape)
 
-    def _view(self, array: Array) -> Array:
+    def view(self, array: Array) -> Array:
         """See an array as (groups, width, *samples), the samples in the memory order of x."""
         moved = array.transpose(self._axes)
         return moved.reshape(self.groups, self.width, *moved.shape[1:])
 
-    def _centre(self, values: Array | None) -> Array | None:
-        """Values of every channel, to be broadcast against a block."""
-        return None if values is None else values.reshape(self.groups, self.width, 1)
-
-    def _scratch(self) -> Array:
+    def scratch(self) -> Array:
         """Memory for a block and the zeros that fill up its last run."""
-        longest = max((_length(cut) for cut in self._cuts), default=0)
-        return np.empty(self._step * self.width * self._filled(longest))
+        return np.empty(self._step * self.width * self.longest)
 
-    def _filled(self, samples: int) -> int:
+    def shaped(self, scratch: Array, groups: int, samples: int) -> Array:
+        """Lay a block of shape (groups, width, samples) out in scratch memory."""
+        used = scratch[: groups * self.width * samples]
+        if self._last:
+            return used.reshape(samples, groups, self.width).transpose(1, 2, 0)
+        return used.reshape(groups, self.width, samples)
+
+    def filled(self, samples: int) -> int:
         """Samples in whole runs."""
         return -(-samples // self._run) * self._run
 
-    def _load(
-        self, array: Array, mean: Array | None, part: slice, cut: Index, scratch: Array
-    ) -> Array:
-        """Return a block in float64, less its mean, with zeros to whole runs behind it."""
-        block = array[part][cut]
-        count = math.prod(block.shape[2:])
-        shape = (*block.shape[:2], self._filled(count))
-        rows = scratch[: math.prod(shape)].reshape(shape)
-        values = rows[..., :count]
-        values.reshape(block.shape)[...] = block
-        if mean is not None:
-            values -= mean[part]
-        rows[..., count:] = 0.0
-        return rows
+    def _parts(self) -> Iterator[slice]:
+        """Groups whose channels make a block, some at a time."""
+        for start in range(0, self.groups, self._step):
+            yield slice(start, min(start + self._step, self.groups))
 
     def _runs(self, rows: Array) -> Array:
         """See (groups, width, samples) as (runs, groups, width, samples of a run)."""
         split = rows.reshape(*rows.shape[:2], -1, self._run)
         return split.transpose(2, 0, 1, 3)
+
+
+class Source:
+    """One array of a pass: brings a block of it into float64, less the mean.
+
+    Parameters
+    ----------
+    blocks : SampleBlocks
+        How it is cut.
+    array : ndarray
+        The array.
+    mean : ndarray of shape (channels,), optional
+        What is subtracted from the channels.
+    """
+
+    def __init__(self, blocks: SampleBlocks, array: Array, mean: Array | None) -> None:
+        self._blocks = blocks
+        self._view = blocks.view(array)
+        self._scratch = blocks.scratch()
+        self._mean = None if mean is None else mean.reshape(blocks.groups, blocks.width, 1)
+        self._repeated = self._scratch if mean is None else blocks.scratch()
+
+    def turn_to(self, part: slice) -> None:
+        """Go on with these channel groups."""
+        self._part = self._view[part]
+        if self._mean is not None:
+            # Repeated for every sample: NumPy subtracts a full array twice as fast as a column
+            mean = self._mean[part]
+            self._centre = self._blocks.shaped(self._repeated, len(mean), self._blocks.longest)
+            self._centre[...] = mean
+
+    def load(self, cut: Index) -> Array:
+        """Return a block as (groups, width, samples), with zeros after the last to whole runs."""
+        block = self._part[cut]
+        groups, _, *samples = block.shape
+        count = math.prod(samples)
+        filled = self._blocks.filled(count)
+        rows = self._blocks.shaped(self._scratch, groups, filled)
+        rows[..., :count].reshape(block.shape)[...] = block
+        if self._mean is not None:
+            rows -= self._centre[..., :filled]
+        if filled > count:
+            rows[..., count:] = 0.0
+        return rows
+
+    def take(self, rows: Array) -> Array:
+        """Return a copy of a block of another source."""
+        copy = self._blocks.shaped(self._scratch, *rows.shape[::2])
+        copy[...] = rows
+        return copy
 
 
 def _cut(shape: Shape, samples: int) -> list[Index]:

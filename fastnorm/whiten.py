@@ -155,21 +155,19 @@ def whiten(
       tends to that of zca. A few steps leave directions of small variance small; many let rounding
       errors grow, and end in NaN where eigenvalues are very different.
 
-    The mean is exact whatever its size, and subtracted before anything is multiplied; covariance,
-    matrices and products are float64, rounded once. Where there are fewer samples than channels,
-    or a channel is constant, eps decides: directions without variance have a gain of
-    :math:`1/\sqrt\epsilon`, and y is 0 along them. With ``eps=0`` that gain is defined as 0 (for
-    the method iterative where the whole group is constant); cholesky raises. Eigenvalues below the
+    The mean is exact, and subtracted first; all else is float64, and y is rounded once. Where there
+    are fewer samples than channels, or a channel is constant, eps decides: directions without
+    variance have a gain of :math:`1/\sqrt\epsilon`, and y is 0 along them. With ``eps=0`` that
+    gain is 0 (of iterative if the whole group is constant); cholesky raises. Eigenvalues below the
     rounding error of the largest count as 0. A NaN or Inf makes its own group NaN.
 
     In training, with momentum :math:`\alpha`, the running mean becomes
     :math:`(1 - \alpha)\,\text{running mean} + \alpha\,\mu`, and so the matrices; some variants
     average covariances instead, or pool all groups into one matrix. They are written last.
 
-    The bits do not depend on fastnorm's threads. Products of groups of up to 64 channels are small
-    enough for OpenBLAS to stay on one thread; the bits of larger groups, and of decompositions from
-    128 channels on, may depend on the threads of NumPy's BLAS and LAPACK, and all bits on its
-    build. With ``groups=C`` this is `batch_norm` without parameters.
+    The bits do not depend on fastnorm's threads, nor with groups of up to 64 channels on those of
+    NumPy's OpenBLAS, which their products are too small for; with larger groups they may.
+    With ``groups=C`` this is `batch_norm` without parameters.
 
     References
     ----------
@@ -318,7 +316,7 @@ class Whitening(Layer):
     weight, bias : ndarray or None
         The parameters.
     running_mean : ndarray of shape (C,) or None
-        Initially 0. Reshaped to (groups, C / groups, 1) it is that of IterNorm's own code.
+        Initially 0; in IterNorm's own code it has the shape (groups, C / groups, 1).
     running_wm : ndarray of shape (groups, C / groups, C / groups) or None
         Running whitening matrices, under their name there; initially the identity.
     grads : dict of str to ndarray

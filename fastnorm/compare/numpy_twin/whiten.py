@@ -58,6 +58,9 @@ def whiten(
         else:
             values, vectors = np.linalg.eigh(sigma)
             values, vectors = values[:, ::-1], vectors[:, :, ::-1]
+            size = np.abs(vectors)
+            leading = np.argmax(size >= 0.6 * size.max(axis=1, keepdims=True), axis=1)
+            vectors *= np.sign(np.take_along_axis(vectors, leading[:, None], axis=1))
             whitening = vectors.swapaxes(-2, -1) / np.sqrt(values)[:, :, None]
             if method == "zca":
                 whitening = vectors @ whitening
