@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 VALUES = 2**16  # of a block: 512 KiB in float64, about what a second-level cache holds
 ONE_THREAD = 2**18
-SHORTEST, LONGEST = 64, 512  # samples in a run
+SHORTEST, LONGEST = 64, 256  # samples in a run, of an x that has as many
 COPIED = 32  # channels: up to here a product of two arrays is faster than NumPy's `a @ a.T` of one
 
 
@@ -56,29 +56,27 @@ class SampleBlocks:
         steps = [abs(x.strides[axis]) for axis in samples if x.shape[axis] > 1]
         self._last = abs(x.strides[channel]) < min(steps, default=0)  # blocks lie as x does
         shape = tuple(x.shape[axis] for axis in samples)
-        square = max(self.width, 1) ** 2
-        run = 2 ** math.floor(math.log2(max(ONE_THREAD // square, 1)))
-        self._run = min(max(run, SHORTEST), LONGEST) if run >= SHORTEST else LONGEST
+        self._run = _run_length(self.width, math.prod(shape))
         fitting = VALUES // (self._run * max(self.width, 1))
         self._step = min(max(fitting, 1), max(groups, 1))  # groups in a block
         runs = max(VALUES // (self._run * self._step * max(self.width, 1)), 1)
         self._cuts = _cut(shape, runs * self._run) if x.size else []
         self.longest = self.filled(max(map(_length, self._cuts), default=0))  # of all blocks
 
-    def products(self, first: Array, second: Array, mean: Array) -> Array:
-        """Sum of (first - c) (second - mean)^T over the samples, of every channel group.
+    def products(self, array: Array, mean: Array, other: Array | None = None) -> Array:
+        """Sum over the samples of other (array - mean)^T, of every channel group.
 
-        c is the mean where `first` is `second`, and else 0. `mean` has the shape (channels,).
+        `mean` has the shape (channels,). Without `other`, that of (array - mean) (array - mean)^T.
         """
         total = np.zeros((self.groups, self.width, self.width))
-        left, right = Source(self, first, None), Source(self, second, mean)
+        right, left = Source(self, array, mean), Source(self, array if other is None else other)
         copied = self.width <= COPIED
         for part in self._parts():
             right.turn_to(part)
             left.turn_to(part)
             for cut in self._cuts:
                 b = right.load(cut)
-                if first is not second:
+                if other is not None:
                     a = left.load(cut)
                 else:
                     a = left.take(b) if copied else b
@@ -171,7 +169,7 @@ class Source:
         What is subtracted from the channels.
     """
 
-    def __init__(self, blocks: SampleBlocks, array: Array, mean: Array | None) -> None:
+    def __init__(self, blocks: SampleBlocks, array: Array, mean: Array | None = None) -> None:
         self._blocks = blocks
         self._view = blocks.view(array)
         self._scratch = blocks.scratch()
@@ -206,6 +204,16 @@ class Source:
         copy = self._blocks.shaped(self._scratch, *rows.shape[::2])
         copy[...] = rows
         return copy
+
+
+def _run_length(width: int, samples: int) -> int:
+    """Samples multiplied at a time: a power of two."""
+    width = max(width, 1)
+    fitting = ONE_THREAD // width**2
+    if fitting < SHORTEST:
+        fitting = max(VALUES // width, SHORTEST)
+    power = 1 << (fitting.bit_length() - 1)
+    return min(power, LONGEST, 1 << max(samples - 1, 0).bit_length())
 
 
 def _cut(shape: Shape, samples: int) -> list[Index]:

@@ -166,7 +166,7 @@ class Whitener:
         x, blocks = self.x, self._blocks
         back = self._scaled(stats.whitening, factor).swapaxes(-2, -1)
         if self._training or dweight is not None:
-            moments = blocks.products(dy, x, stats.mean)
+            moments = blocks.products(x, stats.mean, dy)
             if dweight is not None:
                 dweight += (moments * stats.whitening).sum(axis=-1).reshape(-1)
         if not self._training:
@@ -194,7 +194,7 @@ class Whitener:
             spoilt = np.full(self._shape, np.nan)
             values, vectors = (spoilt[..., 0], spoilt) if self._method in EIGEN else (None, None)
             return WhiteningStats(mean, spoilt, spoilt, values, vectors, count)
-        covariance = self._blocks.products(self.x, self.x, mean) / count
+        covariance = self._blocks.products(self.x, mean) / count
         whitening, values, vectors = factorize(
             covariance, self._eps, self._method, self._iterations
         )

@@ -276,6 +276,34 @@ def test_layer_with_parameters(method, training):
     np.testing.assert_allclose(layer.grads["bias"], dy.sum(axis=0), rtol=1e-10)
 
 
+def test_gradient_may_be_the_input_itself():
+    """The sums behind the weight's gradient take dy as it is, and x less the running mean."""
+    x = mixed(np.random.default_rng(19), 50, 4)
+    layer = fastnorm.Whitening(4, dtype=np.float64)
+    layer(x)
+    layer.eval()(x)
+    layer.backward(x)
+    kept = layer.grads["weight"]
+    layer.backward(x.copy())
+    np.testing.assert_array_equal(kept, layer.grads["weight"])
+    np.testing.assert_allclose(kept, (x * layer(x)).sum(axis=0))
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((3, 300), 300), ((2, 200, 3), 2), ((70000, 2), 1), ((2, 3, 4, 500), 3)]
+)
+def test_blocks_of_every_size(shape, groups):
+    """One run and many, whole and filled up, some groups at a time; both memory orders."""
+    rng = np.random.default_rng(20)
+    for order in ("C", "F"):
+        x, dy = (np.asarray(rng.normal(size=shape), order=order) for _ in range(2))
+        options = {"method": "iterative", "groups": groups, "eps": 0.1}
+        ours, want = (module.whiten(x, **options) for module in (fastnorm, reference))
+        np.testing.assert_allclose(ours, want, atol=1e-12 * largest(want))
+        ours, want = (m.whiten_backward(dy, x, **options).x for m in (fastnorm, reference))
+        np.testing.assert_allclose(ours, want, atol=1e-11 * largest(want))
+
+
 def test_layer_without_running_statistics():
     x = mixed(np.random.default_rng(17), 30, 4, np.float32)
     layer = fastnorm.Whitening(4, track_running_stats=False, affine=False)
