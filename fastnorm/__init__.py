@@ -31,6 +31,7 @@ from fastnorm._batch_norm_layer import BatchNorm
 from fastnorm._batch_renorm_layer import BatchRenorm
 from fastnorm._evonorm import EvoNormGradients, EvoNormMoments
 from fastnorm._instance_norm_layer import InstanceNorm
+from fastnorm._whitening import WhiteningStats
 from fastnorm.adaptive_instance_norm import (
     AdaptiveInstanceNorm,
     AdaptiveInstanceNormGradients,
@@ -73,6 +74,7 @@ from fastnorm.moments import Moments, RawMoments, moments
 from fastnorm.rms_norm import RMSNorm, RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.standardize import Gradients, standardize, standardize_backward
 from fastnorm.variance_norm import VarianceNorm, variance_norm, variance_norm_backward
+from fastnorm.whiten import Whitening, WhiteningGradients, whiten, whiten_backward
 
 __all__ = [
     "AdaptiveInstanceNorm",
@@ -101,6 +103,9 @@ __all__ = [
     "RawMoments",
     "RenormMoments",
     "VarianceNorm",
+    "Whitening",
+    "WhiteningGradients",
+    "WhiteningStats",
     "adaptive_instance_norm",
     "adaptive_instance_norm_backward",
     "add_layer_norm",
@@ -136,6 +141,8 @@ __all__ = [
     "standardize_backward",
     "variance_norm",
     "variance_norm_backward",
+    "whiten",
+    "whiten_backward",
 ]
 
 

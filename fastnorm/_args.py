@@ -249,7 +249,7 @@ def given_moments(stats: Any, groups: Groups, size: int, out: Array | None) -> t
         raise TypeError(
             f"stats must be what return_stats=True gave, (mean, var, count), got {stats!r}"
         ) from None
-    _check_count(count, size)
+    check_count(count, size)
     return (
         given_statistic(mean, "stats.mean", groups, out),
         given_statistic(var, "stats.var", groups, out),
@@ -264,11 +264,12 @@ def given_mean_square(stats: Any, groups: Groups, out: Array | None) -> Array:
         raise TypeError(
             f"stats must be what return_stats=True gave, (mean_square, count), got {stats!r}"
         ) from None
-    _check_count(count, groups.size)
+    check_count(count, groups.size)
     return given_statistic(mean_square, "stats.mean_square", groups, out)
 
 
-def _check_count(count: Any, size: int) -> None:
+def check_count(count: Any, size: int) -> None:
+    """Raise where statistics are not of `size` values."""
     if integer(count, "stats.count") != size:
         raise ValueError(f"stats.count is {count}, expected {size}: they are of another x or mode")
 
@@ -356,11 +357,11 @@ def refuse_channels(shape: Shape, channel_axis: int, expected: int, name: str) -
         )
 
 
-def divisor(num_groups: Any, channels: int) -> int:
+def divisor(value: Any, channels: int, name: str = "num_groups") -> int:
     """Return the number of groups that neighbouring channels are put into."""
-    number = positive(num_groups, "num_groups")
+    number = positive(value, name)
     if channels % number:
-        raise ValueError(f"num_groups={number} does not divide the {channels} channels of x")
+        raise ValueError(f"{name}={number} does not divide the {channels} channels of x")
     return number
 
 

@@ -188,6 +188,52 @@ class RunningVariance:
                 self._target[...] = (1.0 - momentum) * self._var + momentum * var.ravel()
 
 
+class RunningWhitening:
+    """The running mean and whitening matrices given to one call, treated in the same way.
+
+    Parameters
+    ----------
+    mean, whitening : array_like or None
+        The arguments `running_mean` and `running_whitening`.
+    channels, matrices : Groups
+        How parameters of each channel and of each channel group lie.
+    updated : bool
+        Whether they are those of training.
+    """
+
+    def __init__(
+        self, mean: Any, whitening: Any, channels: Groups, matrices: Groups, *, updated: bool
+    ) -> None:
+        self._targets = (mean, whitening)
+        self._count = channels.size
+        self._values = (
+            _read(mean, "running_mean", channels, updated),
+            _read(whitening, "running_whitening", matrices, updated),
+        )
+
+    def given(self) -> tuple[Array, Array]:
+        """Mean and matrices, for evaluation."""
+        mean, whitening = self._values
+        return _needed(mean, "running_mean"), _needed(whitening, "running_whitening")
+
+    def fold_in(self, mean: Array, whitening: Array, momentum: float) -> None:
+        """Move those that were given towards those of a batch, unless it is empty."""
+        if not self._count:
+            return
+        for target, values, batch in zip(
+            self._targets, self._values, (mean, whitening), strict=True
+        ):
+            if values is not None:
+                with np.errstate(over="ignore", invalid="ignore"):
+                    target[...] = (1.0 - momentum) * values + momentum * batch
+
+
+def _needed(value: Array | None, name: str) -> Array:
+    if value is None:
+        raise ValueError(f"{name} is None, and is needed where training is False")
+    return value
+
+
 def _read(value: Any, name: str, groups: Groups, updated: bool) -> Array | None:
     """Return a float64 copy of one of them; those to be updated must be writable arrays."""
     if value is None:

@@ -45,6 +45,11 @@ def spread(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> Array:
     return 0.5 + rng.random(shape).astype(dtype)
 
 
+def near_identity(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """Matrices not far from the identity."""
+    return np.eye(shape[-1], dtype=dtype) + 0.1 * normal(rng, shape, dtype)
+
+
 def affine(case: Case) -> Shape | None:
     """What the case says; None: no parameters."""
     return case.affine
@@ -96,6 +101,12 @@ def style_image(case: Case) -> Shape:
 def single(case: Case) -> Shape:
     """One value for all of x."""
     return (1,)
+
+
+def channel_matrices(case: Case) -> Shape:
+    """A matrix for every group of channels."""
+    groups = case.options.get("groups", 1)
+    return (groups, channels(case)[0] // groups, channels(case)[0] // groups)
 
 
 @dataclass(frozen=True)
@@ -182,6 +193,10 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
         running("running_var", spread),
     ),
     "evonorm_s0": (*_CHANNELS, Argument("v", channels, scale)),
+    "whiten": (
+        running("running_mean", shift),
+        Argument("running_whitening", channel_matrices, near_identity, False, True),
+    ),
 }
 
 

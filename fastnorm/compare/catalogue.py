@@ -178,6 +178,15 @@ CATALOGUE: tuple[Case, ...] = (
          f"{_RESNET}, layer3", {"num_groups": 32}, quick=True),
     Case("evonorm_s0-resnet50-layer2-last", "evonorm_s0", (8, 28, 28, 128),
          "ResNet-50, batch 8, layer2, channels-last", {"num_groups": 32, **_LAST}),
+    # whiten
+    Case("whiten-dbn-vgg", "whiten", (32, 64, 32, 32),
+         "Decorrelated BN in VGG-A on CIFAR-10, batch 32, first layer", {"groups": 4}, quick=True),
+    Case("whiten-iternorm-resnet18", "whiten", (8, 64, 112, 112),
+         "IterNorm in ResNet-18, batch 8, stem", {"method": "iterative"}),
+    Case("whiten-cifar-patches", "whiten", (40000, 108),
+         "CIFAR-10 patches of 6 x 6, features of Coates et al. 2011", {"eps": 0.1}),
+    Case("whiten-dbn-last", "whiten", (32, 32, 32, 64),
+         "Decorrelated BN, channels-last", {"groups": 4, "method": "cholesky", **_LAST}),
 )
 # fmt: on
 

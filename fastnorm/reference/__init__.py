@@ -57,6 +57,7 @@ from fastnorm.reference.moments import Moments, RawMoments, moments
 from fastnorm.reference.rms_norm import RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.reference.standardize import Gradients, standardize, standardize_backward
 from fastnorm.reference.variance_norm import variance_norm, variance_norm_backward
+from fastnorm.reference.whiten import WhiteningGradients, WhiteningStats, whiten, whiten_backward
 
 __all__ = [
     "AdaptiveInstanceNormGradients",
@@ -71,6 +72,8 @@ __all__ = [
     "RMSNormGradients",
     "RawMoments",
     "RenormMoments",
+    "WhiteningGradients",
+    "WhiteningStats",
     "adaptive_instance_norm",
     "adaptive_instance_norm_backward",
     "add_layer_norm",
@@ -102,4 +105,6 @@ __all__ = [
     "standardize_backward",
     "variance_norm",
     "variance_norm_backward",
+    "whiten",
+    "whiten_backward",
 ]

@@ -47,6 +47,11 @@ CASES = [
     Case("eval", "evonorm_b0", (4, 3, 5, 6), "", {"training": False}),
     Case("first", "evonorm_s0", (2, 6, 5, 4), "", {"num_groups": 3}),
     Case("last", "evonorm_s0", (2, 5, 4, 6), "", {"num_groups": 2, "channel_axis": -1}),
+    Case("zca", "whiten", (4, 6, 5, 6), "", {"groups": 2}),
+    Case("pca", "whiten", (60, 4), "", {"method": "pca", "eps": 0.1}),
+    Case("cholesky", "whiten", (4, 5, 6, 6), "", {"channel_axis": -1, "method": "cholesky"}),
+    Case("iterative", "whiten", (4, 6, 15), "", {"groups": 3, "method": "iterative"}),
+    Case("eval", "whiten", (4, 6, 5), "", {"groups": 3, "training": False}),
 ]
 # Relative to the largest entry: small groups, some roundings of the compute type.
 TOLERANCE = {"float64": 1e-13, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}

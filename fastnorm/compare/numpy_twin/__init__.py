@@ -43,6 +43,7 @@ from fastnorm.compare.numpy_twin.standard import (
     standardize_backward,
 )
 from fastnorm.compare.numpy_twin.variance_norm import variance_norm, variance_norm_backward
+from fastnorm.compare.numpy_twin.whiten import whiten, whiten_backward
 
 __all__ = [
     "adaptive_instance_norm",
@@ -76,4 +77,6 @@ __all__ = [
     "standardize_backward",
     "variance_norm",
     "variance_norm_backward",
+    "whiten",
+    "whiten_backward",
 ]
