@@ -53,6 +53,7 @@ cdef extern from "fn_kernels.h" nogil:
                           fn_ld lddy, size_t rows, size_t n, const fn_centre *centre,
                           const fn_param *param, const fn_slope *slope,
                           const fn_memory *memory) noexcept nogil
+        void activate(int kind, size_t n, const void *z, void *value, void *slope) noexcept nogil
         void settle(size_t n, void *part, double *total) noexcept nogil
         void narrow(size_t n, const double *v, void *to) noexcept nogil
         void fence() noexcept nogil
@@ -64,6 +65,7 @@ cdef extern from "fn_kernels.h" nogil:
         fn_kernels type[4]
 
     int FN_F16, FN_BF16, FN_F32, FN_F64, FN_NTYPES
+    int FN_RELU, FN_SILU, FN_GELU, FN_GELU_TANH, FN_TANH, FN_SIGMOID
     int FN_LANES_MAX, FN_ROW_BLOCK, FN_JOINT_BLOCK, FN_COL_BLOCK, FN_LANE_BYTES
 
 

@@ -8,8 +8,8 @@ arrays are read; coefficients are of the compute type.
 cimport numpy as cnp
 
 from fastnorm._core.dispatch cimport (
-    FN_BF16, FN_F16, FN_F32, FN_F64, fn_centre, fn_kernels, fn_memory, fn_param,
-    fn_slope, kernels_of,
+    FN_BF16, FN_F16, FN_F32, FN_F64, FN_GELU, FN_GELU_TANH, FN_RELU, FN_SIGMOID, FN_SILU,
+    FN_TANH, fn_centre, fn_kernels, fn_memory, fn_param, fn_slope, kernels_of,
 )
 
 import numpy as np
@@ -17,6 +17,10 @@ import numpy as np
 cnp.import_array()
 
 cdef dict TYPES = {"f16": FN_F16, "bf16": FN_BF16, "f32": FN_F32, "f64": FN_F64}
+cdef dict ACTIVATIONS = {
+    "relu": FN_RELU, "silu": FN_SILU, "gelu": FN_GELU, "gelu_tanh": FN_GELU_TANH,
+    "tanh": FN_TANH, "sigmoid": FN_SIGMOID,
+}
 
 
 cdef void *data(cnp.ndarray a):
@@ -109,6 +113,10 @@ cdef class Probe:
                             dy.strides[0], x.shape[0], x.shape[1], &centre, &param, &slope, &memory)
         self.k.fence()
         return dx
+
+    def activate(self, str activation, cnp.ndarray z not None, value=None, slope=None):
+        """z: (n,), of the compute type. Writes the function's values and its slopes where given."""
+        self.k.activate(ACTIVATIONS[activation], z.size, data(z), data(value), data(slope))
 
     def settle(self, cnp.ndarray part not None, cnp.ndarray total not None):
         """Move part, of the compute type, on to total, float64."""

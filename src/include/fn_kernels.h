@@ -47,6 +47,16 @@ typedef struct {
     ptrdiff_t ahead_x, ahead_dy; /* bytes to the rows that are read after these; 0: unknown */
 } fn_memory;
 
+/* Functions of one value. They and their slopes have their limits at infinity, and are NaN of NaN alone. */
+enum {
+    FN_RELU = 1,  /* max(z, 0); its slope at 0 is 0 */
+    FN_SILU,      /* z sigmoid(z) */
+    FN_GELU,      /* z Phi(z), Phi the normal distribution */
+    FN_GELU_TANH, /* z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))) / 2 */
+    FN_TANH,
+    FN_SIGMOID
+};
+
 typedef ptrdiff_t fn_ld; /* distance of two rows in bytes */
 
 /* shift[i] = mean of a few samples of row i: near its mean, and it where all are equal. */
@@ -84,6 +94,9 @@ typedef void (*fn_grad_combine_t)(void *dx, fn_ld lddx, const void *x, fn_ld ldx
                                   fn_ld lddy, size_t rows, size_t n, const fn_centre *centre,
                                   const fn_param *param, const fn_slope *slope,
                                   const fn_memory *memory);
+/* value[j] = act(z[j]), slope[j] = act'(z[j]), all of A, act being the function `kind`. Either may be
+ * NULL; value may be z. */
+typedef void (*fn_activate_t)(int kind, size_t n, const void *z, void *value, void *slope);
 /* total[j] += part[j] in double, part[j] = 0; part of A. */
 typedef void (*fn_settle_t)(size_t n, void *part, double *total);
 /* to[j] = (A)v[j]. */

@@ -4,6 +4,7 @@
 #include "simd/lanes.tmpl.h"
 #include "simd/functions.tmpl.h"
 
+#include "activate.tmpl.h"
 #include "affine.tmpl.h"
 #include "grad_combine.tmpl.h"
 #include "grad_sums.tmpl.h"
@@ -17,6 +18,7 @@ FN_N(fn_fence)(void)
 
 #undef FN_MATH
 #undef FN_WORDS
+#undef FN_TAIL
 #undef FN_COUNT
 #undef FN_UNROLL_ALL
 #undef FN_N

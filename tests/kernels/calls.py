@@ -57,9 +57,12 @@ def choices(*options: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(" ".join(some).split()) for some in product(*options))
 
 
+# Names of the activation functions.
+ACTIVATIONS = ("relu", "silu", "gelu", "gelu_tanh", "tanh", "sigmoid")
+
 # method: its variants. "columns", "rows", "one": the centre has a value per column, per row, or one
 # for all rows; of rows that are summed, "one" makes a single sum. "each": parameters per row.
-# "sums": those of dy * xh and of dy are taken on the way.
+# "sums": those of dy * xh and of dy are taken on the way. Of an activation: what is asked for.
 VARIANTS = {
     "shift_rows": ((),),
     "moments_rows": choices(("rows", "one"), ("", "wide")),
@@ -74,6 +77,7 @@ VARIANTS = {
         *choices(("columns", "rows", "one"), ("", "w", "each"), ("", "stream")),
         *choices(("rows", "one"), ("", "w"), ("sums",), ("", "stream")),
     ),
+    "activate": choices(ACTIVATIONS, ("value", "slope", "value slope")),
     "settle": ((),),
     "narrow": ((),),
 }
@@ -82,7 +86,7 @@ ALL = tuple((method, words) for method in VARIANTS for words in VARIANTS[method]
 # Arguments that are data; other arrays are coefficients.
 DATA = {"x", "dy"}
 # Arguments that a method writes into.
-WRITTEN = {"dw", "db", "part", "total"}
+WRITTEN = {"dw", "db", "part", "total", "value", "slope"}
 # Methods with an output of x's type and shape.
 ELEMENTWISE = {"affine", "grad_combine"}
 
@@ -105,6 +109,9 @@ def draw(method: str, words, kind: str, rows: int, n: int, rng, mean: float = 3.
         return {"v": rng.standard_normal(n) * 10.0 ** rng.integers(-8, 9, n)}
     if method == "settle":
         return {"part": coefficients(0, 1, n), "total": some(0, 1, n, np.float64)}
+    if method == "activate":
+        outputs = {name: np.zeros(n, real(kind)) for name in words[1:]}
+        return {"activation": words[0], "z": coefficients(0, 3, n)} | outputs
     arguments = {"x": some(mean, 2)}
     if method == "shift_rows":
         return arguments
