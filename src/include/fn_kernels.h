@@ -64,9 +64,7 @@ enum {
     FN_RELU = 1,  /* max(z, 0); its slope at 0 is 0 */
     FN_SILU,      /* z sigmoid(z) */
     FN_GELU,      /* z Phi(z), Phi the normal distribution */
-    FN_GELU_TANH, /* z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))) / 2 */
-    FN_TANH,
-    FN_SIGMOID
+    FN_GELU_TANH  /* z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))) / 2 */
 };
 
 typedef ptrdiff_t fn_ld; /* distance of two rows in bytes */
