@@ -27,6 +27,7 @@ except ImportError as error:
         "fastnorm: the compiled core is missing; in a source tree run: pip install -e ."
     ) from error
 
+from fastnorm._ranks import SingleProcess
 from fastnorm.batch_norm import BatchNorm, batch_norm, batch_norm_backward
 from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
 from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
@@ -35,6 +36,7 @@ from fastnorm.layer_norm import LayerNorm, layer_norm, layer_norm_backward
 from fastnorm.moments import Moments, RawMoments, moments
 from fastnorm.rms_norm import RMSNorm, RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.standardize import Gradients, standardize, standardize_backward
+from fastnorm.sync_batch_norm import SyncBatchNorm, sync_batch_norm, sync_batch_norm_backward
 
 __all__ = [
     "BatchNorm",
@@ -46,6 +48,8 @@ __all__ = [
     "RMSNorm",
     "RMSNormGradients",
     "RawMoments",
+    "SingleProcess",
+    "SyncBatchNorm",
     "batch_norm",
     "batch_norm_backward",
     "get_num_threads",
@@ -63,6 +67,8 @@ __all__ = [
     "show_config",
     "standardize",
     "standardize_backward",
+    "sync_batch_norm",
+    "sync_batch_norm_backward",
 ]
 
 

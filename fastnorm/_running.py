@@ -46,13 +46,14 @@ class RunningStatistics:
             raise ValueError(f"{missing} is None, and is needed where training is False")
         return self._mean, self._var
 
-    def fold_in(self, mean: Array, var: Array, momentum: float) -> None:
+    def fold_in(self, mean: Array, var: Array, momentum: float, count: int | None = None) -> None:
         """Move those that were given towards a batch, from its statistics as the core left them.
 
         The variance becomes the unbiased one. Beyond the range of its type it is infinite. An empty
-        batch changes nothing, nor does evaluation.
+        batch changes nothing, nor does evaluation. `count` values stand behind the statistics of a
+        channel, by default those that x holds.
         """
-        count = self._groups.size
+        count = self._groups.size if count is None else count
         if not self._updated or count < 2 or (self._mean is None and self._var is None):
             return  # one value per channel gets here only where there is no channel
         target_mean, target_var = self._targets
@@ -62,6 +63,12 @@ class RunningStatistics:
             if self._var is not None:
                 unbiased = var.ravel() * (count / (count - 1))
                 target_var[...] = (1.0 - momentum) * self._var + momentum * unbiased
+
+
+def next_batch(tracked: Array | None, momentum: float | None) -> tuple[int, float]:
+    """Return the number of a layer's next batch, and its weight: 1/k where `momentum` is None."""
+    number = 1 if tracked is None else int(tracked) + 1
+    return number, 1.0 / number if momentum is None else momentum
 
 
 def _read(value: Any, name: str, groups: Groups, updated: bool) -> Array | None:

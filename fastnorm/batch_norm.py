@@ -25,7 +25,7 @@ from fastnorm._args import (
 )
 from fastnorm._groups import BATCH, LAYER_BATCH, over_batch, refuse_single_values
 from fastnorm._layer import Layer
-from fastnorm._running import RunningStatistics
+from fastnorm._running import RunningStatistics, next_batch
 from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
 from fastnorm.standardize import Gradients, gradients_of
 
@@ -372,9 +372,8 @@ class BatchNorm(Layer):
         axis, expected = self.channel_axis, self.num_features
         by_batch = self.training or not self.track_running_stats
         flags = _core.STATS | (_core.MANY if by_batch else _core.GIVEN)
-        batches = 1 if self.num_batches_tracked is None else int(self.num_batches_tracked) + 1
+        batches, momentum = next_batch(self.num_batches_tracked, self.momentum)
         weight, bias, mean, var = self.weight, self.bias, self.running_mean, self.running_var
-        momentum = 1.0 / batches if self.momentum is None else self.momentum
         usual = _core.normalize_batch(
             x, weight, bias, mean, var, momentum, self.eps, None, flags, LAYER_BATCH, axis, expected
         )

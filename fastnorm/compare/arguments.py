@@ -16,6 +16,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from numpy.typing import NDArray
 
+from fastnorm import SingleProcess
 from fastnorm.compare.case import Case
 
 Array = NDArray[Any]
@@ -45,9 +46,19 @@ def spread(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> Array:
     return 0.5 + rng.random(shape).astype(dtype)
 
 
+def alone(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> SingleProcess:
+    """A communicator of one process."""
+    return SingleProcess()
+
+
 def affine(case: Case) -> Shape | None:
     """What the case says; None: no parameters."""
     return case.affine
+
+
+def no_axes(case: Case) -> Shape:
+    """The argument is one object."""
+    return ()
 
 
 def along_axes(case: Case) -> Shape:
@@ -95,15 +106,21 @@ def running(name: str, draw: Callable[[Generator, Shape, np.dtype[Any]], Array])
 
 
 _CHANNELS = (Argument("weight", channels, scale), Argument("bias", channels, shift))
+_RUNNING = (running("running_mean", shift), running("running_var", spread))
 
 # In the order of the signature. An operation that is not here takes x alone.
 ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     "standardize": (Argument("weight", affine, scale), Argument("bias", affine, shift)),
     "layer_norm": (Argument("weight", along_axes, scale), Argument("bias", along_axes, shift)),
     "rms_norm": (Argument("weight", along_axes, scale),),
-    "batch_norm": (*_CHANNELS, running("running_mean", shift), running("running_var", spread)),
+    "batch_norm": (*_CHANNELS, *_RUNNING),
     "instance_norm": _CHANNELS,
     "group_norm": _CHANNELS,
+    "sync_batch_norm": (
+        *_CHANNELS,
+        *_RUNNING,
+        Argument("comm", no_axes, alone, differentiable=False),
+    ),
 }
 
 

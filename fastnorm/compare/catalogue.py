@@ -118,6 +118,14 @@ CATALOGUE: tuple[Case, ...] = (
          "Stable Diffusion VAE decoder, 256 x 256", {"num_groups": 32}),
     Case("group_norm-sd-unet-64-last", "group_norm", (2, 64, 64, 320),
          "Stable Diffusion U-Net, 64 x 64, channels-last", {"num_groups": 32, **_LAST}),
+
+    # sync_batch_norm, on one process: what there is to do beside the communication
+    Case("sync_batch_norm-deeplabv3-aspp", "sync_batch_norm", (2, 256, 33, 33),
+         "DeepLabv3, ASPP at output stride 16, two crops of 513 x 513 a rank", quick=True),
+    Case("sync_batch_norm-deeplabv3-aspp-last", "sync_batch_norm", (2, 33, 33, 256),
+         "DeepLabv3, ASPP at output stride 16, channels-last", _LAST),
+    Case("sync_batch_norm-simclr", "sync_batch_norm", (64, 2048),
+         "SimCLR on ResNet-50, projection head, 8192 views on 128 ranks"),
 )
 # fmt: on
 

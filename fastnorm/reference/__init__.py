@@ -27,6 +27,7 @@ from fastnorm.reference.layer_norm import layer_norm, layer_norm_backward
 from fastnorm.reference.moments import Moments, RawMoments, moments
 from fastnorm.reference.rms_norm import RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.reference.standardize import Gradients, standardize, standardize_backward
+from fastnorm.reference.sync_batch_norm import sync_batch_norm, sync_batch_norm_backward
 
 __all__ = [
     "Gradients",
@@ -46,4 +47,6 @@ __all__ = [
     "rms_norm_backward",
     "standardize",
     "standardize_backward",
+    "sync_batch_norm",
+    "sync_batch_norm_backward",
 ]

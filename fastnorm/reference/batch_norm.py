@@ -126,7 +126,7 @@ def batch_norm(
     Internal Covariate Shift", ICML 2015, arXiv:1502.03167, algorithms 1 and 2.
     """
     values = as_float64(x)
-    channel, axes = _resolve(values, channel_axis, training)
+    channel, axes = resolve_channels(values, channel_axis, training)
     if training:
         stats = moments(values, axes)
     else:
@@ -135,10 +135,8 @@ def batch_norm(
     summand = expand_optional(bias, values.shape, channel)
     y = deliver(scale_and_shift(values, factor, summand, stats.mean, stats.var, eps, axes), out)
 
-    if training and values.size > 0:
-        unbiased = stats.var * (stats.count / (stats.count - 1))
-        _update(running_mean, stats.mean, momentum)
-        _update(running_var, unbiased, momentum)
+    if training:
+        update_running(running_mean, running_var, stats, momentum)
     return (y, stats) if return_stats else y
 
 
@@ -199,7 +197,7 @@ def batch_norm_backward(
     S. Ioffe, C. Szegedy, "Batch Normalization", ICML 2015, arXiv:1502.03167, section 3.
     """
     values = as_float64(x)
-    channel, axes = _resolve(values, channel_axis, training)
+    channel, axes = resolve_channels(values, channel_axis, training)
     if stats is None:
         stats = moments(values, axes) if training else _running_stats(running_mean, running_var)
     gradients = pull_back(
@@ -216,7 +214,7 @@ def batch_norm_backward(
     return collapse(gradients._replace(x=deliver(gradients.x, out)), weight, bias)
 
 
-def _resolve(
+def resolve_channels(
     x: Float64Array, channel_axis: int, training: bool
 ) -> tuple[tuple[int], tuple[int, ...]]:
     """Return the channel axis and the axes of the statistics, both non-negative."""
@@ -234,6 +232,18 @@ def _running_stats(running_mean: NDArray[Any] | None, running_var: NDArray[Any] 
     return Moments(
         np.array(running_mean, dtype=np.float64), np.array(running_var, dtype=np.float64), 0
     )
+
+
+def update_running(
+    running_mean: NDArray[Any] | None,
+    running_var: NDArray[Any] | None,
+    batch: Moments,
+    momentum: float,
+) -> None:
+    """Move the running statistics, those that are there, towards those of a batch with values."""
+    if batch.count > 1:
+        _update(running_mean, batch.mean, momentum)
+        _update(running_var, batch.var * (batch.count / (batch.count - 1)), momentum)
 
 
 def _update(running: NDArray[Any] | None, batch: Float64Array, momentum: float) -> None:

@@ -8,7 +8,7 @@ A family chooses the axes of its statistics groups and those of its parameters. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
@@ -212,11 +212,13 @@ def pull_back(
     axes: tuple[int, ...],
     *,
     fixed: bool = False,
+    average: Callable[[Float64Array, tuple[int, ...]], Float64Array] = average,
 ) -> Gradients:
     """Gradients of `scale_and_shift`, also through the statistics unless they are `fixed`.
 
     Through the statistics means that `centre` is the mean of x over `axes`, or None for no
-    centring, and `power` the mean of ``(x - centre)**2``.
+    centring, and `power` the mean of ``(x - centre)**2``. They are means by `average`, which takes
+    more than `x` into account where there is more behind the statistics.
     """
     dy = as_float64(dy)
     with np.errstate(all="ignore"):

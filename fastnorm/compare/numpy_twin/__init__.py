@@ -25,6 +25,7 @@ from fastnorm.compare.numpy_twin.standard import (
     standardize,
     standardize_backward,
 )
+from fastnorm.compare.numpy_twin.sync_batch_norm import sync_batch_norm, sync_batch_norm_backward
 
 __all__ = [
     "batch_norm",
@@ -40,4 +41,6 @@ __all__ = [
     "rms_norm_backward",
     "standardize",
     "standardize_backward",
+    "sync_batch_norm",
+    "sync_batch_norm_backward",
 ]
