@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 class SingleProcess:
     """A job of one process: what a program hands on as `comm` where it runs without MPI.
 
+    Attributes
+    ----------
+    rank, size : int
+        Number of this process and of all, as in mpi4py: 0 and 1.
+
     Examples
     --------
     >>> import numpy as np
@@ -38,6 +43,9 @@ class SingleProcess:
     array([[-1.],
            [ 1.]])
     """
+
+    rank = 0
+    size = 1
 
     def allgather(self, value: Any) -> list[Any]:
         """Return what every rank has given, in rank order: here the one value.

@@ -24,6 +24,9 @@ SHARDS = {
     "all empty": (0, 0, 0, 0),
 }
 
+# Lanes are added up in the compute type, so that another cut rounds differently.
+EXACT = {np.float64: 1e-12, np.float32: 5e-7, np.float16: 5e-7}
+
 
 @dataclass(frozen=True)
 class Call:
@@ -49,8 +52,7 @@ class Call:
 def calls(size):
     """The calls for so many ranks: every way of cutting in every layout and type."""
     spatial = ((6, 4), 1), ((3, 4), -1), ((), 1)
-    kinds = (np.float64, np.float32, np.float16)
-    for shards, (shape, axis), dtype in product(SHARDS.values(), spatial, kinds):
+    for shards, (shape, axis), dtype in product(SHARDS.values(), spatial, EXACT):
         cut = tuple(islice(shards, size))
         if not (sum(cut) == 1 and shape == ()):  # one value per channel is refused
             yield Call(cut, shape, {"channel_axis": axis, "eps": 1e-3}, dtype, 30.0)
@@ -79,7 +81,7 @@ def check_function(call: Call, comm, rank: int) -> None:
         ("running_mean", buffers[0], joined_buffers[0]),
         ("running_var", buffers[1], joined_buffers[1]),
     ):
-        near(ours, theirs, 1e-12, f"{name} of {call}")
+        near(ours, theirs, EXACT[call.dtype], f"{name} of {call}")
         same_everywhere(comm, ours, f"{name} of {call}")
     rounding = 16 * float(np.finfo(call.dtype).eps)
     near(y, want_y[mine], rounding, f"y of {call}", scale=want_y)
@@ -108,22 +110,22 @@ def check_layer(comm, rank: int, size: int) -> None:
             bounds = np.cumsum((0, *shards[:size]))
             x, dy = rng.normal(2.0, 3.0, (2, bounds[-1], 3, 7))
             mine = slice(bounds[rank], bounds[rank + 1])
-            near(layer(x[mine]), alone(x)[mine], 1e-13, "y of the layer", scale=alone(x[:0]) + 1)
+            near(layer(x[mine]), alone(x)[mine], 1e-12, "y of the layer")
             near(layer.backward(dy[mine]), alone.backward(dy)[mine], 1e-12, "dx of the layer")
             total = sum(comm.allgather(layer.grads["weight"]))
             near(total, alone.grads["weight"], 1e-12, "dweight of the layer")
         for name, value in layer.state_dict().items():
             near(value, alone.state_dict()[name], 1e-12, name)
             same_everywhere(comm, value, name)
+        x = rng.normal(size=(4, 3, 7))
         if rank == 0:  # evaluation needs nobody else
-            x = rng.normal(size=(4, 3, 7))
             near(layer.eval()(x), alone.eval()(x), 1e-12, "evaluation")
 
 
 def near(got, want, share: float, what: str, scale=None) -> None:
-    """Equal to a share of the largest value; NaN equals NaN."""
+    """Equal to a share of the largest value, or of 1; NaN equals NaN."""
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
-    largest = np.max(np.abs(want if scale is None else scale), initial=0.0)
+    largest = np.max(np.abs(want if scale is None else scale), initial=1.0)
     atol = share * (1.0 if np.isnan(largest) else float(largest))
     np.testing.assert_allclose(got, want, rtol=0, atol=atol, err_msg=what)
 
