@@ -44,7 +44,9 @@ def main() -> None:
     everything = comm.allgather((y, dx))
     if comm.rank == 0:
         whole = fastnorm.BatchNorm(CHANNELS)
-        batch, gradient = (np.concatenate(a) for a in zip(*map(images, range(comm.size)), strict=True))
+        batch, gradient = (
+            np.concatenate(a) for a in zip(*map(images, range(comm.size)), strict=True)
+        )
         expected = {"y": whole(batch), "dx": whole.backward(gradient), **whole.grads}
         expected |= {"running_mean": whole.running_mean, "running_var": whole.running_var}
         found = dict(

@@ -30,6 +30,7 @@ CASES = [
     Case("last", "instance_norm", (2, 5, 6, 3), "", {"channel_axis": -1}),
     Case("first", "group_norm", (2, 6, 5, 4), "", {"num_groups": 3}),
     Case("last", "group_norm", (2, 5, 4, 6), "", {"num_groups": 2, "channel_axis": -1}),
+    Case("first", "sync_batch_norm", (4, 3, 5, 6), ""),
 ]
 # Relative to the largest entry: small groups, some roundings of the compute type.
 TOLERANCE = {"float64": 1e-13, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}
