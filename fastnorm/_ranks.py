@@ -75,16 +75,16 @@ class Message(NamedTuple):
         Which call it is in.
     agreed : mapping of str to object
         What has to be equal on all ranks, under the words of an error message.
-    part : object
-        Its part of the result.
     failure : str or None
         Why it has no part.
+    part : object
+        Its part of the result.
     """
 
     call: str
     agreed: Mapping[str, Any]
+    failure: str | None
     part: Any
-    failure: str | None = None
 
 
 def communicator(comm: Any) -> Communicator:
@@ -104,7 +104,7 @@ def failure_told(comm: Communicator, call: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        comm.allgather(Message(call, {}, None, f"{type(error).__name__}: {error}"))
+        comm.allgather(Message(call, {}, f"{type(error).__name__}: {error}", None))
         raise
 
 
@@ -171,8 +171,16 @@ def exchange(comm: Communicator, call: str, agreed: Mapping[str, Any], part: Any
     ValueError
         If ranks are in another call, or do not agree; with what is where.
     """
-    messages = comm.allgather(Message(call, agreed, part))
-    failures = [m.failure if isinstance(m, Message) else None for m in messages]
+    messages = comm.allgather(Message(call, agreed, None, part))
+    for message in messages:
+        if not isinstance(message, Message) or message[:3] != (call, agreed, None):
+            _explain(messages, call, agreed)
+    return [message.part for message in messages]
+
+
+def _explain(messages: Sequence[Any], call: str, agreed: Mapping[str, Any]) -> None:
+    """Raise what `exchange` raises where a message is not as it should be."""
+    failures = [message.failure if isinstance(message, Message) else None for message in messages]
     if any(failures):
         reasons = "; ".join(f"{where}: {why}" for why, where in _ranks_of(failures) if why)
         raise RuntimeError(f"{call} failed on {reasons}")
@@ -181,7 +189,6 @@ def exchange(comm: Communicator, call: str, agreed: Mapping[str, Any], part: Any
         _refuse_difference(
             f"{words} must be the same on all ranks of {call}", [m.agreed[words] for m in messages]
         )
-    return [message.part for message in messages]
 
 
 def _agreed(groups: Groups, eps: float) -> dict[str, Any]:

@@ -77,6 +77,27 @@ def run(ranks: int, script: str, *words: str, timeout: float = HANG):
     return process.returncode, printed
 
 
+def sweep(before: set[Path]) -> None:
+    """Remove the shared memory that ranks of MPICH left behind because they were ended."""
+    for left in shared_memory() - before:
+        maps = Path("/proc").glob("[0-9]*/maps")
+        if not any(left.name in _text(path) for path in maps):
+            with contextlib.suppress(OSError):  # it is gone, or another user's
+                left.unlink()
+
+
+def shared_memory() -> set[Path]:
+    """The shared memory of MPICH on this machine."""
+    return set(Path("/dev/shm").glob("mpich_shm_*"))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # the process is gone, or another user's
+        return ""
+
+
 class Threads:
     """Ranks that are threads: what one gives reaches the others through pickle, as by MPI."""
 

@@ -15,7 +15,7 @@ import fastnorm
 from cases import same_bits
 from fastnorm import reference
 from mpi import failures, joined
-from mpiexec import needs_mpi, run, run_threads
+from mpiexec import needs_mpi, run, run_threads, shared_memory, sweep
 
 ALONE = fastnorm.SingleProcess()
 
@@ -230,7 +230,9 @@ def test_between_processes(script, ranks):
 @pytest.mark.parametrize("how", ["raise", "kill"])
 def test_a_job_ends_when_a_rank_is_lost(how):
     """By an exception, which `python -m mpi4py` turns into the end of all, or by a signal."""
+    before = shared_memory()
     status, printed = run(3, "tests/mpi/lost.py", how, timeout=60.0)
+    sweep(before)
     assert status != 0
     assert "lost" in printed or how == "kill"
 
