@@ -124,8 +124,8 @@ CATALOGUE: tuple[Case, ...] = (
          "DeepLabv3, ASPP at output stride 16, two crops of 513 x 513 a rank", quick=True),
     Case("sync_batch_norm-deeplabv3-aspp-last", "sync_batch_norm", (2, 33, 33, 256),
          "DeepLabv3, ASPP at output stride 16, channels-last", _LAST),
-    Case("sync_batch_norm-simclr", "sync_batch_norm", (64, 2048),
-         "SimCLR on ResNet-50, projection head, 8192 views on 128 ranks"),
+    Case("sync_batch_norm-megdet-res4", "sync_batch_norm", (2, 256, 50, 84),
+         "MegDet on ResNet-50, res4, two images of 800 x 1344 a rank"),
 )
 # fmt: on
 
