@@ -27,8 +27,22 @@ except ImportError as error:
         "fastnorm: the compiled core is missing; in a source tree run: pip install -e ."
     ) from error
 
+from fastnorm._batch_norm_layer import BatchNorm
 from fastnorm._ranks import SingleProcess
-from fastnorm.batch_norm import BatchNorm, batch_norm, batch_norm_backward
+from fastnorm._sync_batch_norm_layer import SyncBatchNorm
+from fastnorm.add_layer_norm import (
+    AddLayerNorm,
+    AddLayerNormGradients,
+    add_layer_norm,
+    add_layer_norm_backward,
+)
+from fastnorm.add_rms_norm import (
+    AddRMSNorm,
+    AddRMSNormGradients,
+    add_rms_norm,
+    add_rms_norm_backward,
+)
+from fastnorm.batch_norm import batch_norm, batch_norm_backward
 from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
 from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
 from fastnorm.instance_norm import InstanceNorm, instance_norm, instance_norm_backward
@@ -36,9 +50,13 @@ from fastnorm.layer_norm import LayerNorm, layer_norm, layer_norm_backward
 from fastnorm.moments import Moments, RawMoments, moments
 from fastnorm.rms_norm import RMSNorm, RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.standardize import Gradients, standardize, standardize_backward
-from fastnorm.sync_batch_norm import SyncBatchNorm, sync_batch_norm, sync_batch_norm_backward
+from fastnorm.sync_batch_norm import sync_batch_norm, sync_batch_norm_backward
 
 __all__ = [
+    "AddLayerNorm",
+    "AddLayerNormGradients",
+    "AddRMSNorm",
+    "AddRMSNormGradients",
     "BatchNorm",
     "Gradients",
     "GroupNorm",
@@ -50,6 +68,10 @@ __all__ = [
     "RawMoments",
     "SingleProcess",
     "SyncBatchNorm",
+    "add_layer_norm",
+    "add_layer_norm_backward",
+    "add_rms_norm",
+    "add_rms_norm_backward",
     "batch_norm",
     "batch_norm_backward",
     "get_num_threads",

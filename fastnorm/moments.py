@@ -271,7 +271,7 @@ def moments(x: ArrayInput, axis: Axis = None, *, keepdims: bool = False) -> Mome
     else:
         x = array(x, "x")
         groups = over_axes(axis, x.shape)
-        mean, var = measured(x, groups)
+        mean, var = _compute(x, groups)
         if keepdims:
             mean, var = mean.reshape(groups.kept), var.reshape(groups.kept)
     found = moments_of_groups(mean, var, groups)
@@ -310,12 +310,11 @@ def moments_for_gradient(
 ) -> tuple[Array, Array]:
     """Return mean and variance as the core takes them: those of `stats`, or computed if None."""
     if stats is None:
-        return measured(x, groups)
+        return _compute(x, groups)
     return given_moments(stats, groups, groups.size, out)
 
 
-def measured(x: Array, groups: Groups) -> tuple[Array, Array]:
-    """Return mean and variance of the groups of x, as the core leaves them."""
+def _compute(x: Array, groups: Groups) -> tuple[Array, Array]:
     mean, var = new_statistic(groups), new_statistic(groups)
     _core.forward(x, None, groups, None, None, mean, var, 0.0, 0)
     return mean, var

@@ -10,7 +10,6 @@ import numpy as np
 from fastnorm import _core
 from fastnorm._args import (
     array,
-    channels,
     deliver,
     epsilon,
     given_moments,
@@ -22,20 +21,18 @@ from fastnorm._args import (
 )
 from fastnorm._groups import over_batch
 from fastnorm._ranks import communicator, failure_told, means_of_ranks, moments_of_ranks
-from fastnorm._running import RunningStatistics, next_batch
-from fastnorm.batch_norm import BatchNorm, batch_norm, batch_norm_backward
-from fastnorm.moments import Moments, measured
+from fastnorm._running import RunningStatistics
+from fastnorm.batch_norm import batch_norm, batch_norm_backward
+from fastnorm.moments import Moments, moments_for_gradient
 from fastnorm.standardize import Gradients, gradients_of
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike
-
     from fastnorm._types import Array, ArrayInput, Communicator
 
 # What a collective is for, as the other ranks are told.
-_FORWARD = "sync_batch_norm"
-_BACKWARD = "sync_batch_norm_backward"
-_STATISTICS = "sync_batch_norm_backward without stats"
+FORWARD = "sync_batch_norm"
+BACKWARD = "sync_batch_norm_backward"
+STATISTICS = "sync_batch_norm_backward without stats"
 
 
 @overload
@@ -180,7 +177,7 @@ def sync_batch_norm(
         options |= {"channel_axis": channel_axis, "out": out, "return_stats": return_stats}
         result: Array = batch_norm(x, weight, bias, running_mean, running_var, **options)
         return result
-    with failure_told(comm, _FORWARD):
+    with failure_told(comm, FORWARD):
         x = array(x, "x")
         groups = over_batch(channel_axis, x.shape)
         momentum = weight_of_batch(momentum)
@@ -189,8 +186,8 @@ def sync_batch_norm(
         weight = parameter(weight, "weight", groups, x, out)
         bias = parameter(bias, "bias", groups, x, out)
         running = RunningStatistics(running_mean, running_var, groups, updated=True)
-        own = measured(x, groups)
-    stats = moments_of_ranks(comm, _FORWARD, eps, groups, own, momentum)
+        own = moments_for_gradient(x, None, groups, None)
+    stats = moments_of_ranks(comm, FORWARD, eps, groups, own, momentum)
     _core.forward(x, y, groups, weight, bias, stats.mean, stats.var, eps, _core.GIVEN)
     y = deliver(y, out)
     running.fold_in(stats.mean, stats.var, momentum, stats.count)
@@ -280,7 +277,7 @@ def sync_batch_norm_backward(
         options: dict[str, Any] = {"eps": eps, "channel_axis": channel_axis}
         options |= {"training": False, "stats": stats, "out": out}
         return batch_norm_backward(dy, x, weight, bias, running_mean, running_var, **options)
-    with failure_told(comm, _STATISTICS if stats is None else _BACKWARD):
+    with failure_told(comm, STATISTICS if stats is None else BACKWARD):
         x = array(x, "x")
         dy = gradient(dy, x)
         groups = over_batch(channel_axis, x.shape)
@@ -290,111 +287,19 @@ def sync_batch_norm_backward(
         parameter(bias, "bias", groups, x, out)
         RunningStatistics(running_mean, running_var, groups, updated=False)
         if stats is None:
-            mean, var = measured(x, groups)
+            mean, var = moments_for_gradient(x, None, groups, None)
         else:
             mean, var = given_moments(stats, groups, None, out)
             count = integer(tuple(stats)[2], "stats.count")
     if stats is None:
-        mean, var, count = moments_of_ranks(comm, _STATISTICS, eps, groups, (mean, var))
-    with failure_told(comm, _BACKWARD):
+        mean, var, count = moments_of_ranks(comm, STATISTICS, eps, groups, (mean, var))
+    with failure_told(comm, BACKWARD):
         sums = np.zeros((2, *groups.free))
         dbias, dweight = sums.reshape(2, *groups.view)
         _core.backward(dy, x, None, groups, None, mean, var, eps, 0, dweight, dbias)
         with np.errstate(over="ignore", invalid="ignore"):  # NaN and Inf stay in their channel
             weighted = sums if factor is None else sums * factor.ravel()
-    means = means_of_ranks(comm, _BACKWARD, eps, groups, weighted, count)
+    means = means_of_ranks(comm, BACKWARD, eps, groups, weighted, count)
     _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, None, None, means)
     dweight, dbias = None if weight is None else dweight, None if bias is None else dbias
     return gradients_of(dx, out, dweight, weight, dbias, bias)
-
-
-class SyncBatchNorm(BatchNorm):
-    """Batch normalization over the ranks of a job, as a layer.
-
-    All ranks make it with the same arguments, and call it and its `backward` together. The
-    gradients that `backward` leaves in `grads` are this rank's part, to be added over the ranks.
-
-    Parameters
-    ----------
-    num_features, eps, momentum, affine, track_running_stats, channel_axis, dtype
-        As in `BatchNorm`.
-    comm : object with ``allgather``
-        The ranks, as in `sync_batch_norm`.
-
-    Attributes
-    ----------
-    comm : object with ``allgather``
-        The ranks.
-    weight, bias, running_mean, running_var, num_batches_tracked, grads, training
-        As in `BatchNorm`. The running statistics and their number of batches are those of the
-        batches of all ranks, and equal on all of them.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `BatchNorm`; and if `comm` has no ``allgather``.
-
-    See Also
-    --------
-    sync_batch_norm : The function behind it, with formula and source.
-    BatchNorm : What it is in evaluation, where ranks do not communicate. That holds without
-        running statistics too, where each rank then uses its own batch, as in PyTorch.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import fastnorm
-    >>> layer = fastnorm.SyncBatchNorm(1, momentum=None, eps=0, comm=fastnorm.SingleProcess())
-    >>> layer(np.array([[1.0], [3.0]], dtype=np.float32))
-    array([[-1.],
-           [ 1.]], dtype=float32)
-    >>> layer.running_mean, layer.running_var
-    (array([2.], dtype=float32), array([2.], dtype=float32))
-    """
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        channel_axis: int = 1,
-        dtype: DTypeLike = np.float32,
-        *,
-        comm: Communicator,
-    ) -> None:
-        super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, channel_axis, dtype
-        )
-        self.comm = communicator(comm)
-
-    def backward(self, dy: ArrayInput) -> Array:
-        """As in `Layer`, by a collective: of the sum of the losses of all ranks."""
-        if self._saved is None and self.training:
-            with failure_told(self.comm, _BACKWARD):
-                return super().backward(dy)  # raises: there was no forward pass
-        return super().backward(dy)
-
-    def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
-        if not self.training:
-            return super()._forward(x)
-        batches, momentum = next_batch(self.num_batches_tracked, self.momentum)
-        with failure_told(self.comm, _FORWARD):
-            x = channels(x, self.channel_axis, self.num_features, "num_features")
-        options: dict[str, Any] = {"momentum": momentum, "eps": self.eps, "return_stats": True}
-        options |= {"channel_axis": self.channel_axis, "comm": self.comm}
-        running = (self.running_mean, self.running_var)
-        y, stats = sync_batch_norm(x, self.weight, self.bias, *running, **options)
-        if stats.count and self.num_batches_tracked is not None:
-            self.num_batches_tracked[...] = batches
-        return y, (x, stats, True, True)
-
-    def _backward(
-        self, dy: ArrayInput, x: Array, stats: Moments, by_batch: bool, together: bool = False
-    ) -> Any:
-        if not together:
-            return super()._backward(dy, x, stats, by_batch)
-        options: dict[str, Any] = {"eps": self.eps, "channel_axis": self.channel_axis}
-        options |= {"comm": self.comm, "stats": stats}
-        return sync_batch_norm_backward(dy, x, self.weight, self.bias, **options)

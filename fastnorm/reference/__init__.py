@@ -20,6 +20,16 @@ The formulas are `moments` and, for everything else, two functions in `standardi
 needs NumPy alone, and nothing of the rest of fastnorm.
 """
 
+from fastnorm.reference.add_layer_norm import (
+    AddLayerNormGradients,
+    add_layer_norm,
+    add_layer_norm_backward,
+)
+from fastnorm.reference.add_rms_norm import (
+    AddRMSNormGradients,
+    add_rms_norm,
+    add_rms_norm_backward,
+)
 from fastnorm.reference.batch_norm import batch_norm, batch_norm_backward
 from fastnorm.reference.group_norm import group_norm, group_norm_backward
 from fastnorm.reference.instance_norm import instance_norm, instance_norm_backward
@@ -30,10 +40,16 @@ from fastnorm.reference.standardize import Gradients, standardize, standardize_b
 from fastnorm.reference.sync_batch_norm import sync_batch_norm, sync_batch_norm_backward
 
 __all__ = [
+    "AddLayerNormGradients",
+    "AddRMSNormGradients",
     "Gradients",
     "Moments",
     "RMSNormGradients",
     "RawMoments",
+    "add_layer_norm",
+    "add_layer_norm_backward",
+    "add_rms_norm",
+    "add_rms_norm_backward",
     "batch_norm",
     "batch_norm_backward",
     "group_norm",

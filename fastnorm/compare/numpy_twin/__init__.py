@@ -10,6 +10,8 @@ Names and arguments are those of `fastnorm`, with one difference: a forward func
 ``(y, stats)``, and its statistics keep the reduced axes with length 1, ready to broadcast.
 """
 
+from fastnorm.compare.numpy_twin.add_layer_norm import add_layer_norm, add_layer_norm_backward
+from fastnorm.compare.numpy_twin.add_rms_norm import add_rms_norm, add_rms_norm_backward
 from fastnorm.compare.numpy_twin.standard import (
     batch_norm,
     batch_norm_backward,
@@ -28,6 +30,10 @@ from fastnorm.compare.numpy_twin.standard import (
 from fastnorm.compare.numpy_twin.sync_batch_norm import sync_batch_norm, sync_batch_norm_backward
 
 __all__ = [
+    "add_layer_norm",
+    "add_layer_norm_backward",
+    "add_rms_norm",
+    "add_rms_norm_backward",
     "batch_norm",
     "batch_norm_backward",
     "group_norm",
