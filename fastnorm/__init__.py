@@ -31,6 +31,8 @@ from fastnorm._batch_norm_layer import BatchNorm
 from fastnorm._batch_renorm_layer import BatchRenorm
 from fastnorm._evonorm import EvoNormGradients, EvoNormMoments
 from fastnorm._instance_norm_layer import InstanceNorm
+from fastnorm._ranks import SingleProcess
+from fastnorm._sync_batch_norm_layer import SyncBatchNorm
 from fastnorm._whitening import WhiteningStats
 from fastnorm.adaptive_instance_norm import (
     AdaptiveInstanceNorm,
@@ -73,6 +75,7 @@ from fastnorm.layer_norm import LayerNorm, layer_norm, layer_norm_backward
 from fastnorm.moments import Moments, RawMoments, moments
 from fastnorm.rms_norm import RMSNorm, RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.standardize import Gradients, standardize, standardize_backward
+from fastnorm.sync_batch_norm import sync_batch_norm, sync_batch_norm_backward
 from fastnorm.variance_norm import VarianceNorm, variance_norm, variance_norm_backward
 from fastnorm.whiten import Whitening, WhiteningGradients, whiten, whiten_backward
 
@@ -102,6 +105,8 @@ __all__ = [
     "RMSNormGradients",
     "RawMoments",
     "RenormMoments",
+    "SingleProcess",
+    "SyncBatchNorm",
     "VarianceNorm",
     "Whitening",
     "WhiteningGradients",
@@ -139,6 +144,8 @@ __all__ = [
     "show_config",
     "standardize",
     "standardize_backward",
+    "sync_batch_norm",
+    "sync_batch_norm_backward",
     "variance_norm",
     "variance_norm_backward",
     "whiten",

@@ -241,8 +241,8 @@ def parameter_gradient(total: Array | None, like: Any, name: str) -> Array | Non
 # ---- statistics ---------------------------------------------------------------------------------
 
 
-def given_moments(stats: Any, groups: Groups, size: int, out: Array | None) -> tuple[Array, Array]:
-    """Return mean and variance of `stats` as the core takes them; `size` is the count expected."""
+def given_moments(stats: Any, groups: Groups, size: Any, out: Array | None) -> tuple[Array, Array]:
+    """Return mean and variance of `stats` as the core takes them; `size`: their count, None any."""
     try:
         mean, var, count = stats
     except (TypeError, ValueError):
@@ -268,9 +268,9 @@ def given_mean_square(stats: Any, groups: Groups, out: Array | None) -> Array:
     return given_statistic(mean_square, "stats.mean_square", groups, out)
 
 
-def check_count(count: Any, size: int) -> None:
-    """Raise where statistics are not of `size` values."""
-    if integer(count, "stats.count") != size:
+def check_count(count: Any, size: int | None) -> None:
+    """Raise where statistics are not of `size` values; None for any number."""
+    if integer(count, "stats.count") != size and size is not None:
         raise ValueError(f"stats.count is {count}, expected {size}: they are of another x or mode")
 
 

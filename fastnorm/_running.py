@@ -69,36 +69,31 @@ class RunningStatistics:
             return new_statistic(self._groups), new_statistic(self._groups)
         return self.given()
 
-    def fold_in(self, mean: Any, var: Array, momentum: float, count: Array | None = None) -> None:
+    def fold_in(self, mean: Any, var: Array, momentum: float, count: Any = None) -> None:
         """Move them towards a batch, from its biased variance as the core left it.
 
-        The variance becomes the unbiased one, as in PyTorch. count: how many values of each group
-        were let count, where a mask was given; what needs more of them than there are is left out.
+        The variance becomes the unbiased one, as in PyTorch. count: how many values stand behind
+        each entry, where that is not the size of x's groups; what needs more of them is left out.
         """
-        if count is not None:
-            with np.errstate(all="ignore"):
-                unbiased = var * (count / (count - 1))
-            self.move(mean, unbiased, momentum, (count > 0, count > 1))
-            return
         size = self._groups.size
-        if size > 1:  # one value per group gets here only where there is no group
-            with np.errstate(over="ignore", invalid="ignore"):
-                self.move(mean, var * (size / (size - 1)), momentum)
+        if count is None and size < 2:
+            return  # one value per group gets here only where there is no group
+        number = np.asarray(size if count is None else count, dtype=np.float64)
+        with np.errstate(all="ignore"):
+            unbiased = var * (number / (number - 1))
+        self.move(mean, unbiased, momentum, (number > 0, number > 1))
 
     def move(
-        self,
-        mean: Array,
-        spread: Array,
-        momentum: float,
-        found: tuple[Any, Any] = (True, True),
+        self, mean: Array, spread: Array, momentum: float, found: tuple[Any, Any] | None = None
     ) -> None:
         """Move those that were given towards a batch; where each sample has its own, their average.
 
         What is beyond the range of its type is infinite. An empty batch changes nothing, nor does
-        evaluation. found: which entries of both there are, in an array each if not all.
+        evaluation. found: which entries of both there are; by default all, if x is not empty.
         """
-        if not (self._updated and self._groups.size and mean.size):
+        if not self._updated or not mean.size or (found is None and not self._groups.size):
             return
+        found = (True, True) if found is None else found
         parts = zip(self._targets, self._values, (mean, spread), found, strict=True)
         with np.errstate(all="ignore"):
             for target, value, here, there in parts:

@@ -38,7 +38,7 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-EVERYWHERE = [*in_tree("fastnorm", "src", "tests", "benches", ".ci"), ROOT / "setup.py"]
+EVERYWHERE = [*in_tree("fastnorm", "src", "tests", "benches", "examples", ".ci"), ROOT / "setup.py"]
 API = sorted(p for p in (ROOT / "fastnorm").glob("*.py") if p.stem != "__main__")
 KERNELS = in_tree("src/kernels")
 COMPILED = [p for p in in_tree("src", "fastnorm/_core") if p.suffix not in {".py", ".pyi"}]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from numpy.typing import NDArray
 
+from fastnorm import SingleProcess
 from fastnorm.compare.case import Case
 
 Array = NDArray[Any]
@@ -50,9 +51,19 @@ def near_identity(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> Array:
     return np.eye(shape[-1], dtype=dtype) + 0.1 * normal(rng, shape, dtype)
 
 
+def alone(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> SingleProcess:
+    """A communicator of one process."""
+    return SingleProcess()
+
+
 def affine(case: Case) -> Shape | None:
     """What the case says; None: no parameters."""
     return case.affine
+
+
+def no_axes(case: Case) -> Shape:
+    """The argument is one object."""
+    return ()
 
 
 def like_x(case: Case) -> Shape:
@@ -152,6 +163,7 @@ def tracked_channels(case: Case) -> Shape | None:
 
 
 _CHANNELS = (Argument("weight", channels, scale), Argument("bias", channels, shift))
+_RUNNING = (running("running_mean", shift), running("running_var", spread))
 
 # In the order of the signature. An operation that is not here takes x alone.
 ARGUMENTS: dict[str, tuple[Argument, ...]] = {
@@ -167,7 +179,7 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
         Argument("residual", like_x, normal, of_x=True),
         Argument("weight", along_axes, scale),
     ),
-    "batch_norm": (*_CHANNELS, running("running_mean", shift), running("running_var", spread)),
+    "batch_norm": (*_CHANNELS, *_RUNNING),
     "instance_norm": (
         *_CHANNELS,
         running("running_mean", shift, tracked_channels),
@@ -196,6 +208,11 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     "whiten": (
         running("running_mean", shift),
         Argument("running_whitening", channel_matrices, near_identity, False, True),
+    ),
+    "sync_batch_norm": (
+        *_CHANNELS,
+        *_RUNNING,
+        Argument("comm", no_axes, alone, differentiable=False),
     ),
 }
 

@@ -187,6 +187,14 @@ CATALOGUE: tuple[Case, ...] = (
          "CIFAR-10 patches of 6 x 6, features of Coates et al. 2011", {"eps": 0.1}),
     Case("whiten-dbn-last", "whiten", (32, 32, 32, 64),
          "Decorrelated BN, channels-last", {"groups": 4, "method": "cholesky", **_LAST}),
+
+    # sync_batch_norm, on one process: what there is to do beside the communication
+    Case("sync_batch_norm-deeplabv3-aspp", "sync_batch_norm", (2, 256, 33, 33),
+         "DeepLabv3, ASPP at output stride 16, two crops of 513 x 513 a rank", quick=True),
+    Case("sync_batch_norm-deeplabv3-aspp-last", "sync_batch_norm", (2, 33, 33, 256),
+         "DeepLabv3, ASPP at output stride 16, channels-last", _LAST),
+    Case("sync_batch_norm-megdet-res4", "sync_batch_norm", (2, 256, 50, 84),
+         "MegDet on ResNet-50, res4, two images of 800 x 1344 a rank"),
 )
 # fmt: on
 

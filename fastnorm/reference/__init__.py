@@ -56,6 +56,7 @@ from fastnorm.reference.layer_norm import layer_norm, layer_norm_backward
 from fastnorm.reference.moments import Moments, RawMoments, moments
 from fastnorm.reference.rms_norm import RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.reference.standardize import Gradients, standardize, standardize_backward
+from fastnorm.reference.sync_batch_norm import sync_batch_norm, sync_batch_norm_backward
 from fastnorm.reference.variance_norm import variance_norm, variance_norm_backward
 from fastnorm.reference.whiten import WhiteningGradients, WhiteningStats, whiten, whiten_backward
 
@@ -103,6 +104,8 @@ __all__ = [
     "rms_norm_backward",
     "standardize",
     "standardize_backward",
+    "sync_batch_norm",
+    "sync_batch_norm_backward",
     "variance_norm",
     "variance_norm_backward",
     "whiten",

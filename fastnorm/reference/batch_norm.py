@@ -161,11 +161,8 @@ def batch_norm(
     y = scale_and_shift(values, factor, summand, centre, power, eps, axes, activation)
     y = deliver(zeroed(y, part, zero_masked), out)
 
-    if training and values.size > 0:
-        with np.errstate(all="ignore"):
-            unbiased = stats.var * (stats.count / (np.asarray(stats.count) - 1))
-        update_running(running_mean, stats.mean, momentum, stats.count)
-        update_running(running_var, unbiased, momentum, np.asarray(stats.count) - 1)
+    if training:
+        update_both(running_mean, running_var, stats, momentum)
     return (y, stats) if return_stats else y
 
 
@@ -274,6 +271,20 @@ def _running_stats(running_mean: NDArray[Any] | None, running_var: NDArray[Any] 
     return Moments(
         np.array(running_mean, dtype=np.float64), np.array(running_var, dtype=np.float64), 0
     )
+
+
+def update_both(
+    running_mean: NDArray[Any] | None,
+    running_var: NDArray[Any] | None,
+    batch: Moments,
+    momentum: float,
+) -> None:
+    """Move the running statistics, those that are there, towards those of a batch with values."""
+    more = np.asarray(batch.count) - 1
+    with np.errstate(all="ignore"):
+        unbiased = batch.var * (batch.count / more)
+    update_running(running_mean, batch.mean, momentum, batch.count)
+    update_running(running_var, unbiased, momentum, more)
 
 
 def update_running(

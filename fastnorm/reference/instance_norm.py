@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, overload
 
-import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
-from fastnorm.reference.batch_norm import batch_norm, batch_norm_backward, update_running
+from fastnorm.reference.batch_norm import batch_norm, batch_norm_backward, update_both
 from fastnorm.reference.masked import counted, time_axis, usable, zeroed
 from fastnorm.reference.moments import Float64Array, Moments, moments
 from fastnorm.reference.standardize import (
@@ -167,11 +166,7 @@ def instance_norm(
     summand = expand_optional(bias, values.shape, channel)
     y = scale_and_shift(values, factor, summand, centre, power, eps, axes, activation)
     y = deliver(zeroed(y, part, zero_masked), out)
-    if values.size > 0:
-        with np.errstate(all="ignore"):
-            unbiased = stats.var * (stats.count / (np.asarray(stats.count) - 1))
-        update_running(running_mean, stats.mean, momentum, stats.count)
-        update_running(running_var, unbiased, momentum, np.asarray(stats.count) - 1)
+    update_both(running_mean, running_var, stats, momentum)
     return (y, stats) if return_stats else y
 
 

@@ -8,7 +8,7 @@ A family chooses the axes of its statistics groups and those of its parameters. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
@@ -219,13 +219,15 @@ def pull_back(
     fixed: bool = False,
     mask: Any = None,
     zero_masked: bool = False,
+    average: Callable[[Float64Array, tuple[int, ...]], Float64Array] = average,
 ) -> Gradients:
     """Gradients of `scale_and_shift`, also through the statistics unless they are `fixed`.
 
     Through the statistics means that `centre` is the mean of x over `axes`, or None for no
     centring, and `power` the mean of ``(x - centre)**2``; with a mask those of what counts, so that
     nothing else takes part in the correction. The results beside it depend on them too, unless they
-    are set to zero.
+    are set to zero. They are means by `average`, which takes more than `x` into account where there
+    is more behind the statistics.
     """
     upstream: Float64Array = zeroed(as_float64(dy), mask, zero_masked)
     if mask is not None:

@@ -52,6 +52,7 @@ CASES = [
     Case("cholesky", "whiten", (4, 5, 6, 6), "", {"channel_axis": -1, "method": "cholesky"}),
     Case("iterative", "whiten", (4, 6, 15), "", {"groups": 3, "method": "iterative"}),
     Case("eval", "whiten", (4, 6, 5), "", {"groups": 3, "training": False}),
+    Case("first", "sync_batch_norm", (4, 3, 5, 6), ""),
 ]
 # Relative to the largest entry: small groups, some roundings of the compute type.
 TOLERANCE = {"float64": 1e-13, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}

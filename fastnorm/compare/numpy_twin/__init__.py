@@ -42,6 +42,7 @@ from fastnorm.compare.numpy_twin.standard import (
     standardize,
     standardize_backward,
 )
+from fastnorm.compare.numpy_twin.sync_batch_norm import sync_batch_norm, sync_batch_norm_backward
 from fastnorm.compare.numpy_twin.variance_norm import variance_norm, variance_norm_backward
 from fastnorm.compare.numpy_twin.whiten import whiten, whiten_backward
 
@@ -75,6 +76,8 @@ __all__ = [
     "rms_norm_backward",
     "standardize",
     "standardize_backward",
+    "sync_batch_norm",
+    "sync_batch_norm_backward",
     "variance_norm",
     "variance_norm_backward",
     "whiten",
