@@ -101,7 +101,7 @@ class SyncBatchNorm(BatchNorm):
         options: dict[str, Any] = {"momentum": momentum, "eps": self.eps, "return_stats": True}
         options |= {"channel_axis": self.channel_axis, "comm": self.comm}
         running = (self.running_mean, self.running_var)
-        y, stats = sync_batch_norm(x, self.weight, self.bias, *running, **options, **part)
+        y, stats = sync_batch_norm(x, self.weight, self.bias, *running, **(options | part))
         if stats.count:
             self._count_batch()
         return y, (x, stats, True, part, True)
