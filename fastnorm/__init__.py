@@ -32,6 +32,13 @@ from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_
 from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
 from fastnorm.instance_norm import InstanceNorm, instance_norm, instance_norm_backward
 from fastnorm.layer_norm import LayerNorm, layer_norm, layer_norm_backward
+from fastnorm.lp_normalize import (
+    LpNormalize,
+    LpNormalizeGradients,
+    LpNorms,
+    lp_normalize,
+    lp_normalize_backward,
+)
 from fastnorm.moments import Moments, RawMoments, moments
 from fastnorm.rms_norm import RMSNorm, RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.standardize import Gradients, standardize, standardize_backward
@@ -42,6 +49,9 @@ __all__ = [
     "GroupNorm",
     "InstanceNorm",
     "LayerNorm",
+    "LpNormalize",
+    "LpNormalizeGradients",
+    "LpNorms",
     "Moments",
     "RMSNorm",
     "RMSNormGradients",
@@ -55,6 +65,8 @@ __all__ = [
     "instance_norm_backward",
     "layer_norm",
     "layer_norm_backward",
+    "lp_normalize",
+    "lp_normalize_backward",
     "moments",
     "num_threads",
     "rms_norm",

@@ -65,13 +65,13 @@ def positive(value: Any, name: str) -> int:
     return number
 
 
-def epsilon(value: Any) -> float:
-    """Return `value` as the float that is added to a variance."""
+def epsilon(value: Any, name: str = "eps") -> float:
+    """Return `value` as the float that is added to a variance, or of the same range."""
     if type(value) is float and 0.0 <= value < math.inf:
         return value
-    number = _real(value, "eps")
+    number = real(value, name)
     if not 0.0 <= number < math.inf:
-        raise ValueError(f"eps must be a finite number >= 0, got {value!r}")
+        raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
     return number
 
 
@@ -84,13 +84,14 @@ def weight_of_batch(value: Any) -> float:
             "momentum must be a number between 0 and 1, got None; the cumulative average that None "
             "stands for counts batches, which the layer BatchNorm does"
         )
-    number = _real(value, "momentum")
+    number = real(value, "momentum")
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"momentum must be a number between 0 and 1, got {value!r}")
     return number
 
 
-def _real(value: Any, name: str) -> float:
+def real(value: Any, name: str) -> float:
+    """Return `value` as a float; what is not a number, or is a bool, is a TypeError."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
@@ -255,16 +256,18 @@ def given_moments(stats: Any, groups: Groups, size: int, out: Array | None) -> t
     )
 
 
-def given_mean_square(stats: Any, groups: Groups, out: Array | None) -> Array:
-    """Return the mean square of `stats` as the core takes it."""
+def given_mean_square(
+    stats: Any, groups: Groups, out: Array | None, name: str = "mean_square"
+) -> Array:
+    """Return the mean square of `stats` as the core takes it, or what takes its place: `name`."""
     try:
-        mean_square, count = stats
+        statistic, count = stats
     except (TypeError, ValueError):
         raise TypeError(
-            f"stats must be what return_stats=True gave, (mean_square, count), got {stats!r}"
+            f"stats must be what return_stats=True gave, ({name}, count), got {stats!r}"
         ) from None
     _check_count(count, groups.size)
-    return _given_statistic(mean_square, "stats.mean_square", groups, out)
+    return _given_statistic(statistic, f"stats.{name}", groups, out)
 
 
 def _check_count(count: Any, size: int) -> None:

@@ -41,6 +41,11 @@ def over_instances(channel_axis: Any, shape: Shape) -> Groups:
     return _over_instances(_channel_argument(channel_axis), shape)
 
 
+def over_planes(channel_axis: Any, shape: Shape) -> Groups:
+    """The groups of `over_instances`, which may be single values: nothing is centred in them."""
+    return _over_planes(_channel_argument(channel_axis), shape)
+
+
 def over_channel_groups(num_groups: Any, channel_axis: Any, shape: Shape) -> Groups:
     """Groups of neighbouring channels of one instance; x is seen with its channels split."""
     if type(num_groups) is not int or num_groups < 1:
@@ -149,6 +154,14 @@ def _over_instances(channel_axis: int, shape: Shape) -> Groups:
     groups = Groups(shape, axes, (channel,), f"the channels of x, axis {channel_axis}")
     refuse_single_values(groups, shape)
     return groups
+
+
+@lru_cache(maxsize=512)
+def _over_planes(channel_axis: int, shape: Shape) -> Groups:
+    channel = _index_channels(channel_axis, shape, 2)
+    _refuse_batch_axis(channel, channel_axis)
+    axes = tuple(axis for axis in range(1, len(shape)) if axis != channel)
+    return Groups(shape, axes, (channel,), f"the channels of x, axis {channel_axis}")
 
 
 @lru_cache(maxsize=512)

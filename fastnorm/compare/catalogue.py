@@ -118,6 +118,14 @@ CATALOGUE: tuple[Case, ...] = (
          "Stable Diffusion VAE decoder, 256 x 256", {"num_groups": 32}),
     Case("group_norm-sd-unet-64-last", "group_norm", (2, 64, 64, 320),
          "Stable Diffusion U-Net, 64 x 64, channels-last", {"num_groups": 32, **_LAST}),
+
+    # lp_normalize
+    Case("lp_normalize-minilm-sentences", "lp_normalize", (256, 384),
+         "all-MiniLM-L6-v2, 256 sentence embeddings", {"axis": -1}, quick=True),
+    Case("lp_normalize-clip-vit-b32", "lp_normalize", (8192, 512),
+         "CLIP ViT-B/32, 8192 embeddings of a contrastive batch", {"axis": -1}),
+    Case("lp_normalize-superpoint", "lp_normalize", (1, 256, 60, 80),
+         "SuperPoint, dense descriptors at 640 x 480, over channels", {"axis": 1}),
 )
 # fmt: on
 

@@ -24,12 +24,20 @@ from fastnorm.reference.batch_norm import batch_norm, batch_norm_backward
 from fastnorm.reference.group_norm import group_norm, group_norm_backward
 from fastnorm.reference.instance_norm import instance_norm, instance_norm_backward
 from fastnorm.reference.layer_norm import layer_norm, layer_norm_backward
+from fastnorm.reference.lp_normalize import (
+    LpNormalizeGradients,
+    LpNorms,
+    lp_normalize,
+    lp_normalize_backward,
+)
 from fastnorm.reference.moments import Moments, RawMoments, moments
 from fastnorm.reference.rms_norm import RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.reference.standardize import Gradients, standardize, standardize_backward
 
 __all__ = [
     "Gradients",
+    "LpNormalizeGradients",
+    "LpNorms",
     "Moments",
     "RMSNormGradients",
     "RawMoments",
@@ -41,6 +49,8 @@ __all__ = [
     "instance_norm_backward",
     "layer_norm",
     "layer_norm_backward",
+    "lp_normalize",
+    "lp_normalize_backward",
     "moments",
     "rms_norm",
     "rms_norm_backward",

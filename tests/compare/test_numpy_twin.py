@@ -30,6 +30,10 @@ CASES = [
     Case("last", "instance_norm", (2, 5, 6, 3), "", {"channel_axis": -1}),
     Case("first", "group_norm", (2, 6, 5, 4), "", {"num_groups": 3}),
     Case("last", "group_norm", (2, 5, 4, 6), "", {"num_groups": 2, "channel_axis": -1}),
+    Case("rows", "lp_normalize", (6, 40), "", {"axis": -1}),
+    Case("absolute", "lp_normalize", (6, 40), "", {"axis": 0, "p": 1}),
+    Case("third", "lp_normalize", (3, 5, 8), "", {"axis": (0, 2), "p": 3.0}),
+    Case("largest", "lp_normalize", (6, 40), "", {"axis": -1, "p": np.inf}),
 ]
 # Relative to the largest entry: small groups, some roundings of the compute type.
 TOLERANCE = {"float64": 1e-13, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}

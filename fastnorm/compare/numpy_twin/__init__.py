@@ -10,6 +10,7 @@ Names and arguments are those of `fastnorm`, with one difference: a forward func
 ``(y, stats)``, and its statistics keep the reduced axes with length 1, ready to broadcast.
 """
 
+from fastnorm.compare.numpy_twin.lp_normalize import lp_normalize, lp_normalize_backward
 from fastnorm.compare.numpy_twin.standard import (
     batch_norm,
     batch_norm_backward,
@@ -35,6 +36,8 @@ __all__ = [
     "instance_norm_backward",
     "layer_norm",
     "layer_norm_backward",
+    "lp_normalize",
+    "lp_normalize_backward",
     "moments",
     "rms_norm",
     "rms_norm_backward",
