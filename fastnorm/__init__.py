@@ -29,6 +29,11 @@ except ImportError as error:
 
 from fastnorm.batch_norm import BatchNorm, batch_norm, batch_norm_backward
 from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
+from fastnorm.global_response_norm import (
+    GlobalResponseNorm,
+    global_response_norm,
+    global_response_norm_backward,
+)
 from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
 from fastnorm.instance_norm import InstanceNorm, instance_norm, instance_norm_backward
 from fastnorm.layer_norm import LayerNorm, layer_norm, layer_norm_backward
@@ -45,6 +50,7 @@ from fastnorm.standardize import Gradients, standardize, standardize_backward
 
 __all__ = [
     "BatchNorm",
+    "GlobalResponseNorm",
     "Gradients",
     "GroupNorm",
     "InstanceNorm",
@@ -59,6 +65,8 @@ __all__ = [
     "batch_norm",
     "batch_norm_backward",
     "get_num_threads",
+    "global_response_norm",
+    "global_response_norm_backward",
     "group_norm",
     "group_norm_backward",
     "instance_norm",

@@ -104,6 +104,7 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     "batch_norm": (*_CHANNELS, running("running_mean", shift), running("running_var", spread)),
     "instance_norm": _CHANNELS,
     "group_norm": _CHANNELS,
+    "global_response_norm": _CHANNELS,
 }
 
 

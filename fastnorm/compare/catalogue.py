@@ -126,6 +126,14 @@ CATALOGUE: tuple[Case, ...] = (
          "CLIP ViT-B/32, 8192 embeddings of a contrastive batch", {"axis": -1}),
     Case("lp_normalize-superpoint", "lp_normalize", (1, 256, 60, 80),
          "SuperPoint, dense descriptors at 640 x 480, over channels", {"axis": 1}),
+
+    # global_response_norm, on the four times as many channels inside a block
+    Case("global_response_norm-convnextv2-a-stage3", "global_response_norm", (8, 14, 14, 640),
+         "ConvNeXt V2-A, batch 8, stage 3, channels-last", _LAST, quick=True),
+    Case("global_response_norm-convnextv2-t-stage2", "global_response_norm", (8, 28, 28, 768),
+         "ConvNeXt V2-T, batch 8, stage 2, channels-last", _LAST),
+    Case("global_response_norm-convnextv2-t-stage3-first", "global_response_norm",
+         (8, 1536, 14, 14), "ConvNeXt V2-T, batch 8, stage 3, channels first"),
 )
 # fmt: on
 

@@ -21,6 +21,10 @@ needs NumPy alone, and nothing of the rest of fastnorm.
 """
 
 from fastnorm.reference.batch_norm import batch_norm, batch_norm_backward
+from fastnorm.reference.global_response_norm import (
+    global_response_norm,
+    global_response_norm_backward,
+)
 from fastnorm.reference.group_norm import group_norm, group_norm_backward
 from fastnorm.reference.instance_norm import instance_norm, instance_norm_backward
 from fastnorm.reference.layer_norm import layer_norm, layer_norm_backward
@@ -43,6 +47,8 @@ __all__ = [
     "RawMoments",
     "batch_norm",
     "batch_norm_backward",
+    "global_response_norm",
+    "global_response_norm_backward",
     "group_norm",
     "group_norm_backward",
     "instance_norm",

@@ -30,6 +30,8 @@ CASES = [
     Case("last", "instance_norm", (2, 5, 6, 3), "", {"channel_axis": -1}),
     Case("first", "group_norm", (2, 6, 5, 4), "", {"num_groups": 3}),
     Case("last", "group_norm", (2, 5, 4, 6), "", {"num_groups": 2, "channel_axis": -1}),
+    Case("first", "global_response_norm", (2, 3, 5, 6), ""),
+    Case("last", "global_response_norm", (2, 5, 6, 3), "", {"channel_axis": -1}),
     Case("rows", "lp_normalize", (6, 40), "", {"axis": -1}),
     Case("absolute", "lp_normalize", (6, 40), "", {"axis": 0, "p": 1}),
     Case("third", "lp_normalize", (3, 5, 8), "", {"axis": (0, 2), "p": 3.0}),

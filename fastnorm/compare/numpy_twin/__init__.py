@@ -10,6 +10,10 @@ Names and arguments are those of `fastnorm`, with one difference: a forward func
 ``(y, stats)``, and its statistics keep the reduced axes with length 1, ready to broadcast.
 """
 
+from fastnorm.compare.numpy_twin.global_response_norm import (
+    global_response_norm,
+    global_response_norm_backward,
+)
 from fastnorm.compare.numpy_twin.lp_normalize import lp_normalize, lp_normalize_backward
 from fastnorm.compare.numpy_twin.standard import (
     batch_norm,
@@ -30,6 +34,8 @@ from fastnorm.compare.numpy_twin.standard import (
 __all__ = [
     "batch_norm",
     "batch_norm_backward",
+    "global_response_norm",
+    "global_response_norm_backward",
     "group_norm",
     "group_norm_backward",
     "instance_norm",
