@@ -2,6 +2,7 @@
 """The compiled core: what the family modules, config.py and the tests may use of it."""
 
 from fastnorm._core import dispatch, threads
+from fastnorm._core.curve import FLOOR, RATIO, SWISH, TANH, curve, curve_gradient
 from fastnorm._core.entry import FIXED, GIVEN, RAW, backward, forward
 from fastnorm._core.groups import Groups, Recent
 from fastnorm._core.threads import (
@@ -24,15 +25,21 @@ from fastnorm._core.usual_gradient import gradient
 __all__ = [
     "AGAINST",
     "FIXED",
+    "FLOOR",
     "GIVEN",
     "MANY",
+    "RATIO",
     "RAW",
     "RUNNING",
     "STATS",
+    "SWISH",
+    "TANH",
     "Groups",
     "Recent",
     "backward",
     "config",
+    "curve",
+    "curve_gradient",
     "forward",
     "get_num_threads",
     "gradient",

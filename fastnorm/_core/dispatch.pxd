@@ -21,6 +21,13 @@ cdef extern from "fn_kernels.h" nogil:
         void *dw
         void *db
 
+    ctypedef struct fn_curve:
+        int kind
+        bint by_row
+        size_t step
+        const void *coef[5]
+        void *sum[5]
+
     ctypedef struct fn_memory:
         bint stream
         Py_ssize_t ahead_x
@@ -53,6 +60,11 @@ cdef extern from "fn_kernels.h" nogil:
                           fn_ld lddy, size_t rows, size_t n, const fn_centre *centre,
                           const fn_param *param, const fn_slope *slope,
                           const fn_memory *memory) noexcept nogil
+        void curve(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t n,
+                   const fn_curve *curve, const fn_memory *memory) noexcept nogil
+        void curve_gradient(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void *dy,
+                            fn_ld lddy, size_t rows, size_t n, const fn_curve *curve,
+                            const fn_memory *memory) noexcept nogil
         void settle(size_t n, void *part, double *total) noexcept nogil
         void narrow(size_t n, const double *v, void *to) noexcept nogil
         void fence() noexcept nogil
@@ -64,6 +76,7 @@ cdef extern from "fn_kernels.h" nogil:
         fn_kernels type[4]
 
     int FN_F16, FN_BF16, FN_F32, FN_F64, FN_NTYPES
+    int FN_FLOOR, FN_RATIO, FN_SWISH, FN_TANH
     int FN_LANES_MAX, FN_ROW_BLOCK, FN_JOINT_BLOCK, FN_COL_BLOCK, FN_LANE_BYTES
 
 

@@ -15,6 +15,7 @@ cdef enum:
 
 
 cdef int storage(ndarray x) noexcept
+cdef int storage_of(ndarray x) except -1
 cdef void begin(fn_call *c, fn_plan *plan, Groups groups, int stored, double eps,
                 int flags) noexcept
 cdef void place_values(fn_plan *plan, fn_call *c, Groups groups, int op, ndarray a) noexcept
@@ -23,5 +24,6 @@ cdef void place_packed(fn_plan *plan, fn_call *c, Groups groups, int op, void *d
 cdef void place_against(fn_plan *plan, fn_call *c, Groups groups, int op, ndarray a) noexcept
 cdef void place_statistics(fn_plan *plan, fn_call *c, Groups groups, void *mean,
                            void *var) noexcept
+cdef bint finish(fn_call *c, fn_plan *plan, int ndim) noexcept
 cdef int run_forward(fn_call *c, fn_plan *plan, int ndim) except -1
 cdef int run_backward(fn_call *c, fn_plan *plan, int ndim) except -1

@@ -41,6 +41,18 @@ typedef struct {
     void *dw, *db;
 } fn_slope;
 
+/* y = f(x), f one of a few kinds with coefficients c0, c1, ...; see curve.tmpl.h. coef: vectors of A, one
+ * value per column, or with by_row one per row, `step` values apart: 0 where one value serves all rows.
+ * sum (gradient): what dy * df/dc is added to: with by_row a double of every row, else a vector of A. */
+enum { FN_FLOOR, FN_RATIO, FN_SWISH, FN_TANH };
+#define FN_COEFS 5 /* at most */
+typedef struct {
+    int kind, by_row;
+    size_t step;
+    const void *coef[FN_COEFS];
+    void *sum[FN_COEFS];
+} fn_curve;
+
 /* How memory is used; changes no value. */
 typedef struct {
     int stream;                  /* store past the cache */
@@ -84,6 +96,13 @@ typedef void (*fn_grad_combine_t)(void *dx, fn_ld lddx, const void *x, fn_ld ldx
                                   fn_ld lddy, size_t rows, size_t n, const fn_centre *centre,
                                   const fn_param *param, const fn_slope *slope,
                                   const fn_memory *memory);
+/* y = f(x). */
+typedef void (*fn_curve_t)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t n,
+                           const fn_curve *curve, const fn_memory *memory);
+/* dx = dy * f'(x), and the sums. Those of columns grow in A: settle them after FN_COL_BLOCK rows. */
+typedef void (*fn_curve_gradient_t)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void *dy,
+                                    fn_ld lddy, size_t rows, size_t n, const fn_curve *curve,
+                                    const fn_memory *memory);
 /* total[j] += part[j] in double, part[j] = 0; part of A. */
 typedef void (*fn_settle_t)(size_t n, void *part, double *total);
 /* to[j] = (A)v[j]. */

@@ -9,6 +9,7 @@
  * with the copy of a higher tier.
  */
 #include "fn_kernels.h"
+#include "simd/coefficients.h"
 #include "simd/vectors.h"
 #include "simd/out.h"
 

@@ -2,8 +2,10 @@
  * What    All primitives of one storage type on one ISA, then the dtype's macros are forgotten.
  * Needs   the nine dtype macros of all.tmpl.h. */
 #include "simd/lanes.tmpl.h"
+#include "simd/functions.tmpl.h"
 
 #include "affine.tmpl.h"
+#include "curve.tmpl.h"
 #include "grad_combine.tmpl.h"
 #include "grad_sums.tmpl.h"
 #include "moments.tmpl.h"
@@ -14,6 +16,10 @@ FN_N(fn_fence)(void)
     fn_stream_fence();
 }
 
+#undef FN_MATH
+#undef FN_WORDS
+#undef FN_COUNT
+#undef FN_UNROLL_ALL
 #undef FN_N
 #undef FN_LV
 #undef FN_LANES

@@ -22,7 +22,10 @@ typedef double fn_vd __attribute__((vector_size(FN_VBYTES)));
 typedef uint32_t fn_vu __attribute__((vector_size(FN_VBYTES)));
 typedef int32_t fn_vi __attribute__((vector_size(FN_VBYTES)));
 typedef int64_t fn_vl __attribute__((vector_size(FN_VBYTES)));
+typedef uint64_t fn_vq __attribute__((vector_size(FN_VBYTES)));
 typedef uint16_t fn_vh __attribute__((vector_size(FN_VBYTES / 2)));
+typedef fn_vu fn_bits_f32; /* of a vector of float, double */
+typedef fn_vq fn_bits_f64;
 
 #define FN_NATIVE (FN_LANE_BYTES / FN_VBYTES) /* native vectors in a logical one */
 
@@ -134,8 +137,26 @@ static const int64_t fn_lane_numbers_f64[16] = {
     0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
 };
 
-FN_INLINE fn_vu
-fn_select(fn_vi mask, fn_vu yes, fn_vu no)
+/* larger: a > b ? a : b, smaller: a < b ? a : b; so b where they are equal, and where either is NaN. x86
+ * has instructions for just that, which compilers do not find. */
+#if defined(__AVX512F__) && FN_VBYTES == 64
+#define FN_PICK(name, vector, mask, op) return _mm512_##name(a, b);
+#elif defined(__AVX__) && FN_VBYTES == 32
+#define FN_PICK(name, vector, mask, op) return _mm256_##name(a, b);
+#elif defined(__SSE2__) && FN_VBYTES == 16
+#define FN_PICK(name, vector, mask, op) return _mm_##name(a, b);
+#else
+#define FN_PICK(name, vector, mask, op)                                                            \
+    const mask yes = a op b;                                                                       \
+    return (vector)((yes & (mask)a) | (~yes & (mask)b));
+#endif
+FN_INLINE fn_vf
+fn_larger_f32(fn_vf a, fn_vf b){FN_PICK(max_ps, fn_vf, fn_vi, >)} FN_INLINE fn_vf
+    fn_smaller_f32(fn_vf a, fn_vf b){FN_PICK(min_ps, fn_vf, fn_vi, <)} FN_INLINE fn_vd
+    fn_larger_f64(fn_vd a, fn_vd b){FN_PICK(max_pd, fn_vd, fn_vl, >)} FN_INLINE fn_vd
+    fn_smaller_f64(fn_vd a, fn_vd b){FN_PICK(min_pd, fn_vd, fn_vl, <)}
+
+FN_INLINE fn_vu fn_select(fn_vi mask, fn_vu yes, fn_vu no)
 {
     return ((fn_vu)mask & yes) | (~(fn_vu)mask & no);
 }

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What    Functions of logical vectors: lv_div, lv_max, lv_neg, lv_abs, lv_exp, lv_sigmoid, lv_tanh,
+ *         lv_phi and lv_normal (the normal distribution and its density). Of native vectors (v_...)
+ *         what those are made of.
+ * Method  Additions, products, divisions, whole numbers and bits, one order on every ISA: the same bits.
+ *         No branches: clamps keep what overflows away, and let NaN pass (fn_larger, fn_smaller).
+ *         e^x: n = round(x / ln 2), r = x - n ln 2 in two parts, 2^n in two factors.
+ *         sigmoid: e^x / (1 + e^x). tanh: m / (m + 2) of m = e^(-2|x|) - 1, which has no cancellation.
+ *         Phi: see coefficients.h; a is cut in two, so that e^(-a^2 / 2) knows a^2 to twice the precision.
+ * Source  coefficients.h.
+ * Needs   lanes.tmpl.h, coefficients.h.
+ *
+ * Largest errors measured, in units of the last place: exp 1.0, sigmoid 2.4, tanh 2.5, normal 2.2, phi 7.5.
+ */
+#define FN_MATH FN_CAT(fn_math, FN_REAL)
+#define FN_WORDS FN_CAT(fn_bits, FN_REAL)
+#define FN_COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
+#define FN_UNROLL_ALL _Pragma("GCC unroll 32")
+
+/* One value in all lanes. */
+FN_INLINE FN_V
+FN_N(v_set1)(FN_A a)
+{
+    return a - (FN_V){0}; /* a sum would lose the sign of -0 */
+}
+
+FN_INLINE FN_V
+FN_N(v_larger)(FN_V a, FN_V b)
+{
+    return FN_CAT(fn_larger, FN_REAL)(a, b);
+}
+
+FN_INLINE FN_V
+FN_N(v_smaller)(FN_V a, FN_V b)
+{
+    return FN_CAT(fn_smaller, FN_REAL)(a, b);
+}
+
+FN_INLINE FN_V
+FN_N(v_select)(FN_VMASK mask, FN_V yes, FN_V no)
+{
+    return (FN_V)((mask & (FN_VMASK)yes) | (~mask & (FN_VMASK)no));
+}
+
+FN_INLINE FN_V
+FN_N(v_abs)(FN_V x)
+{
+    return (FN_V)((FN_WORDS)x & ~FN_MATH.sign);
+}
+
+/* -|x| */
+FN_INLINE FN_V
+FN_N(v_minus_abs)(FN_V x)
+{
+    return (FN_V)((FN_WORDS)x | FN_MATH.sign);
+}
+
+/* c[0] + c[1] x + ... */
+FN_INLINE FN_V
+FN_N(v_polynomial)(FN_V x, const FN_A *c, int count)
+{
+    FN_V sum = FN_N(v_set1)(c[count - 1]);
+    FN_UNROLL_ALL
+    for (int i = count - 2; i >= 0; i--) {
+        sum = sum * x + c[i];
+    }
+    return sum;
+}
+
+/* e^(x + rest) - 1 without its power of two, n: r in [-ln(2) / 2, ln(2) / 2] and its e^r - 1. The lowest bits
+ * of `power` are n and what was added to `whole`. rest is what rounding left of x. */
+FN_INLINE FN_V
+FN_N(v_expm1_reduced)(FN_V x, FN_V rest, FN_A whole, FN_WORDS *power)
+{
+    const FN_V t = (x + rest) * FN_MATH.log2_e + whole, n = t - whole;
+    const FN_V high = x - n * FN_MATH.ln2_hi, low = n * FN_MATH.ln2_lo - rest, r = high - low;
+    const FN_V square = r * r * FN_N(v_polynomial)(r, FN_MATH.exp, FN_COUNT(FN_MATH.exp));
+    *power = (FN_WORDS)t;
+    return high + (square - low);
+}
+
+/* x * 2^n, n the lowest bits of `power` (of whole_twice): 2^(n / 2), then the rest, rounded once. */
+FN_INLINE FN_V
+FN_N(v_scale)(FN_V x, FN_WORDS power)
+{
+    const FN_WORDS half = power << (FN_MATH.mantissa - 1) & FN_MATH.exponent;
+    return x * (FN_V)half * (FN_V)((power << FN_MATH.mantissa) - half);
+}
+
+/* e^x for exp_least <= x <= exp_most, and NaN. */
+FN_INLINE FN_V
+FN_N(v_exp_within)(FN_V x)
+{
+    FN_WORDS power;
+    const FN_V none = {0};
+    const FN_V m = FN_N(v_expm1_reduced)(x, none, FN_MATH.whole_twice, &power);
+    return FN_N(v_scale)(m + 1, power);
+}
+
+/* No less than exp_least: e^x is 0 from there on, and what is multiplied by it need not be infinite. */
+FN_INLINE FN_V
+FN_N(v_exp_floor)(FN_V x)
+{
+    return FN_N(v_larger)(FN_N(v_set1)(FN_MATH.exp_least), x);
+}
+
+FN_INLINE FN_V
+FN_N(v_exp)(FN_V x)
+{
+    x = FN_N(v_smaller)(FN_N(v_set1)(FN_MATH.exp_most), FN_N(v_exp_floor)(x));
+    return FN_N(v_exp_within)(x);
+}
+
+/* The sigmoid of x >= exp_least. */
+FN_INLINE FN_V
+FN_N(v_sigmoid_within)(FN_V x)
+{
+    x = FN_N(v_smaller)(FN_N(v_set1)(FN_MATH.logistic_most), x);
+    const FN_V e = FN_N(v_exp_within)(x);
+    return e / (e + 1);
+}
+
+FN_INLINE FN_V
+FN_N(v_sigmoid)(FN_V x)
+{
+    return FN_N(v_sigmoid_within)(FN_N(v_exp_floor)(x));
+}
+
+FN_INLINE FN_V
+FN_N(v_tanh)(FN_V x)
+{
+    FN_WORDS power;
+    const FN_V none = {0};
+    FN_V y = FN_N(v_minus_abs)(x);
+    y = FN_N(v_larger)(FN_N(v_set1)(-FN_MATH.tanh_most), y + y);
+    const FN_V e = FN_N(v_expm1_reduced)(y, none, FN_MATH.whole, &power);
+    const FN_V two_n = (FN_V)(power << FN_MATH.mantissa);
+    const FN_V m = two_n * e + (two_n - 1);
+    const FN_WORDS size = (FN_WORDS)FN_N(v_abs)(m / (m + 2));
+    return (FN_V)(size | ((FN_WORDS)x & FN_MATH.sign));
+}
+
+/* The lower tail of the normal distribution, at -a: Phi = e * ratio * 2^power, its density
+ * e * FN_MATH.density * 2^power. a = |x|, no more than where both are 0. */
+typedef struct {
+    FN_V a, e, ratio;
+    FN_WORDS power;
+} FN_N(fn_tail);
+
+FN_INLINE FN_N(fn_tail)
+FN_N(v_tail)(FN_V x)
+{
+    FN_N(fn_tail) tail;
+    const FN_V a = FN_N(v_smaller)(FN_N(v_set1)(FN_MATH.far), FN_N(v_abs)(x));
+    const FN_V high = (FN_V)((FN_WORDS)a & FN_MATH.upper_half);
+    const FN_V exact = high * high * (FN_A)-0.5, rest = (a - high) * (a + high) * (FN_A)-0.5;
+    const FN_V inverse = 1 / (a + FN_MATH.k), q = (a - FN_MATH.k) * inverse;
+    tail.a = a;
+    tail.e = FN_N(v_expm1_reduced)(exact, rest, FN_MATH.whole_twice, &tail.power) + 1;
+    tail.ratio = FN_N(v_polynomial)(q, FN_MATH.tail, FN_COUNT(FN_MATH.tail)) * inverse;
+    return tail;
+}
+
+/* f(x) of f(-|x|), where f(-x) = 1 - f(x). */
+FN_INLINE FN_V
+FN_N(v_unfold)(FN_V x, FN_V lower)
+{
+    return FN_N(v_select)(x > 0, 1 - lower, lower);
+}
+
+FN_INLINE FN_V
+FN_N(v_phi)(FN_V x)
+{
+    const FN_N(fn_tail) tail = FN_N(v_tail)(x);
+    return FN_N(v_unfold)(x, FN_N(v_scale)(tail.e * tail.ratio, tail.power));
+}
+
+FN_INLINE FN_V
+FN_N(v_normal)(FN_V x)
+{
+    const FN_N(fn_tail) tail = FN_N(v_tail)(x);
+    return FN_N(v_scale)(tail.e * FN_MATH.density, tail.power);
+}
+
+/* Lane by lane, the function of the same name. */
+#define FN_LIFT(name)                                                                              \
+    FN_INLINE FN_LV FN_N(lv_##name)(FN_LV x)                                                       \
+    {                                                                                              \
+        FN_UNROLL                                                                                  \
+        for (int k = 0; k < FN_NATIVE; k++) {                                                      \
+            x.v[k] = FN_N(v_##name)(x.v[k]);                                                       \
+        }                                                                                          \
+        return x;                                                                                  \
+    }
+
+FN_LIFT(abs)
+FN_LIFT(exp)
+FN_LIFT(sigmoid)
+FN_LIFT(tanh)
+FN_LIFT(phi)
+FN_LIFT(normal)
+#undef FN_LIFT
+
+FN_INLINE FN_LV
+FN_N(lv_neg)(FN_LV a)
+{
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        a.v[k] = -a.v[k];
+    }
+    return a;
+}
+
+FN_INLINE FN_LV
+FN_N(lv_div)(FN_LV a, FN_LV b)
+{
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        a.v[k] = a.v[k] / b.v[k];
+    }
+    return a;
+}
+
+/* b where it is the larger, else a: where they are equal, and where either is NaN, too. */
+FN_INLINE FN_LV
+FN_N(lv_max)(FN_LV a, FN_LV b)
+{
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        a.v[k] = FN_N(v_larger)(b.v[k], a.v[k]);
+    }
+    return a;
+}
