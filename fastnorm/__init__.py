@@ -29,6 +29,12 @@ except ImportError as error:
 
 from fastnorm.batch_norm import BatchNorm, batch_norm, batch_norm_backward
 from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
+from fastnorm.dynamic_tanh import (
+    DynamicTanh,
+    DynamicTanhGradients,
+    dynamic_tanh,
+    dynamic_tanh_backward,
+)
 from fastnorm.global_response_norm import (
     GlobalResponseNorm,
     global_response_norm,
@@ -37,6 +43,12 @@ from fastnorm.global_response_norm import (
 from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
 from fastnorm.instance_norm import InstanceNorm, instance_norm, instance_norm_backward
 from fastnorm.layer_norm import LayerNorm, layer_norm, layer_norm_backward
+from fastnorm.local_response_norm import (
+    LocalResponseNorm,
+    LocalResponseNormGradients,
+    local_response_norm,
+    local_response_norm_backward,
+)
 from fastnorm.lp_normalize import (
     LpNormalize,
     LpNormalizeGradients,
@@ -50,11 +62,15 @@ from fastnorm.standardize import Gradients, standardize, standardize_backward
 
 __all__ = [
     "BatchNorm",
+    "DynamicTanh",
+    "DynamicTanhGradients",
     "GlobalResponseNorm",
     "Gradients",
     "GroupNorm",
     "InstanceNorm",
     "LayerNorm",
+    "LocalResponseNorm",
+    "LocalResponseNormGradients",
     "LpNormalize",
     "LpNormalizeGradients",
     "LpNorms",
@@ -64,6 +80,8 @@ __all__ = [
     "RawMoments",
     "batch_norm",
     "batch_norm_backward",
+    "dynamic_tanh",
+    "dynamic_tanh_backward",
     "get_num_threads",
     "global_response_norm",
     "global_response_norm_backward",
@@ -73,6 +91,8 @@ __all__ = [
     "instance_norm_backward",
     "layer_norm",
     "layer_norm_backward",
+    "local_response_norm",
+    "local_response_norm_backward",
     "lp_normalize",
     "lp_normalize_backward",
     "moments",

@@ -46,6 +46,11 @@ def over_planes(channel_axis: Any, shape: Shape) -> Groups:
     return _over_planes(_channel_argument(channel_axis), shape)
 
 
+def channel_index(channel_axis: Any, shape: Shape) -> int:
+    """The axis of the channels, counted from the front, of an x that need not have groups."""
+    return _index_channels(_channel_argument(channel_axis), shape, 2)
+
+
 def over_channel_groups(num_groups: Any, channel_axis: Any, shape: Shape) -> Groups:
     """Groups of neighbouring channels of one instance; x is seen with its channels split."""
     if type(num_groups) is not int or num_groups < 1:

@@ -163,3 +163,20 @@ def test_statistics_of_another_input_are_refused():
     ):
         with pytest.raises(error, match="stats"):
             fastnorm.lp_normalize_backward(x, x, stats=stats)
+
+
+def test_relatives(rng):
+    """What the docstring says of ScaleNorm, PixelNorm and an eps in the squared norm."""
+    x = rng.standard_normal((3, 8, 5))
+    square = (x**2).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(
+        1.5 * fastnorm.lp_normalize(x, axis=1), 1.5 * x / np.sqrt(square), rtol=1e-14
+    )
+    np.testing.assert_allclose(
+        fastnorm.rms_norm(x, axis=1, eps=0.1), x / np.sqrt(square / 8 + 0.1), rtol=1e-14
+    )
+    np.testing.assert_allclose(
+        fastnorm.rms_norm(x, axis=1, eps=0.1 / 8) / np.sqrt(8),
+        x / np.sqrt(square + 0.1),
+        rtol=1e-14,
+    )

@@ -64,6 +64,16 @@ def channels(case: Case) -> Shape:
     return (case.shape[axis],)
 
 
+def last_channels(case: Case) -> Shape:
+    """The number of channels, which are last unless the case says otherwise."""
+    return (case.shape[case.options.get("channel_axis", -1)],)
+
+
+def single(case: Case) -> Shape:
+    """One value."""
+    return (1,)
+
+
 @dataclass(frozen=True)
 class Argument:
     """An argument of a function beside x and the case's options.
@@ -104,6 +114,11 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     "batch_norm": (*_CHANNELS, running("running_mean", shift), running("running_var", spread)),
     "instance_norm": _CHANNELS,
     "group_norm": _CHANNELS,
+    "dynamic_tanh": (
+        Argument("alpha", single, scale),
+        Argument("weight", last_channels, scale),
+        Argument("bias", last_channels, shift),
+    ),
     "global_response_norm": _CHANNELS,
 }
 

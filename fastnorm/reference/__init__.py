@@ -21,6 +21,11 @@ needs NumPy alone, and nothing of the rest of fastnorm.
 """
 
 from fastnorm.reference.batch_norm import batch_norm, batch_norm_backward
+from fastnorm.reference.dynamic_tanh import (
+    DynamicTanhGradients,
+    dynamic_tanh,
+    dynamic_tanh_backward,
+)
 from fastnorm.reference.global_response_norm import (
     global_response_norm,
     global_response_norm_backward,
@@ -28,6 +33,11 @@ from fastnorm.reference.global_response_norm import (
 from fastnorm.reference.group_norm import group_norm, group_norm_backward
 from fastnorm.reference.instance_norm import instance_norm, instance_norm_backward
 from fastnorm.reference.layer_norm import layer_norm, layer_norm_backward
+from fastnorm.reference.local_response_norm import (
+    LocalResponseNormGradients,
+    local_response_norm,
+    local_response_norm_backward,
+)
 from fastnorm.reference.lp_normalize import (
     LpNormalizeGradients,
     LpNorms,
@@ -39,7 +49,9 @@ from fastnorm.reference.rms_norm import RMSNormGradients, rms_norm, rms_norm_bac
 from fastnorm.reference.standardize import Gradients, standardize, standardize_backward
 
 __all__ = [
+    "DynamicTanhGradients",
     "Gradients",
+    "LocalResponseNormGradients",
     "LpNormalizeGradients",
     "LpNorms",
     "Moments",
@@ -47,6 +59,8 @@ __all__ = [
     "RawMoments",
     "batch_norm",
     "batch_norm_backward",
+    "dynamic_tanh",
+    "dynamic_tanh_backward",
     "global_response_norm",
     "global_response_norm_backward",
     "group_norm",
@@ -55,6 +69,8 @@ __all__ = [
     "instance_norm_backward",
     "layer_norm",
     "layer_norm_backward",
+    "local_response_norm",
+    "local_response_norm_backward",
     "lp_normalize",
     "lp_normalize_backward",
     "moments",

@@ -10,9 +10,14 @@ Names and arguments are those of `fastnorm`, with one difference: a forward func
 ``(y, stats)``, and its statistics keep the reduced axes with length 1, ready to broadcast.
 """
 
+from fastnorm.compare.numpy_twin.dynamic_tanh import dynamic_tanh, dynamic_tanh_backward
 from fastnorm.compare.numpy_twin.global_response_norm import (
     global_response_norm,
     global_response_norm_backward,
+)
+from fastnorm.compare.numpy_twin.local_response_norm import (
+    local_response_norm,
+    local_response_norm_backward,
 )
 from fastnorm.compare.numpy_twin.lp_normalize import lp_normalize, lp_normalize_backward
 from fastnorm.compare.numpy_twin.standard import (
@@ -34,6 +39,8 @@ from fastnorm.compare.numpy_twin.standard import (
 __all__ = [
     "batch_norm",
     "batch_norm_backward",
+    "dynamic_tanh",
+    "dynamic_tanh_backward",
     "global_response_norm",
     "global_response_norm_backward",
     "group_norm",
@@ -42,6 +49,8 @@ __all__ = [
     "instance_norm_backward",
     "layer_norm",
     "layer_norm_backward",
+    "local_response_norm",
+    "local_response_norm_backward",
     "lp_normalize",
     "lp_normalize_backward",
     "moments",
