@@ -61,6 +61,12 @@ from fastnorm.conditional_instance_norm import (
     conditional_instance_norm_backward,
 )
 from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
+from fastnorm.dynamic_tanh import (
+    DynamicTanh,
+    DynamicTanhGradients,
+    dynamic_tanh,
+    dynamic_tanh_backward,
+)
 from fastnorm.evonorm_b0 import EvoNormB0, evonorm_b0, evonorm_b0_backward
 from fastnorm.evonorm_s0 import EvoNormS0, evonorm_s0, evonorm_s0_backward
 from fastnorm.filter_response_norm import (
@@ -69,9 +75,27 @@ from fastnorm.filter_response_norm import (
     filter_response_norm,
     filter_response_norm_backward,
 )
+from fastnorm.global_response_norm import (
+    GlobalResponseNorm,
+    global_response_norm,
+    global_response_norm_backward,
+)
 from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
 from fastnorm.instance_norm import instance_norm, instance_norm_backward
 from fastnorm.layer_norm import LayerNorm, layer_norm, layer_norm_backward
+from fastnorm.local_response_norm import (
+    LocalResponseNorm,
+    LocalResponseNormGradients,
+    local_response_norm,
+    local_response_norm_backward,
+)
+from fastnorm.lp_normalize import (
+    LpNormalize,
+    LpNormalizeGradients,
+    LpNorms,
+    lp_normalize,
+    lp_normalize_backward,
+)
 from fastnorm.moments import Moments, RawMoments, moments
 from fastnorm.rms_norm import RMSNorm, RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.standardize import Gradients, standardize, standardize_backward
@@ -90,16 +114,24 @@ __all__ = [
     "BatchNorm",
     "BatchRenorm",
     "ConditionalInstanceNorm",
+    "DynamicTanh",
+    "DynamicTanhGradients",
     "EvoNormB0",
     "EvoNormGradients",
     "EvoNormMoments",
     "EvoNormS0",
     "FilterResponseNorm",
     "FilterResponseNormGradients",
+    "GlobalResponseNorm",
     "Gradients",
     "GroupNorm",
     "InstanceNorm",
     "LayerNorm",
+    "LocalResponseNorm",
+    "LocalResponseNormGradients",
+    "LpNormalize",
+    "LpNormalizeGradients",
+    "LpNorms",
     "Moments",
     "RMSNorm",
     "RMSNormGradients",
@@ -123,6 +155,8 @@ __all__ = [
     "batch_renorm_backward",
     "conditional_instance_norm",
     "conditional_instance_norm_backward",
+    "dynamic_tanh",
+    "dynamic_tanh_backward",
     "evonorm_b0",
     "evonorm_b0_backward",
     "evonorm_s0",
@@ -130,12 +164,18 @@ __all__ = [
     "filter_response_norm",
     "filter_response_norm_backward",
     "get_num_threads",
+    "global_response_norm",
+    "global_response_norm_backward",
     "group_norm",
     "group_norm_backward",
     "instance_norm",
     "instance_norm_backward",
     "layer_norm",
     "layer_norm_backward",
+    "local_response_norm",
+    "local_response_norm_backward",
+    "lp_normalize",
+    "lp_normalize_backward",
     "moments",
     "num_threads",
     "rms_norm",

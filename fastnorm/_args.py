@@ -65,13 +65,13 @@ def positive(value: Any, name: str) -> int:
     return number
 
 
-def epsilon(value: Any) -> float:
-    """Return `value` as the float that is added to a variance."""
+def epsilon(value: Any, name: str = "eps") -> float:
+    """Return `value` as the float that is added to a variance, or of the same range."""
     if type(value) is float and 0.0 <= value < math.inf:
         return value
-    number = real(value, "eps")
+    number = real(value, name)
     if not 0.0 <= number < math.inf:
-        raise ValueError(f"eps must be a finite number >= 0, got {value!r}")
+        raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
     return number
 
 
@@ -256,16 +256,18 @@ def given_moments(stats: Any, groups: Groups, size: Any, out: Array | None) -> t
     )
 
 
-def given_mean_square(stats: Any, groups: Groups, out: Array | None) -> Array:
-    """Return the mean square of `stats` as the core takes it."""
+def given_mean_square(
+    stats: Any, groups: Groups, out: Array | None, name: str = "mean_square"
+) -> Array:
+    """Return the mean square of `stats` as the core takes it, or what takes its place: `name`."""
     try:
-        mean_square, count = stats
+        statistic, count = stats
     except (TypeError, ValueError):
         raise TypeError(
-            f"stats must be what return_stats=True gave, (mean_square, count), got {stats!r}"
+            f"stats must be what return_stats=True gave, ({name}, count), got {stats!r}"
         ) from None
     check_count(count, groups.size)
-    return given_statistic(mean_square, "stats.mean_square", groups, out)
+    return given_statistic(statistic, f"stats.{name}", groups, out)
 
 
 def check_count(count: Any, size: int | None) -> None:

@@ -51,7 +51,17 @@ def instance_channel(channel_axis: Any, shape: Shape) -> int:
 
 def over_planes(channel_axis: Any, shape: Shape) -> Groups:
     """`over_instances`, for a normalizer that has a meaning where a plane is a single value."""
-    return _over_planes(_channel_argument(channel_axis), shape, "x")
+    return _over_planes(_channel_argument(channel_axis), shape, "x", 3)
+
+
+def over_samples(channel_axis: Any, shape: Shape) -> Groups:
+    """`over_planes`, where x need not have planes: each channel of each sample, were it a value."""
+    return _over_planes(_channel_argument(channel_axis), shape, "x", 2)
+
+
+def channel_index(channel_axis: Any, shape: Shape) -> int:
+    """The axis of the channels, counted from the front, of an x that need not have groups."""
+    return _index_channels(_channel_argument(channel_axis), shape, 2)
 
 
 def over_channel_groups(num_groups: Any, channel_axis: Any, shape: Shape) -> Groups:
@@ -136,9 +146,9 @@ def _index_channels(channel_axis: int, shape: Shape, least: int, name: str = "x"
     return _index_axis(channel_axis, shape, "channel_axis", name)
 
 
-def _index_instance_channels(channel_axis: int, shape: Shape, name: str) -> int:
+def _index_instance_channels(channel_axis: int, shape: Shape, name: str, least: int = 3) -> int:
     """`_index_channels` for an x whose axis 0 numbers samples, and which has space."""
-    channel = _index_channels(channel_axis, shape, 3, name)
+    channel = _index_channels(channel_axis, shape, least, name)
     _refuse_batch_axis(channel, channel_axis, name)
     return channel
 
@@ -163,14 +173,14 @@ def _over_batch(channel_axis: int, shape: Shape) -> Groups:
 
 @lru_cache(maxsize=512)
 def _over_instances(channel_axis: int, shape: Shape, name: str) -> Groups:
-    groups = _over_planes(channel_axis, shape, name)
+    groups = _over_planes(channel_axis, shape, name, 3)
     refuse_single_values(groups, shape, name)
     return groups
 
 
 @lru_cache(maxsize=512)
-def _over_planes(channel_axis: int, shape: Shape, name: str) -> Groups:
-    channel = _index_instance_channels(channel_axis, shape, name)
+def _over_planes(channel_axis: int, shape: Shape, name: str, least: int) -> Groups:
+    channel = _index_instance_channels(channel_axis, shape, name, least)
     axes = tuple(axis for axis in range(1, len(shape)) if axis != channel)
     return Groups(shape, axes, (channel,), f"the channels of {name}, axis {channel_axis}")
 

@@ -120,6 +120,11 @@ def channel_matrices(case: Case) -> Shape:
     return (groups, channels(case)[0] // groups, channels(case)[0] // groups)
 
 
+def last_channels(case: Case) -> Shape:
+    """The number of channels, which are last unless the case says otherwise."""
+    return (case.shape[case.options.get("channel_axis", -1)],)
+
+
 @dataclass(frozen=True)
 class Argument:
     """An argument of a function beside x and the case's options.
@@ -214,6 +219,12 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
         *_RUNNING,
         Argument("comm", no_axes, alone, differentiable=False),
     ),
+    "dynamic_tanh": (
+        Argument("alpha", single, scale),
+        Argument("weight", last_channels, scale),
+        Argument("bias", last_channels, shift),
+    ),
+    "global_response_norm": _CHANNELS,
 }
 
 

@@ -195,6 +195,38 @@ CATALOGUE: tuple[Case, ...] = (
          "DeepLabv3, ASPP at output stride 16, channels-last", _LAST),
     Case("sync_batch_norm-megdet-res4", "sync_batch_norm", (2, 256, 50, 84),
          "MegDet on ResNet-50, res4, two images of 800 x 1344 a rank"),
+    # lp_normalize
+    Case("lp_normalize-minilm-sentences", "lp_normalize", (256, 384),
+         "all-MiniLM-L6-v2, 256 sentence embeddings", {"axis": -1}, quick=True),
+    Case("lp_normalize-clip-vit-b32", "lp_normalize", (8192, 512),
+         "CLIP ViT-B/32, 8192 embeddings of a contrastive batch", {"axis": -1}),
+    Case("lp_normalize-superpoint", "lp_normalize", (1, 256, 60, 80),
+         "SuperPoint, dense descriptors at 640 x 480, over channels", {"axis": 1}),
+
+    # global_response_norm, on the four times as many channels inside a block
+    Case("global_response_norm-convnextv2-a-stage3", "global_response_norm", (8, 14, 14, 640),
+         "ConvNeXt V2-A, batch 8, stage 3, channels-last", _LAST, quick=True),
+    Case("global_response_norm-convnextv2-t-stage2", "global_response_norm", (8, 28, 28, 768),
+         "ConvNeXt V2-T, batch 8, stage 2, channels-last", _LAST),
+    Case("global_response_norm-convnextv2-t-stage3-first", "global_response_norm",
+         (8, 1536, 14, 14), "ConvNeXt V2-T, batch 8, stage 3, channels first"),
+
+    # local_response_norm
+    Case("local_response_norm-alexnet-conv1", "local_response_norm", (8, 96, 55, 55),
+         "AlexNet, batch 8, after the first convolution", {"size": 5, "alpha": 5e-4, "k": 2.0}),
+    Case("local_response_norm-alexnet-conv2", "local_response_norm", (4, 256, 27, 27),
+         "AlexNet, batch 4, after the second convolution", {"size": 5, "alpha": 5e-4, "k": 2.0},
+         quick=True),
+    Case("local_response_norm-inception-v1-last", "local_response_norm", (8, 56, 56, 192),
+         "Inception v1, batch 8, before the first module, channels-last", {"size": 5, **_LAST}),
+
+    # dynamic_tanh, in the place of layer_norm
+    Case("dynamic_tanh-vit-b16", "dynamic_tanh", (32, 197, 768),
+         "ViT-B/16 with DyT, batch 32", quick=True),
+    Case("dynamic_tanh-llama-7b-prompt", "dynamic_tanh", (512, 4096),
+         "Llama 7B with DyT, prompt of 512 tokens"),
+    Case("dynamic_tanh-convnext-t-first", "dynamic_tanh", (8, 96, 56, 56),
+         "ConvNeXt-T with DyT, stage 1, channels first", {"channel_axis": 1}),
 )
 # fmt: on
 

@@ -8,6 +8,7 @@ a call is found by ``getattr(module, op)``: what is timed and what is checked ca
 from __future__ import annotations
 
 import importlib
+import inspect
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -74,7 +75,8 @@ class Problem:
         direction : {"forward", "backward"}
             Which of the two functions.
         stats : object, optional
-            For the backward function: the statistics of its own forward one, see `statistics`.
+            For the backward function: the statistics of its own forward one, see `statistics`;
+            None where there are none.
         **options
             Further keyword arguments, such as out.
         """
@@ -82,12 +84,15 @@ class Problem:
         if direction == "forward":
             return partial(getattr(module, self.case.op), self.x, **arguments)
         backward = getattr(module, f"{self.case.op}_backward")
-        return partial(backward, self.dy, self.x, **arguments, stats=stats)
+        given = {} if stats is None else {"stats": stats}
+        return partial(backward, self.dy, self.x, **arguments, **given)
 
     def statistics(self, module: ModuleType) -> Any:
-        """Return what the forward function of `module` keeps for its backward function."""
+        """Return what the forward function of `module` keeps for its backward function, if any."""
         if module is numpy_twin:
             return self.call(module, "forward")()[-1]
+        if "return_stats" not in inspect.signature(getattr(module, self.case.op)).parameters:
+            return None
         return self.call(module, "forward", return_stats=True)()[-1]
 
     def timed_call(self, module: ModuleType, direction: Direction) -> Call:

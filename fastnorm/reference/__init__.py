@@ -38,6 +38,11 @@ from fastnorm.reference.conditional_instance_norm import (
     conditional_instance_norm,
     conditional_instance_norm_backward,
 )
+from fastnorm.reference.dynamic_tanh import (
+    DynamicTanhGradients,
+    dynamic_tanh,
+    dynamic_tanh_backward,
+)
 from fastnorm.reference.evonorm_b0 import (
     EvoNormGradients,
     EvoNormMoments,
@@ -50,9 +55,24 @@ from fastnorm.reference.filter_response_norm import (
     filter_response_norm,
     filter_response_norm_backward,
 )
+from fastnorm.reference.global_response_norm import (
+    global_response_norm,
+    global_response_norm_backward,
+)
 from fastnorm.reference.group_norm import group_norm, group_norm_backward
 from fastnorm.reference.instance_norm import instance_norm, instance_norm_backward
 from fastnorm.reference.layer_norm import layer_norm, layer_norm_backward
+from fastnorm.reference.local_response_norm import (
+    LocalResponseNormGradients,
+    local_response_norm,
+    local_response_norm_backward,
+)
+from fastnorm.reference.lp_normalize import (
+    LpNormalizeGradients,
+    LpNorms,
+    lp_normalize,
+    lp_normalize_backward,
+)
 from fastnorm.reference.moments import Moments, RawMoments, moments
 from fastnorm.reference.rms_norm import RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.reference.standardize import Gradients, standardize, standardize_backward
@@ -65,10 +85,14 @@ __all__ = [
     "AdaptiveMoments",
     "AddLayerNormGradients",
     "AddRMSNormGradients",
+    "DynamicTanhGradients",
     "EvoNormGradients",
     "EvoNormMoments",
     "FilterResponseNormGradients",
     "Gradients",
+    "LocalResponseNormGradients",
+    "LpNormalizeGradients",
+    "LpNorms",
     "Moments",
     "RMSNormGradients",
     "RawMoments",
@@ -87,18 +111,26 @@ __all__ = [
     "batch_renorm_backward",
     "conditional_instance_norm",
     "conditional_instance_norm_backward",
+    "dynamic_tanh",
+    "dynamic_tanh_backward",
     "evonorm_b0",
     "evonorm_b0_backward",
     "evonorm_s0",
     "evonorm_s0_backward",
     "filter_response_norm",
     "filter_response_norm_backward",
+    "global_response_norm",
+    "global_response_norm_backward",
     "group_norm",
     "group_norm_backward",
     "instance_norm",
     "instance_norm_backward",
     "layer_norm",
     "layer_norm_backward",
+    "local_response_norm",
+    "local_response_norm_backward",
+    "lp_normalize",
+    "lp_normalize_backward",
     "moments",
     "rms_norm",
     "rms_norm_backward",

@@ -53,6 +53,16 @@ CASES = [
     Case("iterative", "whiten", (4, 6, 15), "", {"groups": 3, "method": "iterative"}),
     Case("eval", "whiten", (4, 6, 5), "", {"groups": 3, "training": False}),
     Case("first", "sync_batch_norm", (4, 3, 5, 6), ""),
+    Case("rows", "dynamic_tanh", (6, 5, 8), ""),
+    Case("first", "dynamic_tanh", (2, 3, 5, 6), "", {"channel_axis": 1}),
+    Case("first", "global_response_norm", (2, 3, 5, 6), ""),
+    Case("last", "global_response_norm", (2, 5, 6, 3), "", {"channel_axis": -1}),
+    Case("first", "local_response_norm", (2, 9, 5, 6), "", {"size": 4, "alpha": 0.5}),
+    Case("last", "local_response_norm", (2, 5, 6, 9), "", {"beta": 0.5, "channel_axis": -1}),
+    Case("rows", "lp_normalize", (6, 40), "", {"axis": -1}),
+    Case("absolute", "lp_normalize", (6, 40), "", {"axis": 0, "p": 1}),
+    Case("third", "lp_normalize", (3, 5, 8), "", {"axis": (0, 2), "p": 3.0}),
+    Case("largest", "lp_normalize", (6, 40), "", {"axis": -1, "p": np.inf}),
 ]
 # Relative to the largest entry: small groups, some roundings of the compute type.
 TOLERANCE = {"float64": 1e-13, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}

@@ -43,6 +43,11 @@ def each_plane(shape: tuple[int, ...], options: Options) -> np.ndarray:
     return each_channel(shape, options) + shape[axis] * samples
 
 
+def each_sample(shape: tuple[int, ...], options: Options) -> np.ndarray:
+    """Every entry of axis 0 is a group."""
+    return np.broadcast_to(np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1)), shape)
+
+
 def each_element(shape: tuple[int, ...], options: Options) -> np.ndarray:
     """No statistics: every value by itself."""
     return np.arange(np.prod(shape)).reshape(shape)

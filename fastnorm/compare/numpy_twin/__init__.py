@@ -21,12 +21,22 @@ from fastnorm.compare.numpy_twin.conditional_instance_norm import (
     conditional_instance_norm,
     conditional_instance_norm_backward,
 )
+from fastnorm.compare.numpy_twin.dynamic_tanh import dynamic_tanh, dynamic_tanh_backward
 from fastnorm.compare.numpy_twin.evonorm_b0 import evonorm_b0, evonorm_b0_backward
 from fastnorm.compare.numpy_twin.evonorm_s0 import evonorm_s0, evonorm_s0_backward
 from fastnorm.compare.numpy_twin.filter_response_norm import (
     filter_response_norm,
     filter_response_norm_backward,
 )
+from fastnorm.compare.numpy_twin.global_response_norm import (
+    global_response_norm,
+    global_response_norm_backward,
+)
+from fastnorm.compare.numpy_twin.local_response_norm import (
+    local_response_norm,
+    local_response_norm_backward,
+)
+from fastnorm.compare.numpy_twin.lp_normalize import lp_normalize, lp_normalize_backward
 from fastnorm.compare.numpy_twin.standard import (
     batch_norm,
     batch_norm_backward,
@@ -59,18 +69,26 @@ __all__ = [
     "batch_renorm_backward",
     "conditional_instance_norm",
     "conditional_instance_norm_backward",
+    "dynamic_tanh",
+    "dynamic_tanh_backward",
     "evonorm_b0",
     "evonorm_b0_backward",
     "evonorm_s0",
     "evonorm_s0_backward",
     "filter_response_norm",
     "filter_response_norm_backward",
+    "global_response_norm",
+    "global_response_norm_backward",
     "group_norm",
     "group_norm_backward",
     "instance_norm",
     "instance_norm_backward",
     "layer_norm",
     "layer_norm_backward",
+    "local_response_norm",
+    "local_response_norm_backward",
+    "lp_normalize",
+    "lp_normalize_backward",
     "moments",
     "rms_norm",
     "rms_norm_backward",
