@@ -35,6 +35,12 @@ from fastnorm.layer_norm import LayerNorm, layer_norm, layer_norm_backward
 from fastnorm.moments import Moments, RawMoments, moments
 from fastnorm.rms_norm import RMSNorm, RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.standardize import Gradients, standardize, standardize_backward
+from fastnorm.weight_norm import (
+    WeightNorm,
+    WeightNormGradients,
+    weight_norm,
+    weight_norm_backward,
+)
 
 __all__ = [
     "BatchNorm",
@@ -46,6 +52,8 @@ __all__ = [
     "RMSNorm",
     "RMSNormGradients",
     "RawMoments",
+    "WeightNorm",
+    "WeightNormGradients",
     "batch_norm",
     "batch_norm_backward",
     "get_num_threads",
@@ -63,6 +71,8 @@ __all__ = [
     "show_config",
     "standardize",
     "standardize_backward",
+    "weight_norm",
+    "weight_norm_backward",
 ]
 
 

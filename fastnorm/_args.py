@@ -158,13 +158,13 @@ def float_dtype(value: DTypeLike) -> np.dtype[Any]:
     return dtype
 
 
-def gradient(dy: Any, x: Array) -> Array:
-    """Return the gradient with respect to y, which is like x."""
+def gradient(dy: Any, x: Array, name: str = "x") -> Array:
+    """Return the gradient with respect to y, which is like x; `name` is what the caller calls x."""
     values = array(dy, "dy")
     if values.shape != x.shape:
-        raise ValueError(f"dy has shape {values.shape}, expected {x.shape} = the shape of x")
+        raise ValueError(f"dy has shape {values.shape}, expected {x.shape} = the shape of {name}")
     if values.dtype != x.dtype:
-        raise TypeError(f"dy has dtype {values.dtype}, expected {x.dtype} = the dtype of x")
+        raise TypeError(f"dy has dtype {values.dtype}, expected {x.dtype} = the dtype of {name}")
     return values
 
 
@@ -294,7 +294,7 @@ def new_statistic(groups: Groups) -> Array:
 # ---- outputs ------------------------------------------------------------------------------------
 
 
-def output(out: Any, x: Array, dy: Array | None = None) -> Array:
+def output(out: Any, x: Array, dy: Array | None = None, name: str = "x") -> Array:
     """Return the array that the core writes: new, or the memory of `out` where that is safe.
 
     `out` may be an input as it is. Where it overlaps one in any other way the answer is a temporary
@@ -305,9 +305,9 @@ def output(out: Any, x: Array, dy: Array | None = None) -> Array:
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
     if out.shape != x.shape:
-        raise ValueError(f"out has shape {out.shape}, expected {x.shape} = the shape of x")
+        raise ValueError(f"out has shape {out.shape}, expected {x.shape} = the shape of {name}")
     if out.dtype != x.dtype:
-        raise TypeError(f"out has dtype {out.dtype}, expected {x.dtype} = the dtype of x")
+        raise TypeError(f"out has dtype {out.dtype}, expected {x.dtype} = the dtype of {name}")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
     target = _plain(out, "out")

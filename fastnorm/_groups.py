@@ -48,6 +48,11 @@ def over_channel_groups(num_groups: Any, channel_axis: Any, shape: Shape) -> Gro
     return _over_channel_groups(num_groups, _channel_argument(channel_axis), shape)
 
 
+def over_rows(channel_axis: Any, shape: Shape) -> Groups:
+    """Groups of the weights that lead to one output: all axes but that of the outputs."""
+    return _over_rows(_channel_argument(channel_axis), shape)
+
+
 def over_layer_axes(axis: Axis, expected: Shape, shape: Shape) -> Groups:
     """`over_axes` for a layer that was made for trailing axes of the lengths `expected`."""
     refuse_trailing(shape, expected)
@@ -84,12 +89,12 @@ LAYER_INSTANCES = Recent(over_layer_instances, 2)
 LAYER_CHANNEL_GROUPS = Recent(over_layer_channel_groups, 3)
 
 
-def refuse_single_values(groups: Groups, shape: Shape) -> None:
+def refuse_single_values(groups: Groups, shape: Shape, what: str = "x") -> None:
     """Raise where each group of an x of `shape` holds one value, whose variance says nothing."""
     if groups.size == 1 and 0 not in shape:
         raise ValueError(
-            f"x of shape {shape} has a single value in each statistics group, at least two are "
-            f"needed"
+            f"{what} of shape {shape} has a single value in each statistics group, at least two "
+            f"are needed"
         )
 
 
@@ -109,10 +114,10 @@ def _channel_argument(channel_axis: Any) -> int:
     return channel_axis if type(channel_axis) is int else integer(channel_axis, "channel_axis")
 
 
-def _index_axis(axis: int, shape: Shape, name: str) -> int:
+def _index_axis(axis: int, shape: Shape, name: str, what: str = "x") -> int:
     """Return `axis` counted from the front."""
     if not -len(shape) <= axis < len(shape):
-        raise np.exceptions.AxisError(f"{name}={axis} is out of range for x of shape {shape}")
+        raise np.exceptions.AxisError(f"{name}={axis} is out of range for {what} of shape {shape}")
     return axis % len(shape)
 
 
@@ -139,6 +144,19 @@ def _over_batch(channel_axis: int, shape: Shape) -> Groups:
     channel = _index_channels(channel_axis, shape, 2)
     axes = tuple(axis for axis in range(len(shape)) if axis != channel)
     return Groups(shape, axes, (channel,), f"the channels of x, axis {channel_axis}")
+
+
+@lru_cache(maxsize=512)
+def over_whole(shape: Shape) -> Groups:
+    """One group, and parameters without axes."""
+    return Groups(shape, tuple(range(len(shape))), (), "a scalar: there is one group")
+
+
+@lru_cache(maxsize=512)
+def _over_rows(channel_axis: int, shape: Shape) -> Groups:
+    output = _index_axis(channel_axis, shape, "channel_axis", "a weight")
+    axes = tuple(axis for axis in range(len(shape)) if axis != output)
+    return Groups(shape, axes, (output,), f"the outputs of the weight, axis {channel_axis}")
 
 
 @lru_cache(maxsize=512)

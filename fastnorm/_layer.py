@@ -106,9 +106,7 @@ class Layer:
         """
         if self._saved is None:
             name = type(self).__name__
-            raise RuntimeError(
-                f"{name}.backward before any forward pass: call the layer on x first"
-            )
+            raise RuntimeError(f"{name}.backward before any forward pass: call the layer first")
         dx: Array
         dx, *others = self._backward(dy, *self._saved)
         named = zip(self._learned, others, strict=False)

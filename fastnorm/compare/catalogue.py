@@ -118,6 +118,14 @@ CATALOGUE: tuple[Case, ...] = (
          "Stable Diffusion VAE decoder, 256 x 256", {"num_groups": 32}),
     Case("group_norm-sd-unet-64-last", "group_norm", (2, 64, 64, 320),
          "Stable Diffusion U-Net, 64 x 64, channels-last", {"num_groups": 32, **_LAST}),
+
+    # weight_norm
+    Case("weight_norm-waveglow", "weight_norm", (1024, 512, 3),
+         "WaveGlow, dilated convolution of a coupling layer", quick=True),
+    Case("weight_norm-ibot-head", "weight_norm", (8192, 256),
+         "iBOT, last layer of the head: 8192 prototypes"),
+    Case("weight_norm-resnet50-layer4-last", "weight_norm", (3, 3, 512, 512),
+         "ResNet-50, 3x3 convolution of layer4, outputs last", _LAST),
 )
 # fmt: on
 

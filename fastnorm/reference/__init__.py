@@ -27,12 +27,18 @@ from fastnorm.reference.layer_norm import layer_norm, layer_norm_backward
 from fastnorm.reference.moments import Moments, RawMoments, moments
 from fastnorm.reference.rms_norm import RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.reference.standardize import Gradients, standardize, standardize_backward
+from fastnorm.reference.weight_norm import (
+    WeightNormGradients,
+    weight_norm,
+    weight_norm_backward,
+)
 
 __all__ = [
     "Gradients",
     "Moments",
     "RMSNormGradients",
     "RawMoments",
+    "WeightNormGradients",
     "batch_norm",
     "batch_norm_backward",
     "group_norm",
@@ -46,4 +52,6 @@ __all__ = [
     "rms_norm_backward",
     "standardize",
     "standardize_backward",
+    "weight_norm",
+    "weight_norm_backward",
 ]

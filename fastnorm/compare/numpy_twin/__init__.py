@@ -25,6 +25,7 @@ from fastnorm.compare.numpy_twin.standard import (
     standardize,
     standardize_backward,
 )
+from fastnorm.compare.numpy_twin.weight_norm import weight_norm, weight_norm_backward
 
 __all__ = [
     "batch_norm",
@@ -40,4 +41,6 @@ __all__ = [
     "rms_norm_backward",
     "standardize",
     "standardize_backward",
+    "weight_norm",
+    "weight_norm_backward",
 ]
