@@ -34,6 +34,13 @@ from fastnorm.instance_norm import InstanceNorm, instance_norm, instance_norm_ba
 from fastnorm.layer_norm import LayerNorm, layer_norm, layer_norm_backward
 from fastnorm.moments import Moments, RawMoments, moments
 from fastnorm.rms_norm import RMSNorm, RMSNormGradients, rms_norm, rms_norm_backward
+from fastnorm.scaled_weight_standardization import (
+    ACTIVATION_GAINS,
+    ScaledWeightStandardization,
+    ScaledWeightStandardizationGradients,
+    scaled_weight_standardization,
+    scaled_weight_standardization_backward,
+)
 from fastnorm.standardize import Gradients, standardize, standardize_backward
 from fastnorm.weight_norm import (
     WeightNorm,
@@ -41,8 +48,15 @@ from fastnorm.weight_norm import (
     weight_norm,
     weight_norm_backward,
 )
+from fastnorm.weight_standardization import (
+    WeightStandardization,
+    WeightStandardizationGradients,
+    weight_standardization,
+    weight_standardization_backward,
+)
 
 __all__ = [
+    "ACTIVATION_GAINS",
     "BatchNorm",
     "Gradients",
     "GroupNorm",
@@ -52,8 +66,12 @@ __all__ = [
     "RMSNorm",
     "RMSNormGradients",
     "RawMoments",
+    "ScaledWeightStandardization",
+    "ScaledWeightStandardizationGradients",
     "WeightNorm",
     "WeightNormGradients",
+    "WeightStandardization",
+    "WeightStandardizationGradients",
     "batch_norm",
     "batch_norm_backward",
     "get_num_threads",
@@ -67,12 +85,16 @@ __all__ = [
     "num_threads",
     "rms_norm",
     "rms_norm_backward",
+    "scaled_weight_standardization",
+    "scaled_weight_standardization_backward",
     "set_num_threads",
     "show_config",
     "standardize",
     "standardize_backward",
     "weight_norm",
     "weight_norm_backward",
+    "weight_standardization",
+    "weight_standardization_backward",
 ]
 
 

@@ -69,7 +69,7 @@ def epsilon(value: Any) -> float:
     """Return `value` as the float that is added to a variance."""
     if type(value) is float and 0.0 <= value < math.inf:
         return value
-    number = _real(value, "eps")
+    number = real(value, "eps")
     if not 0.0 <= number < math.inf:
         raise ValueError(f"eps must be a finite number >= 0, got {value!r}")
     return number
@@ -84,13 +84,14 @@ def weight_of_batch(value: Any) -> float:
             "momentum must be a number between 0 and 1, got None; the cumulative average that None "
             "stands for counts batches, which the layer BatchNorm does"
         )
-    number = _real(value, "momentum")
+    number = real(value, "momentum")
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"momentum must be a number between 0 and 1, got {value!r}")
     return number
 
 
-def _real(value: Any, name: str) -> float:
+def real(value: Any, name: str) -> float:
+    """Return `value` as a float, which may be infinite or NaN."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:

@@ -8,16 +8,33 @@ convolution, which takes the normalized weight in place of the one that is learn
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fastnorm._args import COMPUTE_TYPE, array
+from fastnorm._args import COMPUTE_TYPE, array, real
+from fastnorm._groups import over_rows, refuse_single_values
 from fastnorm._layer import Layer
 
 if TYPE_CHECKING:
     from fastnorm._core import Groups
     from fastnorm._types import Array, ArrayInput, Shape
+
+
+def finite(value: Any, name: str) -> float:
+    """Return `value` as a finite float."""
+    number = real(value, name)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return number
+
+
+def standardized_rows(channel_axis: Any, shape: Shape) -> Groups:
+    """Return the rows of a weight of `shape`, which must have a variance."""
+    groups = over_rows(channel_axis, shape)
+    refuse_single_values(groups, shape, "a weight")
+    return groups
 
 
 def gains(value: Any, name: str, groups: Groups) -> Array:

@@ -26,11 +26,21 @@ from fastnorm.reference.instance_norm import instance_norm, instance_norm_backwa
 from fastnorm.reference.layer_norm import layer_norm, layer_norm_backward
 from fastnorm.reference.moments import Moments, RawMoments, moments
 from fastnorm.reference.rms_norm import RMSNormGradients, rms_norm, rms_norm_backward
+from fastnorm.reference.scaled_weight_standardization import (
+    ScaledWeightStandardizationGradients,
+    scaled_weight_standardization,
+    scaled_weight_standardization_backward,
+)
 from fastnorm.reference.standardize import Gradients, standardize, standardize_backward
 from fastnorm.reference.weight_norm import (
     WeightNormGradients,
     weight_norm,
     weight_norm_backward,
+)
+from fastnorm.reference.weight_standardization import (
+    WeightStandardizationGradients,
+    weight_standardization,
+    weight_standardization_backward,
 )
 
 __all__ = [
@@ -38,7 +48,9 @@ __all__ = [
     "Moments",
     "RMSNormGradients",
     "RawMoments",
+    "ScaledWeightStandardizationGradients",
     "WeightNormGradients",
+    "WeightStandardizationGradients",
     "batch_norm",
     "batch_norm_backward",
     "group_norm",
@@ -50,8 +62,12 @@ __all__ = [
     "moments",
     "rms_norm",
     "rms_norm_backward",
+    "scaled_weight_standardization",
+    "scaled_weight_standardization_backward",
     "standardize",
     "standardize_backward",
     "weight_norm",
     "weight_norm_backward",
+    "weight_standardization",
+    "weight_standardization_backward",
 ]

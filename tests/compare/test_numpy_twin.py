@@ -32,6 +32,10 @@ CASES = [
     Case("last", "group_norm", (2, 5, 4, 6), "", {"num_groups": 2, "channel_axis": -1}),
     Case("first", "weight_norm", (6, 5, 3, 3), ""),
     Case("last", "weight_norm", (3, 3, 5, 6), "", {"channel_axis": -1}),
+    Case("first", "weight_standardization", (6, 5, 3, 3), ""),
+    Case("last", "weight_standardization", (3, 3, 5, 6), "", {"channel_axis": -1}),
+    Case("first", "scaled_weight_standardization", (6, 5, 3, 3), "", {"gamma": 1.7}),
+    Case("last", "scaled_weight_standardization", (3, 3, 5, 6), "", {"channel_axis": -1}),
 ]
 # Relative to the largest entry: small groups, some roundings of the compute type.
 TOLERANCE = {"float64": 1e-13, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}

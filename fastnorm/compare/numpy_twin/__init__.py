@@ -26,6 +26,12 @@ from fastnorm.compare.numpy_twin.standard import (
     standardize_backward,
 )
 from fastnorm.compare.numpy_twin.weight_norm import weight_norm, weight_norm_backward
+from fastnorm.compare.numpy_twin.weight_standardization import (
+    scaled_weight_standardization,
+    scaled_weight_standardization_backward,
+    weight_standardization,
+    weight_standardization_backward,
+)
 
 __all__ = [
     "batch_norm",
@@ -39,8 +45,12 @@ __all__ = [
     "moments",
     "rms_norm",
     "rms_norm_backward",
+    "scaled_weight_standardization",
+    "scaled_weight_standardization_backward",
     "standardize",
     "standardize_backward",
     "weight_norm",
     "weight_norm_backward",
+    "weight_standardization",
+    "weight_standardization_backward",
 ]
