@@ -27,6 +27,7 @@ except ImportError as error:
         "fastnorm: the compiled core is missing; in a source tree run: pip install -e ."
     ) from error
 
+from fastnorm._spectrum import SingularTriplet
 from fastnorm.batch_norm import BatchNorm, batch_norm, batch_norm_backward
 from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
 from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
@@ -40,6 +41,12 @@ from fastnorm.scaled_weight_standardization import (
     ScaledWeightStandardizationGradients,
     scaled_weight_standardization,
     scaled_weight_standardization_backward,
+)
+from fastnorm.spectral_norm import (
+    SpectralNorm,
+    SpectralNormGradients,
+    spectral_norm,
+    spectral_norm_backward,
 )
 from fastnorm.standardize import Gradients, standardize, standardize_backward
 from fastnorm.weight_norm import (
@@ -68,6 +75,9 @@ __all__ = [
     "RawMoments",
     "ScaledWeightStandardization",
     "ScaledWeightStandardizationGradients",
+    "SingularTriplet",
+    "SpectralNorm",
+    "SpectralNormGradients",
     "WeightNorm",
     "WeightNormGradients",
     "WeightStandardization",
@@ -89,6 +99,8 @@ __all__ = [
     "scaled_weight_standardization_backward",
     "set_num_threads",
     "show_config",
+    "spectral_norm",
+    "spectral_norm_backward",
     "standardize",
     "standardize_backward",
     "weight_norm",

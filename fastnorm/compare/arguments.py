@@ -122,6 +122,7 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     "instance_norm": _CHANNELS,
     "group_norm": _CHANNELS,
     "weight_norm": (Argument("g", along_outputs, scale),),
+    "spectral_norm": (Argument("u", outputs, normal, differentiable=False, updated=True),),
     "scaled_weight_standardization": (Argument("gain", along_outputs, scale),),
 }
 

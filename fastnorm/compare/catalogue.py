@@ -145,6 +145,14 @@ CATALOGUE: tuple[Case, ...] = (
     Case("scaled_weight_standardization-nfnet-f0-3x3-last", "scaled_weight_standardization",
          (3, 3, 128, 768), "NFNet-F0 stage 3, grouped 3x3 convolution, outputs last",
          {**_RELU, **_LAST}),
+
+    # spectral_norm
+    Case("spectral_norm-sngan-block5", "spectral_norm", (1024, 512, 3, 3),
+         "SNGAN discriminator on ImageNet, first convolution of block 5", quick=True),
+    Case("spectral_norm-sngan-block4-last", "spectral_norm", (3, 3, 256, 512),
+         "SNGAN discriminator on ImageNet, first convolution of block 4, outputs last", _LAST),
+    Case("spectral_norm-vit-b16-mlp-eval", "spectral_norm", (3072, 768),
+         "ViT-B/16, first linear layer of an MLP, evaluation", _EVAL),
 )
 # fmt: on
 

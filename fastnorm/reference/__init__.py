@@ -31,6 +31,12 @@ from fastnorm.reference.scaled_weight_standardization import (
     scaled_weight_standardization,
     scaled_weight_standardization_backward,
 )
+from fastnorm.reference.spectral_norm import (
+    SingularTriplet,
+    SpectralNormGradients,
+    spectral_norm,
+    spectral_norm_backward,
+)
 from fastnorm.reference.standardize import Gradients, standardize, standardize_backward
 from fastnorm.reference.weight_norm import (
     WeightNormGradients,
@@ -49,6 +55,8 @@ __all__ = [
     "RMSNormGradients",
     "RawMoments",
     "ScaledWeightStandardizationGradients",
+    "SingularTriplet",
+    "SpectralNormGradients",
     "WeightNormGradients",
     "WeightStandardizationGradients",
     "batch_norm",
@@ -64,6 +72,8 @@ __all__ = [
     "rms_norm_backward",
     "scaled_weight_standardization",
     "scaled_weight_standardization_backward",
+    "spectral_norm",
+    "spectral_norm_backward",
     "standardize",
     "standardize_backward",
     "weight_norm",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Scaled weight standardization: `weight_standardization` over the root of the fan-in, and gains."""
+"""Scaled weight standardization: `weight_standardization` by the root of the fan-in, with gains."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ Names and arguments are those of `fastnorm`, with one difference: a forward func
 ``(y, stats)``, and its statistics keep the reduced axes with length 1, ready to broadcast.
 """
 
+from fastnorm.compare.numpy_twin.spectral_norm import spectral_norm, spectral_norm_backward
 from fastnorm.compare.numpy_twin.standard import (
     batch_norm,
     batch_norm_backward,
@@ -47,6 +48,8 @@ __all__ = [
     "rms_norm_backward",
     "scaled_weight_standardization",
     "scaled_weight_standardization_backward",
+    "spectral_norm",
+    "spectral_norm_backward",
     "standardize",
     "standardize_backward",
     "weight_norm",
