@@ -27,8 +27,21 @@ except ImportError as error:
         "fastnorm: the compiled core is missing; in a source tree run: pip install -e ."
     ) from error
 
+from fastnorm._batch_norm_layer import BatchNorm
 from fastnorm._spectrum import SingularTriplet
-from fastnorm.batch_norm import BatchNorm, batch_norm, batch_norm_backward
+from fastnorm.add_layer_norm import (
+    AddLayerNorm,
+    AddLayerNormGradients,
+    add_layer_norm,
+    add_layer_norm_backward,
+)
+from fastnorm.add_rms_norm import (
+    AddRMSNorm,
+    AddRMSNormGradients,
+    add_rms_norm,
+    add_rms_norm_backward,
+)
+from fastnorm.batch_norm import batch_norm, batch_norm_backward
 from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
 from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
 from fastnorm.instance_norm import InstanceNorm, instance_norm, instance_norm_backward
@@ -64,6 +77,10 @@ from fastnorm.weight_standardization import (
 
 __all__ = [
     "ACTIVATION_GAINS",
+    "AddLayerNorm",
+    "AddLayerNormGradients",
+    "AddRMSNorm",
+    "AddRMSNormGradients",
     "BatchNorm",
     "Gradients",
     "GroupNorm",
@@ -82,6 +99,10 @@ __all__ = [
     "WeightNormGradients",
     "WeightStandardization",
     "WeightStandardizationGradients",
+    "add_layer_norm",
+    "add_layer_norm_backward",
+    "add_rms_norm",
+    "add_rms_norm_backward",
     "batch_norm",
     "batch_norm_backward",
     "get_num_threads",

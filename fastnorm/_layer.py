@@ -84,13 +84,15 @@ class Layer:
         y, self._saved = self._forward(x, *others)
         return y
 
-    def backward(self, dy: ArrayInput) -> Array:
+    def backward(self, dy: ArrayInput, **others: ArrayInput | None) -> Array:
         """Gradient of the last call with respect to its input; those of the parameters in `grads`.
 
         Parameters
         ----------
         dy : array
             Gradient of the loss with respect to the output, of its shape and dtype.
+        **others : array
+            Gradients with respect to the further outputs of a layer that has some, by name.
 
         Returns
         -------
@@ -108,8 +110,8 @@ class Layer:
             name = type(self).__name__
             raise RuntimeError(f"{name}.backward before any forward pass: call the layer first")
         dx: Array
-        dx, *others = self._backward(dy, *self._saved)
-        named = zip(self._learned, others, strict=False)
+        dx, *rest = self._backward(dy, *self._saved, **others)
+        named = zip(self._learned, rest, strict=False)
         self.grads = {name: value for name, value in named if value is not None}
         return dx
 

@@ -88,7 +88,7 @@ class Parametrization(Layer):
         """
         return super().__call__(getattr(self, self._raw))
 
-    def backward(self, dy: ArrayInput) -> Array:
+    def backward(self, dy: ArrayInput) -> Array:  # type: ignore[override]  # it has one output
         """Gradient of the last call with respect to the weight that is held; all are in `grads`.
 
         Parameters

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from fastnorm import _core
+from fastnorm._activation import activation_flags, gradient_output
 from fastnorm._args import (
     array,
     channels,
@@ -42,6 +43,7 @@ def group_norm(
     *,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
     out: Array | None = None,
     return_stats: Literal[False] = False,
 ) -> Array: ...
@@ -54,6 +56,7 @@ def group_norm(
     *,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
     out: Array | None = None,
     return_stats: Literal[True],
 ) -> tuple[Array, Moments]: ...
@@ -65,6 +68,7 @@ def group_norm(
     *,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
     out: Array | None = None,
     return_stats: bool = False,
 ) -> Array | tuple[Array, Moments]:
@@ -82,6 +86,9 @@ def group_norm(
         Added to the variance, inside the root; in squared units of `x`. 0 is allowed.
     channel_axis : int, default 1
         The axis of length C; -1 for channels-last. Axis 0 is that of the samples.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result in the same pass: gelu is the exact one, gelu_tanh its approximation
+        by a hyperbolic tangent. None for none.
     out : ndarray, optional
         Receives the result; of x's shape and dtype. It may be `x`.
     return_stats : bool, default False
@@ -128,6 +135,8 @@ def group_norm(
     array([[-1.,  1., -1.,  1.]], dtype=float32)
     """
     flags = _core.STATS if return_stats else 0
+    if activation is not None:
+        flags |= activation_flags(activation)
     usual = _core.normalize(
         x, weight, bias, eps, out, flags, CHANNEL_GROUPS, num_groups, channel_axis
     )
@@ -143,7 +152,7 @@ def group_norm(
     weight = parameter(weight, "weight", groups, x, out)
     bias = parameter(bias, "bias", groups, x, out)
     mean, var = new_statistic(groups), new_statistic(groups)
-    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), 0)
+    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), flags)
     y = deliver(y, out)
     return (y, moments_of_groups(mean, var, groups)) if return_stats else y
 
@@ -157,6 +166,7 @@ def group_norm_backward(
     *,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
     stats: Moments | tuple[Any, Any, int] | None = None,
     out: Array | None = None,
 ) -> Gradients:
@@ -166,8 +176,9 @@ def group_norm_backward(
     ----------
     dy : array
         Gradient of the loss with respect to y, of x's shape and dtype.
-    x, num_groups, weight, bias, eps, channel_axis
-        As given to `group_norm`. Of `bias` only shape and dtype matter.
+    x, num_groups, weight, bias, eps, channel_axis, activation
+        As given to `group_norm`. Of `bias` only shape and dtype matter, but with an
+        activation its values do.
     stats : Moments, optional
         What ``return_stats=True`` gave; recomputed from `x` if None.
     out : ndarray, optional
@@ -214,8 +225,10 @@ def group_norm_backward(
     array([[ 0.5,  0. , -0.5,  0. ]])
     """
     mean, var, count = parts_of_moments(stats)
+    flags = 0 if activation is None else activation_flags(activation)
+    keys = num_groups, channel_axis
     usual = _core.gradient(
-        dy, x, weight, bias, mean, var, count, eps, out, 0, CHANNEL_GROUPS, num_groups, channel_axis
+        dy, x, weight, bias, mean, var, count, eps, out, flags, CHANNEL_GROUPS, *keys
     )
     if usual is not None:
         return tuple.__new__(Gradients, usual)
@@ -223,12 +236,12 @@ def group_norm_backward(
     dy = gradient(dy, x)
     groups = over_channel_groups(num_groups, channel_axis, x.shape)
     eps = epsilon(eps)
-    dx = output(out, x, dy)
+    dx = gradient_output(out, x, dy, flags)
     factor = parameter(weight, "weight", groups, x, out)
     summand = parameter(bias, "bias", groups, x, out)
     mean, var = moments_for_gradient(x, stats, groups, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
-    _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, dweight, dbias)
+    _core.backward(dy, x, dx, groups, factor, mean, var, eps, flags, dweight, dbias, None, summand)
     return gradients_of(dx, out, dweight, weight, dbias, bias)
 
 
@@ -249,6 +262,8 @@ class GroupNorm(Layer):
         The axis of length C; -1 for channels-last. Axis 0 is that of the samples.
     dtype : dtype, default float32
         Type of the parameters: float16, bfloat16, float32 or float64. That of the input may differ.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result, in the same pass.
 
     Attributes
     ----------
@@ -290,8 +305,11 @@ class GroupNorm(Layer):
         affine: bool = True,
         channel_axis: int = 1,
         dtype: DTypeLike = np.float32,
+        activation: str | None = None,
     ) -> None:
         super().__init__()
+        self.activation = activation
+        self._activation = activation_flags(activation)
         self.num_channels = positive(num_channels, "num_channels")
         self.num_groups = divisor(num_groups, self.num_channels)
         self.eps = epsilon(eps)
@@ -307,7 +325,7 @@ class GroupNorm(Layer):
             self.bias,
             self.eps,
             None,
-            _core.STATS,
+            _core.STATS | self._activation,
             LAYER_CHANNEL_GROUPS,
             number,
             axis,
@@ -317,13 +335,14 @@ class GroupNorm(Layer):
             y, mean, var, groups = usual
             return y, (x, moments_of_groups(mean, var, groups))
         x = channels(x, axis, expected, "num_channels")
-        y, stats = group_norm(
-            x, number, self.weight, self.bias, eps=self.eps, channel_axis=axis, return_stats=True
-        )
+        options: dict[str, Any] = {"eps": self.eps, "channel_axis": axis}
+        options |= {"activation": self.activation, "return_stats": True}
+        y, stats = group_norm(x, number, self.weight, self.bias, **options)
         return y, (x, stats)
 
     def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Any:
-        usual = self._gradients(dy, x, stats, 0, CHANNEL_GROUPS, self.num_groups, self.channel_axis)
+        keys = self.num_groups, self.channel_axis
+        usual = self._gradients(dy, x, stats, self._activation, CHANNEL_GROUPS, *keys)
         if usual is not None:
             return usual
         return group_norm_backward(
@@ -334,5 +353,6 @@ class GroupNorm(Layer):
             self.bias,
             eps=self.eps,
             channel_axis=self.channel_axis,
+            activation=self.activation,
             stats=stats,
         )

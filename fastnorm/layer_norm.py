@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from fastnorm import _core
+from fastnorm._activation import activation_flags, gradient_output
 from fastnorm._args import (
     array,
     deliver,
@@ -39,6 +40,7 @@ def layer_norm(
     *,
     axis: int | tuple[int, ...] = -1,
     eps: float = 1e-5,
+    activation: str | None = None,
     out: Array | None = None,
     return_stats: Literal[False] = False,
 ) -> Array: ...
@@ -50,6 +52,7 @@ def layer_norm(
     *,
     axis: int | tuple[int, ...] = -1,
     eps: float = 1e-5,
+    activation: str | None = None,
     out: Array | None = None,
     return_stats: Literal[True],
 ) -> tuple[Array, Moments]: ...
@@ -60,6 +63,7 @@ def layer_norm(
     *,
     axis: int | tuple[int, ...] = -1,
     eps: float = 1e-5,
+    activation: str | None = None,
     out: Array | None = None,
     return_stats: bool = False,
 ) -> Array | tuple[Array, Moments]:
@@ -78,6 +82,9 @@ def layer_norm(
     eps : float, default 1e-5
         Added to the variance, inside the root; in squared units of `x`. 0 is allowed. The default
         is PyTorch's; Keras has 1e-3, Flax 1e-6.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result in the same pass: gelu is the exact one, gelu_tanh its approximation
+        by a hyperbolic tangent. None for none.
     out : ndarray, optional
         Receives the result; of x's shape and dtype. It may be `x`.
     return_stats : bool, default False
@@ -125,6 +132,8 @@ def layer_norm(
            [-1.,  2.]], dtype=float32)
     """
     flags = _core.STATS if return_stats else 0
+    if activation is not None:
+        flags |= activation_flags(activation)
     usual = _core.normalize(x, weight, bias, eps, out, flags, AXES, axis)
     if usual is not None:
         if not return_stats:
@@ -138,7 +147,7 @@ def layer_norm(
     weight = parameter(weight, "weight", groups, x, out)
     bias = parameter(bias, "bias", groups, x, out)
     mean, var = new_statistic(groups), new_statistic(groups)
-    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), 0)
+    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), flags)
     y = deliver(y, out)
     return (y, moments_of_groups(mean, var, groups)) if return_stats else y
 
@@ -151,6 +160,7 @@ def layer_norm_backward(
     *,
     axis: int | tuple[int, ...] = -1,
     eps: float = 1e-5,
+    activation: str | None = None,
     stats: Moments | tuple[Any, Any, int] | None = None,
     out: Array | None = None,
 ) -> Gradients:
@@ -160,8 +170,9 @@ def layer_norm_backward(
     ----------
     dy : array
         Gradient of the loss with respect to y, of x's shape and dtype.
-    x, weight, bias, axis, eps
-        As given to `layer_norm`. Of `bias` only shape and dtype matter.
+    x, weight, bias, axis, eps, activation
+        As given to `layer_norm`. Of `bias` only shape and dtype matter, but with an
+        activation its values do.
     stats : Moments, optional
         What ``return_stats=True`` gave; recomputed from `x` if None.
     out : ndarray, optional
@@ -207,19 +218,20 @@ def layer_norm_backward(
     array([[ 0.5,  0. , -0.5,  0. ]])
     """
     mean, var, count = parts_of_moments(stats)
-    usual = _core.gradient(dy, x, weight, bias, mean, var, count, eps, out, 0, AXES, axis)
+    flags = 0 if activation is None else activation_flags(activation)
+    usual = _core.gradient(dy, x, weight, bias, mean, var, count, eps, out, flags, AXES, axis)
     if usual is not None:
         return tuple.__new__(Gradients, usual)
     x = array(x, "x")
     dy = gradient(dy, x)
     groups = over_axes(axis, x.shape)
     eps = epsilon(eps)
-    dx = output(out, x, dy)
+    dx = gradient_output(out, x, dy, flags)
     factor = parameter(weight, "weight", groups, x, out)
     summand = parameter(bias, "bias", groups, x, out)
     mean, var = moments_for_gradient(x, stats, groups, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
-    _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, dweight, dbias)
+    _core.backward(dy, x, dx, groups, factor, mean, var, eps, flags, dweight, dbias, None, summand)
     return gradients_of(dx, out, dweight, weight, dbias, bias)
 
 
@@ -238,6 +250,8 @@ class LayerNorm(Layer):
         Have a bias, if `elementwise_affine`.
     dtype : dtype, default float32
         Type of the parameters: float16, bfloat16, float32 or float64. That of the input may differ.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result, in the same pass.
 
     Attributes
     ----------
@@ -283,8 +297,11 @@ class LayerNorm(Layer):
         elementwise_affine: bool = True,
         bias: bool = True,
         dtype: DTypeLike = np.float32,
+        activation: str | None = None,
     ) -> None:
         super().__init__()
+        self.activation = activation
+        self._activation = activation_flags(activation)
         self.normalized_shape = trailing_shape(normalized_shape)
         self.eps = epsilon(eps)
         self.elementwise_affine = elementwise_affine
@@ -298,20 +315,36 @@ class LayerNorm(Layer):
 
     def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
         axes, expected = self._axes, self.normalized_shape
+        flags = _core.STATS | self._activation
         usual = _core.normalize(
-            x, self.weight, self.bias, self.eps, None, _core.STATS, LAYER_AXES, axes, expected
+            x, self.weight, self.bias, self.eps, None, flags, LAYER_AXES, axes, expected
         )
         if usual is not None:
             y, mean, var, groups = usual
             return y, (x, moments_of_groups(mean, var, groups))
         x = trailing(x, expected)
-        y, stats = layer_norm(x, self.weight, self.bias, axis=axes, eps=self.eps, return_stats=True)
+        y, stats = layer_norm(
+            x,
+            self.weight,
+            self.bias,
+            axis=axes,
+            eps=self.eps,
+            activation=self.activation,
+            return_stats=True,
+        )
         return y, (x, stats)
 
     def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Any:
-        usual = self._gradients(dy, x, stats, 0, AXES, self._axes)
+        usual = self._gradients(dy, x, stats, self._activation, AXES, self._axes)
         if usual is not None:
             return usual
         return layer_norm_backward(
-            dy, x, self.weight, self.bias, axis=self._axes, eps=self.eps, stats=stats
+            dy,
+            x,
+            self.weight,
+            self.bias,
+            axis=self._axes,
+            eps=self.eps,
+            activation=self.activation,
+            stats=stats,
         )

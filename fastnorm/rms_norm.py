@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 import numpy as np
 
 from fastnorm import _core
+from fastnorm._activation import activation_flags
 from fastnorm._args import (
     array,
     deliver,
@@ -56,6 +57,7 @@ def rms_norm(
     *,
     axis: int | tuple[int, ...] = -1,
     eps: float = 1e-6,
+    activation: str | None = None,
     out: Array | None = None,
     return_stats: Literal[False] = False,
 ) -> Array: ...
@@ -66,6 +68,7 @@ def rms_norm(
     *,
     axis: int | tuple[int, ...] = -1,
     eps: float = 1e-6,
+    activation: str | None = None,
     out: Array | None = None,
     return_stats: Literal[True],
 ) -> tuple[Array, RawMoments]: ...
@@ -75,6 +78,7 @@ def rms_norm(
     *,
     axis: int | tuple[int, ...] = -1,
     eps: float = 1e-6,
+    activation: str | None = None,
     out: Array | None = None,
     return_stats: bool = False,
 ) -> Array | tuple[Array, RawMoments]:
@@ -92,6 +96,9 @@ def rms_norm(
     eps : float, default 1e-6
         Added to the mean square, inside the root; in squared units of `x`. 0 is allowed. The
         default is that of Llama, Keras and Flax; PyTorch takes the machine epsilon.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result in the same pass: gelu is the exact one, gelu_tanh its approximation
+        by a hyperbolic tangent. None for none.
     out : ndarray, optional
         Receives the result; of x's shape and dtype. It may be `x`.
     return_stats : bool, default False
@@ -140,6 +147,8 @@ def rms_norm(
            [ 0.,  2.,  0.,  0.]], dtype=float32)
     """
     flags = _RAW_STATS if return_stats else _core.RAW
+    if activation is not None:
+        flags |= activation_flags(activation)
     usual = _core.normalize(x, weight, None, eps, out, flags, AXES, axis)
     if usual is not None:
         if not return_stats:
@@ -152,7 +161,7 @@ def rms_norm(
     y = output(out, x)
     weight = parameter(weight, "weight", groups, x, out)
     mean_square = new_statistic(groups)
-    _core.forward(x, y, groups, weight, None, None, mean_square, epsilon(eps), _core.RAW)
+    _core.forward(x, y, groups, weight, None, None, mean_square, epsilon(eps), flags)
     y = deliver(y, out)
     return (y, RawMoments(mean_square, groups.size)) if return_stats else y
 
@@ -164,6 +173,7 @@ def rms_norm_backward(
     *,
     axis: int | tuple[int, ...] = -1,
     eps: float = 1e-6,
+    activation: str | None = None,
     stats: RawMoments | tuple[Any, int] | None = None,
     out: Array | None = None,
 ) -> RMSNormGradients:
@@ -173,7 +183,7 @@ def rms_norm_backward(
     ----------
     dy : array
         Gradient of the loss with respect to y, of x's shape and dtype.
-    x, weight, axis, eps
+    x, weight, axis, eps, activation
         As given to `rms_norm`.
     stats : RawMoments, optional
         What ``return_stats=True`` gave; recomputed from `x` if None.
@@ -219,9 +229,8 @@ def rms_norm_backward(
     array([[ 3., -1.,  1., -1.]])
     """
     square, count = parts_of_mean_square(stats)
-    usual = _core.gradient(
-        dy, x, weight, None, None, square, count, eps, out, _core.RAW, AXES, axis
-    )
+    flags = _core.RAW if activation is None else _core.RAW | activation_flags(activation)
+    usual = _core.gradient(dy, x, weight, None, None, square, count, eps, out, flags, AXES, axis)
     if usual is not None:
         return tuple.__new__(RMSNormGradients, usual)
     x = array(x, "x")
@@ -236,7 +245,7 @@ def rms_norm_backward(
     else:
         square = given_mean_square(stats, groups, out)
     dweight = gradient_sum(factor, groups.view)
-    _core.backward(dy, x, dx, groups, factor, None, square, eps, _core.RAW, dweight, None)
+    _core.backward(dy, x, dx, groups, factor, None, square, eps, flags, dweight, None)
     return RMSNormGradients(deliver(dx, out), parameter_gradient(dweight, weight, "weight"))
 
 
@@ -253,6 +262,8 @@ class RMSNorm(Layer):
         Have a weight (initially 1) of shape `normalized_shape`.
     dtype : dtype, default float32
         Type of the weight: float16, bfloat16, float32 or float64. That of the input may differ.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result, in the same pass.
 
     Attributes
     ----------
@@ -292,8 +303,11 @@ class RMSNorm(Layer):
         eps: float = 1e-6,
         elementwise_affine: bool = True,
         dtype: DTypeLike = np.float32,
+        activation: str | None = None,
     ) -> None:
         super().__init__()
+        self.activation = activation
+        self._activation = activation_flags(activation)
         self.normalized_shape = trailing_shape(normalized_shape)
         self.eps = epsilon(eps)
         self.elementwise_affine = elementwise_affine
@@ -302,20 +316,32 @@ class RMSNorm(Layer):
 
     def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
         axes, expected = self._axes, self.normalized_shape
+        flags = _RAW_STATS | self._activation
         usual = _core.normalize(
-            x, self.weight, None, self.eps, None, _RAW_STATS, LAYER_AXES, axes, expected
+            x, self.weight, None, self.eps, None, flags, LAYER_AXES, axes, expected
         )
         if usual is not None:
             y, _, var, groups = usual
             return y, (x, RawMoments(var, groups.size))
         x = trailing(x, expected)
-        y, stats = rms_norm(x, self.weight, axis=axes, eps=self.eps, return_stats=True)
+        y, stats = rms_norm(
+            x, self.weight, axis=axes, eps=self.eps, activation=self.activation, return_stats=True
+        )
         return y, (x, stats)
 
     def _backward(self, dy: ArrayInput, x: Array, stats: RawMoments) -> Any:
+        flags = _core.RAW | self._activation
         usual = _core.gradient(
-            dy, x, self.weight, None, None, *stats, self.eps, None, _core.RAW, AXES, self._axes
+            dy, x, self.weight, None, None, *stats, self.eps, None, flags, AXES, self._axes
         )
         if usual is not None:
             return usual
-        return rms_norm_backward(dy, x, self.weight, axis=self._axes, eps=self.eps, stats=stats)
+        return rms_norm_backward(
+            dy,
+            x,
+            self.weight,
+            axis=self._axes,
+            eps=self.eps,
+            activation=self.activation,
+            stats=stats,
+        )

@@ -166,7 +166,7 @@ def scaled_weight_standardization(
     """
     weight = array(weight, "weight")
     groups = standardized_rows(channel_axis, weight.shape)
-    w = output(out, weight, name="weight")
+    w = output(out, weight, of="weight")
     factor = gain_factor(gain, "gain", _scale(gamma, groups), groups, weight)
     mean, var = new_statistic(groups), new_statistic(groups)
     _core.forward(weight, w, groups, factor, None, mean, var, epsilon(eps), 0)
@@ -242,7 +242,7 @@ def scaled_weight_standardization_backward(
     dy = gradient(dy, weight, "weight")
     groups = standardized_rows(channel_axis, weight.shape)
     eps = epsilon(eps)
-    dweight = output(out, weight, dy, "weight")
+    dweight = output(out, weight, dy, of="weight")
     scale = _scale(gamma, groups)
     factor = gain_factor(gain, "gain", scale, groups, weight)
     mean, var = moments_for_gradient(weight, stats, groups, out)

@@ -167,7 +167,7 @@ def spectral_norm(
     axis = integer(channel_axis, "channel_axis") % weight.ndim
     steps = positive(n_power_iterations, "n_power_iterations")
     eps = epsilon(eps)
-    w = output(out, weight, name="weight")
+    w = output(out, weight, of="weight")
     if weight.ndim == 1:
         found, better = triplet_of_vector(weight, eps), None
     else:
@@ -259,7 +259,7 @@ def spectral_norm_backward(
     axis = integer(channel_axis, "channel_axis") % weight.ndim
     positive(n_power_iterations, "n_power_iterations")
     eps = epsilon(eps)
-    dweight = output(out, weight, dy, "weight")
+    dweight = output(out, weight, dy, of="weight")
     matrix = Matrix(weight, axis)
     vector = None if weight.ndim == 1 else vector_values(u, rows, updated=False)
     if stats is not None:

@@ -129,7 +129,7 @@ def weight_norm(
     """
     v = array(v, "v")
     groups = _rows(channel_axis, v.shape)
-    w = output(out, v, name="v")
+    w = output(out, v, of="v")
     factor = gain_factor(g, "g", _per_root_mean_square(groups), groups, v)
     mean_square = new_statistic(groups)
     _core.forward(v, w, groups, factor, None, None, mean_square, 0.0, _core.RAW)
@@ -202,7 +202,7 @@ def weight_norm_backward(
     v = array(v, "v")
     dy = gradient(dy, v, "v")
     groups = _rows(channel_axis, v.shape)
-    dv = output(out, v, dy, "v")
+    dv = output(out, v, dy, of="v")
     scale = _per_root_mean_square(groups)
     factor = gain_factor(g, "g", scale, groups, v)
     if stats is None:

@@ -115,7 +115,7 @@ def weight_standardization(
     """
     weight = array(weight, "weight")
     groups = standardized_rows(channel_axis, weight.shape)
-    w = output(out, weight, name="weight")
+    w = output(out, weight, of="weight")
     mean, var = new_statistic(groups), new_statistic(groups)
     _core.forward(weight, w, groups, None, None, mean, var, epsilon(eps), 0)
     w = deliver(w, out)
@@ -185,7 +185,7 @@ def weight_standardization_backward(
     dy = gradient(dy, weight, "weight")
     groups = standardized_rows(channel_axis, weight.shape)
     eps = epsilon(eps)
-    dweight = output(out, weight, dy, "weight")
+    dweight = output(out, weight, dy, of="weight")
     mean, var = moments_for_gradient(weight, stats, groups, out)
     _core.backward(dy, weight, dweight, groups, None, mean, var, eps, 0, None, None)
     return WeightStandardizationGradients(deliver(dweight, out))

@@ -2,7 +2,7 @@
 """The compiled core: what the family modules, config.py and the tests may use of it."""
 
 from fastnorm._core import dispatch, threads
-from fastnorm._core.entry import FIXED, GIVEN, RAW, backward, forward
+from fastnorm._core.entry import ACTIVATED, ACTIVATIONS, FIXED, GIVEN, RAW, backward, forward
 from fastnorm._core.groups import Groups, Recent
 from fastnorm._core.threads import (
     get_num_threads,
@@ -22,6 +22,8 @@ from fastnorm._core.usual import (
 from fastnorm._core.usual_gradient import gradient
 
 __all__ = [
+    "ACTIVATED",
+    "ACTIVATIONS",
     "AGAINST",
     "FIXED",
     "GIVEN",

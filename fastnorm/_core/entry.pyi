@@ -8,6 +8,8 @@ from fastnorm._core.groups import Groups
 RAW: int
 GIVEN: int
 FIXED: int
+ACTIVATED: int
+ACTIVATIONS: dict[str, int]
 
 def forward(
     x: NDArray[Any],
@@ -19,6 +21,8 @@ def forward(
     var: NDArray[Any],
     eps: float,
     flags: int,
+    term: NDArray[Any] | None = None,
+    other: NDArray[Any] | None = None,
 ) -> None: ...
 def backward(
     dy: NDArray[Any],
@@ -33,4 +37,5 @@ def backward(
     dweight: NDArray[Any] | None,
     dbias: NDArray[Any] | None,
     means: NDArray[Any] | None = None,
+    bias: NDArray[Any] | None = None,
 ) -> None: ...

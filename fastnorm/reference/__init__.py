@@ -20,6 +20,16 @@ The formulas are `moments` and, for everything else, two functions in `standardi
 needs NumPy alone, and nothing of the rest of fastnorm.
 """
 
+from fastnorm.reference.add_layer_norm import (
+    AddLayerNormGradients,
+    add_layer_norm,
+    add_layer_norm_backward,
+)
+from fastnorm.reference.add_rms_norm import (
+    AddRMSNormGradients,
+    add_rms_norm,
+    add_rms_norm_backward,
+)
 from fastnorm.reference.batch_norm import batch_norm, batch_norm_backward
 from fastnorm.reference.group_norm import group_norm, group_norm_backward
 from fastnorm.reference.instance_norm import instance_norm, instance_norm_backward
@@ -50,6 +60,8 @@ from fastnorm.reference.weight_standardization import (
 )
 
 __all__ = [
+    "AddLayerNormGradients",
+    "AddRMSNormGradients",
     "Gradients",
     "Moments",
     "RMSNormGradients",
@@ -59,6 +71,10 @@ __all__ = [
     "SpectralNormGradients",
     "WeightNormGradients",
     "WeightStandardizationGradients",
+    "add_layer_norm",
+    "add_layer_norm_backward",
+    "add_rms_norm",
+    "add_rms_norm_backward",
     "batch_norm",
     "batch_norm_backward",
     "group_norm",

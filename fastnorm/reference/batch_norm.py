@@ -34,6 +34,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
     out: NDArray[Any] | None = None,
     return_stats: Literal[False] = False,
 ) -> NDArray[Any]: ...
@@ -49,6 +50,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
     out: NDArray[Any] | None = None,
     return_stats: Literal[True],
 ) -> tuple[NDArray[Any], Moments]: ...
@@ -63,6 +65,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
     out: NDArray[Any] | None = None,
     return_stats: bool = False,
 ) -> NDArray[Any] | tuple[NDArray[Any], Moments]:
@@ -85,6 +88,8 @@ def batch_norm(
         Added to the variance, in squared units of `x`.
     channel_axis : int, default 1
         The axis of length C.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result.
     out : ndarray, optional
         Array of x's shape that receives the result, cast to its dtype. It may be `x`.
     return_stats : bool, default False
@@ -133,7 +138,8 @@ def batch_norm(
         stats = _running_stats(running_mean, running_var)
     factor = expand_optional(weight, values.shape, channel)
     summand = expand_optional(bias, values.shape, channel)
-    y = deliver(scale_and_shift(values, factor, summand, stats.mean, stats.var, eps, axes), out)
+    y = scale_and_shift(values, factor, summand, stats.mean, stats.var, eps, axes, activation)
+    y = deliver(y, out)
 
     if training and values.size > 0:
         unbiased = stats.var * (stats.count / (stats.count - 1))
@@ -154,6 +160,7 @@ def batch_norm_backward(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
     stats: Moments | None = None,
     out: NDArray[Any] | None = None,
 ) -> Gradients:
@@ -163,7 +170,7 @@ def batch_norm_backward(
     ----------
     dy : array_like
         Gradient of the loss with respect to y, of x's shape.
-    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis
+    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis, activation
         As given to `batch_norm`. Of `bias` only the shape matters, `momentum` does not.
     stats : Moments, optional
         What ``return_stats=True`` gave; recomputed from `x`, or in evaluation taken from the
@@ -211,6 +218,7 @@ def batch_norm_backward(
         stats.var,
         eps,
         axes,
+        activation=activation,
         fixed=not training,
     )
     return collapse(gradients._replace(x=deliver(gradients.x, out)), weight, bias)

@@ -15,9 +15,9 @@ from fastnorm.reference.standardize import (
     collapse,
     deliver,
     expand_optional,
+    pull_back,
     refuse_single_values,
     scale_and_shift,
-    standardize_backward,
 )
 
 
@@ -30,6 +30,7 @@ def group_norm(
     *,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
     out: NDArray[Any] | None = None,
     return_stats: Literal[False] = False,
 ) -> NDArray[Any]: ...
@@ -42,6 +43,7 @@ def group_norm(
     *,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
     out: NDArray[Any] | None = None,
     return_stats: Literal[True],
 ) -> tuple[NDArray[Any], Moments]: ...
@@ -53,6 +55,7 @@ def group_norm(
     *,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
     out: NDArray[Any] | None = None,
     return_stats: bool = False,
 ) -> NDArray[Any] | tuple[NDArray[Any], Moments]:
@@ -71,6 +74,8 @@ def group_norm(
         Added to the variance, in squared units of `x`.
     channel_axis : int, default 1
         The axis of length C, any but the first.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result.
     out : ndarray, optional
         Array of x's shape that receives the result, cast to its dtype. It may be `x`.
     return_stats : bool, default False
@@ -111,7 +116,7 @@ def group_norm(
     stats = moments(split, axes)
     factor = expand_optional(weight, shape, channel)
     summand = expand_optional(bias, shape, channel)
-    y = scale_and_shift(split, factor, summand, stats.mean, stats.var, eps, axes)
+    y = scale_and_shift(split, factor, summand, stats.mean, stats.var, eps, axes, activation)
     y = deliver(y.reshape(values.shape), out)
     return (y, stats) if return_stats else y
 
@@ -125,6 +130,7 @@ def group_norm_backward(
     *,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
     stats: Moments | None = None,
     out: NDArray[Any] | None = None,
 ) -> Gradients:
@@ -134,7 +140,7 @@ def group_norm_backward(
     ----------
     dy : array_like
         Gradient of the loss with respect to y, of x's shape.
-    x, num_groups, weight, bias, eps, channel_axis
+    x, num_groups, weight, bias, eps, channel_axis, activation
         As given to `group_norm`. Of `bias` only the shape matters.
     stats : Moments, optional
         What ``return_stats=True`` gave; recomputed from `x` if None.
@@ -171,14 +177,19 @@ def group_norm_backward(
     """
     values = as_float64(x)
     shape, channel, axes = _resolve(values.shape, num_groups, channel_axis)
-    gradients = standardize_backward(
+    split = values.reshape(shape)
+    if stats is None:
+        stats = moments(split, axes)
+    gradients = pull_back(
         as_float64(dy).reshape(shape),
-        values.reshape(shape),
+        split,
         expand_optional(weight, shape, channel),
         expand_optional(bias, shape, channel),
-        axis=axes,
-        eps=eps,
-        stats=stats,
+        stats.mean,
+        stats.var,
+        eps,
+        axes,
+        activation=activation,
     )
     dx = deliver(gradients.x.reshape(values.shape), out)
     return collapse(gradients._replace(x=dx), weight, bias)

@@ -8,14 +8,15 @@ from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike, NDArray
 
-from fastnorm.reference.moments import Moments, resolve_axes
+from fastnorm.reference.moments import Moments, moments, resolve_axes
 from fastnorm.reference.standardize import (
     Gradients,
     as_float64,
     collapse,
+    deliver,
     expand_optional,
-    standardize,
-    standardize_backward,
+    pull_back,
+    scale_and_shift,
 )
 
 
@@ -27,6 +28,7 @@ def layer_norm(
     *,
     axis: int | Sequence[int] = -1,
     eps: float = 1e-5,
+    activation: str | None = None,
     out: NDArray[Any] | None = None,
     return_stats: Literal[False] = False,
 ) -> NDArray[Any]: ...
@@ -38,6 +40,7 @@ def layer_norm(
     *,
     axis: int | Sequence[int] = -1,
     eps: float = 1e-5,
+    activation: str | None = None,
     out: NDArray[Any] | None = None,
     return_stats: Literal[True],
 ) -> tuple[NDArray[Any], Moments]: ...
@@ -48,6 +51,7 @@ def layer_norm(
     *,
     axis: int | Sequence[int] = -1,
     eps: float = 1e-5,
+    activation: str | None = None,
     out: NDArray[Any] | None = None,
     return_stats: bool = False,
 ) -> NDArray[Any] | tuple[NDArray[Any], Moments]:
@@ -63,6 +67,8 @@ def layer_norm(
         The feature axes.
     eps : float, default 1e-5
         Added to the variance, in squared units of `x`.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result.
     out : ndarray, optional
         Array of x's shape that receives the result, cast to its dtype. It may be `x`.
     return_stats : bool, default False
@@ -96,15 +102,11 @@ def layer_norm(
     """
     values = as_float64(x)
     axes = resolve_axes(axis, values.ndim)
-    y, stats = standardize(
-        values,
-        expand_optional(weight, values.shape, axes),
-        expand_optional(bias, values.shape, axes),
-        axis=axes,
-        eps=eps,
-        out=out,
-        return_stats=True,
-    )
+    stats = moments(values, axes)
+    factor = expand_optional(weight, values.shape, axes)
+    summand = expand_optional(bias, values.shape, axes)
+    y = scale_and_shift(values, factor, summand, stats.mean, stats.var, eps, axes, activation)
+    y = deliver(y, out)
     return (y, stats) if return_stats else y
 
 
@@ -116,6 +118,7 @@ def layer_norm_backward(
     *,
     axis: int | Sequence[int] = -1,
     eps: float = 1e-5,
+    activation: str | None = None,
     stats: Moments | None = None,
     out: NDArray[Any] | None = None,
 ) -> Gradients:
@@ -125,7 +128,7 @@ def layer_norm_backward(
     ----------
     dy : array_like
         Gradient of the loss with respect to y, of x's shape.
-    x, weight, bias, axis, eps
+    x, weight, bias, axis, eps, activation
         As given to `layer_norm`. Of `bias` only the shape matters.
     stats : Moments, optional
         What ``return_stats=True`` gave; recomputed from `x` if None.
@@ -160,14 +163,17 @@ def layer_norm_backward(
     """
     values = as_float64(x)
     axes = resolve_axes(axis, values.ndim)
-    gradients = standardize_backward(
+    if stats is None:
+        stats = moments(values, axes)
+    gradients = pull_back(
         dy,
         values,
         expand_optional(weight, values.shape, axes),
         expand_optional(bias, values.shape, axes),
-        axis=axes,
-        eps=eps,
-        stats=stats,
-        out=out,
+        stats.mean,
+        stats.var,
+        eps,
+        axes,
+        activation=activation,
     )
-    return collapse(gradients, weight, bias)
+    return collapse(gradients._replace(x=deliver(gradients.x, out)), weight, bias)

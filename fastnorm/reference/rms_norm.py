@@ -41,6 +41,7 @@ def rms_norm(
     *,
     axis: int | Sequence[int] = -1,
     eps: float = 1e-6,
+    activation: str | None = None,
     out: NDArray[Any] | None = None,
     return_stats: Literal[False] = False,
 ) -> NDArray[Any]: ...
@@ -51,6 +52,7 @@ def rms_norm(
     *,
     axis: int | Sequence[int] = -1,
     eps: float = 1e-6,
+    activation: str | None = None,
     out: NDArray[Any] | None = None,
     return_stats: Literal[True],
 ) -> tuple[NDArray[Any], RawMoments]: ...
@@ -60,6 +62,7 @@ def rms_norm(
     *,
     axis: int | Sequence[int] = -1,
     eps: float = 1e-6,
+    activation: str | None = None,
     out: NDArray[Any] | None = None,
     return_stats: bool = False,
 ) -> NDArray[Any] | tuple[NDArray[Any], RawMoments]:
@@ -75,6 +78,8 @@ def rms_norm(
         The feature axes.
     eps : float, default 1e-6
         Added to the mean square, in squared units of `x`.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result.
     out : ndarray, optional
         Array of x's shape that receives the result, cast to its dtype. It may be `x`.
     return_stats : bool, default False
@@ -110,7 +115,8 @@ def rms_norm(
     axes = resolve_axes(axis, values.ndim)
     stats = raw_moments(values, axes)
     factor = expand_optional(weight, values.shape, axes)
-    y = deliver(scale_and_shift(values, factor, None, None, stats.mean_square, eps, axes), out)
+    y = scale_and_shift(values, factor, None, None, stats.mean_square, eps, axes, activation)
+    y = deliver(y, out)
     return (y, stats) if return_stats else y
 
 
@@ -121,6 +127,7 @@ def rms_norm_backward(
     *,
     axis: int | Sequence[int] = -1,
     eps: float = 1e-6,
+    activation: str | None = None,
     stats: RawMoments | None = None,
     out: NDArray[Any] | None = None,
 ) -> RMSNormGradients:
@@ -130,7 +137,7 @@ def rms_norm_backward(
     ----------
     dy : array_like
         Gradient of the loss with respect to y, of x's shape.
-    x, weight, axis, eps
+    x, weight, axis, eps, activation
         As given to `rms_norm`.
     stats : RawMoments, optional
         What ``return_stats=True`` gave; recomputed from `x` if None.
@@ -169,5 +176,7 @@ def rms_norm_backward(
     if stats is None:
         stats = raw_moments(values, axes)
     factor = expand_optional(weight, values.shape, axes)
-    dx, dweight, _ = pull_back(dy, values, factor, None, None, stats.mean_square, eps, axes)
+    dx, dweight, _ = pull_back(
+        dy, values, factor, None, None, stats.mean_square, eps, axes, activation=activation
+    )
     return RMSNormGradients(deliver(dx, out), reshape_like(dweight, weight))

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastnorm.reference.activation import activate, slope
 from fastnorm.reference.moments import (
     Float64Array,
     Moments,
@@ -190,15 +191,17 @@ def scale_and_shift(
     power: Float64Array,
     eps: float,
     axes: tuple[int, ...],
+    activation: str | None = None,
 ) -> Float64Array:
-    """Affine map of the normalized values; `weight` and `bias` broadcast against `x`."""
+    """Affine map of the normalized values, and an activation of that; `weight` and `bias`
+    broadcast against `x`."""
     with np.errstate(all="ignore"):  # NaN and Inf in their group are results, not surprises
         y, _ = normalize(x, centre, power, eps, axes)
         if weight is not None:
             y = y * as_float64(weight)
         if bias is not None:
             y = y + as_float64(bias)
-    return y
+    return activate(y, activation)
 
 
 def pull_back(
@@ -211,6 +214,7 @@ def pull_back(
     eps: float,
     axes: tuple[int, ...],
     *,
+    activation: str | None = None,
     fixed: bool = False,
 ) -> Gradients:
     """Gradients of `scale_and_shift`, also through the statistics unless they are `fixed`.
@@ -219,6 +223,8 @@ def pull_back(
     centring, and `power` the mean of ``(x - centre)**2``.
     """
     dy = as_float64(dy)
+    if activation is not None:
+        dy = dy * slope(scale_and_shift(x, weight, bias, centre, power, eps, axes), activation)
     with np.errstate(all="ignore"):
         normalized, root = normalize(x, centre, power, eps, axes)
         g = dy if weight is None else dy * as_float64(weight)

@@ -4,10 +4,12 @@
 #include "simd/lanes.tmpl.h"
 #include "simd/functions.tmpl.h"
 
+#include "activate.tmpl.h"
 #include "affine.tmpl.h"
 #include "grad_combine.tmpl.h"
 #include "grad_sums.tmpl.h"
 #include "moments.tmpl.h"
+#include "sum.tmpl.h"
 
 static void
 FN_N(fn_fence)(void)

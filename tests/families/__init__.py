@@ -89,6 +89,8 @@ class Family:
         error bounds are relative to it.
     statistics : bool
         Whether `return_stats` and `stats` are there.
+    several : bool
+        Whether the function returns a tuple, of which y is the first.
     parametric : bool
         Whether the layer holds x, a weight: `layer` finds it in the arguments under "x", and the
         layer is called without it.
@@ -108,6 +110,7 @@ class Family:
     smooth_eps: float | None = 0.1
     growth: float = 8.0
     statistics: bool = True
+    several: bool = False
     parametric: bool = False
     draw_x: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray] = field(
         default=lambda rng, shape: rng.normal(0.5, 1.0, shape)
@@ -140,8 +143,10 @@ class Family:
         dy = rng.standard_normal(case.shape)
         kind = np.dtype(dtype if parameter_dtype is None else parameter_dtype)
         drawn = draw_arguments(case, rng, np.dtype(np.float64))
+        of_x = {argument.name for argument in self.arguments if argument.of_x}
         given = {
-            name: value.astype(kind) if _is_float(value) else value for name, value in drawn.items()
+            name: value.astype(dtype if name in of_x else kind) if _is_float(value) else value
+            for name, value in drawn.items()
         }
         return dy.astype(dtype), x.astype(dtype), given
 

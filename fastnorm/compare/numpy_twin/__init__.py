@@ -10,6 +10,8 @@ Names and arguments are those of `fastnorm`, with one difference: a forward func
 ``(y, stats)``, and its statistics keep the reduced axes with length 1, ready to broadcast.
 """
 
+from fastnorm.compare.numpy_twin.add_layer_norm import add_layer_norm, add_layer_norm_backward
+from fastnorm.compare.numpy_twin.add_rms_norm import add_rms_norm, add_rms_norm_backward
 from fastnorm.compare.numpy_twin.spectral_norm import spectral_norm, spectral_norm_backward
 from fastnorm.compare.numpy_twin.standard import (
     batch_norm,
@@ -35,6 +37,10 @@ from fastnorm.compare.numpy_twin.weight_standardization import (
 )
 
 __all__ = [
+    "add_layer_norm",
+    "add_layer_norm_backward",
+    "add_rms_norm",
+    "add_rms_norm_backward",
     "batch_norm",
     "batch_norm_backward",
     "group_norm",
