@@ -32,6 +32,7 @@ from fastnorm._batch_renorm_layer import BatchRenorm
 from fastnorm._evonorm import EvoNormGradients, EvoNormMoments
 from fastnorm._instance_norm_layer import InstanceNorm
 from fastnorm._ranks import SingleProcess
+from fastnorm._spectrum import SingularTriplet
 from fastnorm._sync_batch_norm_layer import SyncBatchNorm
 from fastnorm._whitening import WhiteningStats
 from fastnorm.adaptive_instance_norm import (
@@ -98,12 +99,33 @@ from fastnorm.lp_normalize import (
 )
 from fastnorm.moments import Moments, RawMoments, moments
 from fastnorm.rms_norm import RMSNorm, RMSNormGradients, rms_norm, rms_norm_backward
+from fastnorm.scaled_weight_standardization import (
+    ACTIVATION_GAINS,
+    ScaledWeightStandardization,
+    ScaledWeightStandardizationGradients,
+    scaled_weight_standardization,
+    scaled_weight_standardization_backward,
+)
+from fastnorm.spectral_norm import (
+    SpectralNorm,
+    SpectralNormGradients,
+    spectral_norm,
+    spectral_norm_backward,
+)
 from fastnorm.standardize import Gradients, standardize, standardize_backward
 from fastnorm.sync_batch_norm import sync_batch_norm, sync_batch_norm_backward
 from fastnorm.variance_norm import VarianceNorm, variance_norm, variance_norm_backward
+from fastnorm.weight_norm import WeightNorm, WeightNormGradients, weight_norm, weight_norm_backward
+from fastnorm.weight_standardization import (
+    WeightStandardization,
+    WeightStandardizationGradients,
+    weight_standardization,
+    weight_standardization_backward,
+)
 from fastnorm.whiten import Whitening, WhiteningGradients, whiten, whiten_backward
 
 __all__ = [
+    "ACTIVATION_GAINS",
     "AdaptiveInstanceNorm",
     "AdaptiveInstanceNormGradients",
     "AdaptiveMoments",
@@ -137,9 +159,18 @@ __all__ = [
     "RMSNormGradients",
     "RawMoments",
     "RenormMoments",
+    "ScaledWeightStandardization",
+    "ScaledWeightStandardizationGradients",
     "SingleProcess",
+    "SingularTriplet",
+    "SpectralNorm",
+    "SpectralNormGradients",
     "SyncBatchNorm",
     "VarianceNorm",
+    "WeightNorm",
+    "WeightNormGradients",
+    "WeightStandardization",
+    "WeightStandardizationGradients",
     "Whitening",
     "WhiteningGradients",
     "WhiteningStats",
@@ -180,14 +211,22 @@ __all__ = [
     "num_threads",
     "rms_norm",
     "rms_norm_backward",
+    "scaled_weight_standardization",
+    "scaled_weight_standardization_backward",
     "set_num_threads",
     "show_config",
+    "spectral_norm",
+    "spectral_norm_backward",
     "standardize",
     "standardize_backward",
     "sync_batch_norm",
     "sync_batch_norm_backward",
     "variance_norm",
     "variance_norm_backward",
+    "weight_norm",
+    "weight_norm_backward",
+    "weight_standardization",
+    "weight_standardization_backward",
     "whiten",
     "whiten_backward",
 ]

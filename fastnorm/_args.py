@@ -12,13 +12,12 @@ Everything here raises before anything of the caller's is written.
 
 from __future__ import annotations
 
-import math
-import operator
 from functools import lru_cache
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from fastnorm._numbers import integer, positive
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -40,64 +39,6 @@ COMPUTE_TYPE: dict[np.dtype[Any], np.dtype[Any]] = {
 # How many steps NumPy takes to tell two interleaved arrays apart before they count as overlapping.
 # Slices that alternate within one buffer take a few.
 EFFORT = 1000
-
-
-# ---- numbers ------------------------------------------------------------------------------------
-
-
-def integer(value: Any, name: str) -> int:
-    """Return `value` as an int; what is not an integer, or is a bool, is a TypeError."""
-    if type(value) is int:
-        return value
-    try:
-        if not isinstance(value, (bool, np.bool_)):
-            return operator.index(value)
-    except TypeError:
-        pass
-    raise TypeError(f"{name} must be an integer, got {value!r}")
-
-
-def positive(value: Any, name: str) -> int:
-    """Return `value` as an int of at least 1."""
-    number = integer(value, name)
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, got {value!r}")
-    return number
-
-
-def epsilon(value: Any, name: str = "eps") -> float:
-    """Return `value` as the float that is added to a variance, or of the same range."""
-    if type(value) is float and 0.0 <= value < math.inf:
-        return value
-    number = real(value, name)
-    if not 0.0 <= number < math.inf:
-        raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
-    return number
-
-
-def weight_of_batch(value: Any) -> float:
-    """Return `value`, a momentum, as the weight of a batch in the running statistics."""
-    if type(value) is float and 0.0 <= value <= 1.0:
-        return value
-    if value is None:
-        raise ValueError(
-            "momentum must be a number between 0 and 1, got None; the cumulative average that None "
-            "stands for counts batches, which the layers do"
-        )
-    number = real(value, "momentum")
-    if not 0.0 <= number <= 1.0:
-        raise ValueError(f"momentum must be a number between 0 and 1, got {value!r}")
-    return number
-
-
-def real(value: Any, name: str) -> float:
-    """Return `value` as a float; what is not a number, or is a bool, is a TypeError."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
 
 
 # ---- arrays -------------------------------------------------------------------------------------
@@ -159,13 +100,13 @@ def float_dtype(value: DTypeLike) -> np.dtype[Any]:
     return dtype
 
 
-def gradient(dy: Any, x: Array) -> Array:
-    """Return the gradient with respect to y, which is like x."""
+def gradient(dy: Any, x: Array, name: str = "x") -> Array:
+    """Return the gradient with respect to y, which is like x; `name` is what the caller calls x."""
     values = array(dy, "dy")
     if values.shape != x.shape:
-        raise ValueError(f"dy has shape {values.shape}, expected {x.shape} = the shape of x")
+        raise ValueError(f"dy has shape {values.shape}, expected {x.shape} = the shape of {name}")
     if values.dtype != x.dtype:
-        raise TypeError(f"dy has dtype {values.dtype}, expected {x.dtype} = the dtype of x")
+        raise TypeError(f"dy has dtype {values.dtype}, expected {x.dtype} = the dtype of {name}")
     return values
 
 
@@ -299,7 +240,9 @@ def new_statistic(groups: Groups) -> Array:
 # ---- outputs ------------------------------------------------------------------------------------
 
 
-def output(out: Any, x: Array, other: Array | None = None, name: str = "out") -> Array:
+def output(
+    out: Any, x: Array, other: Array | None = None, name: str = "out", of: str = "x"
+) -> Array:
     """Return the array that the core writes: new, or the memory of `out` where that is safe.
 
     `out` may be an input as it is. Where it overlaps one in any other way the answer is a temporary
@@ -310,9 +253,9 @@ def output(out: Any, x: Array, other: Array | None = None, name: str = "out") ->
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, got {type(out).__name__}")
     if out.shape != x.shape:
-        raise ValueError(f"{name} has shape {out.shape}, expected {x.shape} = the shape of x")
+        raise ValueError(f"{name} has shape {out.shape}, expected {x.shape} = the shape of {of}")
     if out.dtype != x.dtype:
-        raise TypeError(f"{name} has dtype {out.dtype}, expected {x.dtype} = the dtype of x")
+        raise TypeError(f"{name} has dtype {out.dtype}, expected {x.dtype} = the dtype of {of}")
     if not out.flags.writeable:
         raise ValueError(f"{name} is read-only")
     target = plain(out, name)

@@ -9,8 +9,9 @@ import numpy as np
 
 from fastnorm import _core
 from fastnorm._activation import activation_flags
-from fastnorm._args import channels, epsilon, integer, positive
+from fastnorm._args import channels
 from fastnorm._groups import BATCH, LAYER_BATCH
+from fastnorm._numbers import epsilon, integer, positive
 from fastnorm._running import RunningLayer
 from fastnorm.batch_norm import batch_norm, batch_norm_backward
 from fastnorm.moments import Moments, moments_of_groups

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fastnorm._args import channels, epsilon, integer, positive
+from fastnorm._args import channels
+from fastnorm._numbers import epsilon, integer, positive
 from fastnorm._running import RunningLayer
 from fastnorm.batch_renorm import (
     RenormMoments,

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnorm._args import divisor, integer, positive, refuse_channels, refuse_trailing
+from fastnorm._args import divisor, refuse_channels, refuse_trailing
 from fastnorm._core import Groups, Recent
+from fastnorm._numbers import integer, positive
 
 if TYPE_CHECKING:
     from fastnorm._types import Axis, Shape
@@ -69,6 +70,11 @@ def over_channel_groups(num_groups: Any, channel_axis: Any, shape: Shape) -> Gro
     if type(num_groups) is not int or num_groups < 1:
         num_groups = positive(num_groups, "num_groups")
     return _over_channel_groups(num_groups, _channel_argument(channel_axis), shape)
+
+
+def over_rows(channel_axis: Any, shape: Shape) -> Groups:
+    """Groups of the weights that lead to one output: all axes but that of the outputs."""
+    return _over_rows(_channel_argument(channel_axis), shape)
 
 
 def over_layer_axes(axis: Axis, expected: Shape, shape: Shape) -> Groups:
@@ -169,6 +175,19 @@ def _over_batch(channel_axis: int, shape: Shape) -> Groups:
     channel = _index_channels(channel_axis, shape, 2)
     axes = tuple(axis for axis in range(len(shape)) if axis != channel)
     return Groups(shape, axes, (channel,), f"the channels of x, axis {channel_axis}")
+
+
+@lru_cache(maxsize=512)
+def over_whole(shape: Shape) -> Groups:
+    """One group, and parameters without axes."""
+    return Groups(shape, tuple(range(len(shape))), (), "a scalar: there is one group")
+
+
+@lru_cache(maxsize=512)
+def _over_rows(channel_axis: int, shape: Shape) -> Groups:
+    output = _index_axis(channel_axis, shape, "channel_axis", "a weight")
+    axes = tuple(axis for axis in range(len(shape)) if axis != output)
+    return Groups(shape, axes, (output,), f"the outputs of the weight, axis {channel_axis}")
 
 
 @lru_cache(maxsize=512)

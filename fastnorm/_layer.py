@@ -111,9 +111,7 @@ class Layer:
         """
         if self._saved is None:
             name = type(self).__name__
-            raise RuntimeError(
-                f"{name}.backward before any forward pass: call the layer on x first"
-            )
+            raise RuntimeError(f"{name}.backward before any forward pass: call the layer first")
         dx: Array
         dx, *rest = self._backward(dy, *self._saved, **others)
         named = zip(self._learned, rest, strict=False)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fastnorm._args import float_dtype, new_statistic, parameter_values, weight_of_batch
+from fastnorm._args import float_dtype, new_statistic, parameter_values
 from fastnorm._layer import Layer
+from fastnorm._numbers import weight_of_batch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

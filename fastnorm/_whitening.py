@@ -18,17 +18,15 @@ from fastnorm._args import (
     check_count,
     deliver,
     divisor,
-    epsilon,
     gradient,
     new_statistic,
     output,
     parameter_gradient,
     parameter_values,
-    positive,
-    weight_of_batch,
 )
 from fastnorm._core import Groups
 from fastnorm._groups import over_batch, refuse_single_values
+from fastnorm._numbers import epsilon, positive, weight_of_batch
 from fastnorm._running import RunningWhitening
 from fastnorm._sample_blocks import SampleBlocks
 from fastnorm._whitening_matrices import EIGEN, covariance_gradient, factorize, method_argument

@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 import numpy as np
 
 from fastnorm import _core
-from fastnorm._args import (
-    array,
-    broadcast_parameter,
-    deliver,
-    epsilon,
-    gradient,
-    integer,
-    new_statistic,
-    output,
-)
+from fastnorm._args import array, broadcast_parameter, deliver, gradient, new_statistic, output
 from fastnorm._groups import over_instances
 from fastnorm._layer import Layer
+from fastnorm._numbers import epsilon, integer
 from fastnorm.moments import Moments, deviation, moments_for_gradient, moments_of_groups
 
 if TYPE_CHECKING:

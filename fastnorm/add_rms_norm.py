@@ -11,7 +11,6 @@ from fastnorm import _core
 from fastnorm._activation import activation_flags
 from fastnorm._args import (
     deliver,
-    epsilon,
     given_mean_square,
     gradient,
     gradient_sum,
@@ -21,6 +20,7 @@ from fastnorm._args import (
     trailing,
 )
 from fastnorm._groups import over_axes
+from fastnorm._numbers import epsilon
 from fastnorm._residual import add_upstream, apart, outputs, sum_for_gradient, terms, upstream_of
 from fastnorm.moments import RawMoments
 from fastnorm.rms_norm import RMSNorm

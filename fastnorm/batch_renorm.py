@@ -12,16 +12,14 @@ from fastnorm._args import (
     array,
     broadcast_parameter,
     deliver,
-    epsilon,
     given_moments,
     given_statistic,
     gradient,
     output,
     parameter_values,
-    real,
-    weight_of_batch,
 )
 from fastnorm._groups import over_batch, refuse_single_values
+from fastnorm._numbers import epsilon, real, weight_of_batch
 from fastnorm._running import RunningStatistics
 from fastnorm.moments import deviation, moments_for_gradient
 from fastnorm.standardize import Gradients, gradients_of

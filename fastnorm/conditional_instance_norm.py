@@ -13,16 +13,14 @@ from fastnorm._args import (
     broadcast_parameter,
     channels,
     deliver,
-    epsilon,
     gradient,
-    integer,
     new_statistic,
     output,
     plain,
-    positive,
 )
 from fastnorm._groups import over_instances
 from fastnorm._layer import Layer
+from fastnorm._numbers import epsilon, integer, positive
 from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups
 from fastnorm.standardize import Gradients, gradients_of
 

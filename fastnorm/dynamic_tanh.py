@@ -17,15 +17,13 @@ from fastnorm._args import (
     float_dtype,
     gradient,
     gradient_sum,
-    integer,
     output,
     parameter,
     parameter_gradient,
-    positive,
-    real,
 )
 from fastnorm._groups import over_batch
 from fastnorm._layer import Layer
+from fastnorm._numbers import integer, positive, real
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike

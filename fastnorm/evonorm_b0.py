@@ -9,18 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from fastnorm import _core
-from fastnorm._args import (
-    array,
-    channels,
-    deliver,
-    epsilon,
-    float_dtype,
-    gradient,
-    integer,
-    output,
-    positive,
-    weight_of_batch,
-)
+from fastnorm._args import array, channels, deliver, float_dtype, gradient, output
 from fastnorm._coefficients import coefficient, curve_sums, reciprocal_root, through_statistics
 from fastnorm._evonorm import (
     EvoNormGradients,
@@ -32,6 +21,7 @@ from fastnorm._evonorm import (
 )
 from fastnorm._groups import over_batch, over_planes, refuse_single_values
 from fastnorm._layer import Layer
+from fastnorm._numbers import epsilon, integer, positive, weight_of_batch
 from fastnorm._running import RunningVariance
 
 if TYPE_CHECKING:

@@ -9,22 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from fastnorm import _core
-from fastnorm._args import (
-    array,
-    channels,
-    deliver,
-    divisor,
-    epsilon,
-    float_dtype,
-    gradient,
-    integer,
-    output,
-    positive,
-)
+from fastnorm._args import array, channels, deliver, divisor, float_dtype, gradient, output
 from fastnorm._coefficients import coefficient, curve_sums, reciprocal_root, through_statistics
 from fastnorm._evonorm import EvoNormGradients, gradients_of, read_parameters
 from fastnorm._groups import over_batch, over_channel_groups
 from fastnorm._layer import Layer
+from fastnorm._numbers import epsilon, integer, positive
 from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups
 
 if TYPE_CHECKING:

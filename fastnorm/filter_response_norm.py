@@ -13,20 +13,18 @@ from fastnorm._args import (
     array,
     channels,
     deliver,
-    epsilon,
     float_dtype,
     given_mean_square,
     gradient,
-    integer,
     new_statistic,
     output,
     parameter,
     parameter_gradient,
-    positive,
 )
 from fastnorm._coefficients import coefficient, curve_sums, reciprocal_root, through_statistics
 from fastnorm._groups import over_planes
 from fastnorm._layer import Layer
+from fastnorm._numbers import epsilon, integer, positive
 from fastnorm.moments import RawMoments
 
 if TYPE_CHECKING:

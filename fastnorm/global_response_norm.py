@@ -13,19 +13,17 @@ from fastnorm._args import (
     array,
     channels,
     deliver,
-    epsilon,
     float_dtype,
     given_mean_square,
     gradient,
-    integer,
     new_statistic,
     output,
     parameter,
     parameter_values,
-    positive,
 )
 from fastnorm._groups import over_samples
 from fastnorm._layer import Layer
+from fastnorm._numbers import epsilon, integer, positive
 from fastnorm.moments import RawMoments
 from fastnorm.standardize import Gradients, gradients_of
 

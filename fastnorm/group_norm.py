@@ -14,18 +14,16 @@ from fastnorm._args import (
     channels,
     deliver,
     divisor,
-    epsilon,
     gradient,
     gradient_sum,
-    integer,
     new_statistic,
     output,
     parameter,
-    positive,
 )
 from fastnorm._groups import CHANNEL_GROUPS, LAYER_CHANNEL_GROUPS, over_channel_groups
 from fastnorm._layer import Layer
 from fastnorm._masked import mask_argument, masked_backward, masked_forward, time_axis
+from fastnorm._numbers import epsilon, integer, positive
 from fastnorm.moments import (
     Moments,
     moments_for_gradient,

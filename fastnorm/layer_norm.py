@@ -12,7 +12,6 @@ from fastnorm._activation import activation_flags, gradient_output
 from fastnorm._args import (
     array,
     deliver,
-    epsilon,
     gradient,
     gradient_sum,
     new_statistic,
@@ -24,6 +23,7 @@ from fastnorm._args import (
 from fastnorm._groups import AXES, LAYER_AXES, over_axes
 from fastnorm._layer import Layer
 from fastnorm._masked import mask_argument, masked_backward, masked_forward
+from fastnorm._numbers import epsilon
 from fastnorm.moments import (
     Moments,
     moments_for_gradient,

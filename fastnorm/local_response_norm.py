@@ -6,9 +6,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastnorm._args import array, deliver, epsilon, gradient, integer, output, positive
+from fastnorm._args import array, deliver, gradient, output
 from fastnorm._groups import channel_index
 from fastnorm._layer import Layer
+from fastnorm._numbers import epsilon, integer, positive
 from fastnorm._windows import Response
 
 if TYPE_CHECKING:

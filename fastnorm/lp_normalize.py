@@ -9,19 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 import numpy as np
 
 from fastnorm import _core
-from fastnorm._args import (
-    COMPUTE_TYPE,
-    array,
-    deliver,
-    epsilon,
-    given_mean_square,
-    gradient,
-    output,
-    real,
-)
+from fastnorm._args import COMPUTE_TYPE, array, deliver, given_mean_square, gradient, output
 from fastnorm._groups import over_axes
 from fastnorm._layer import Layer
 from fastnorm._norms import norms, pull_back
+from fastnorm._numbers import epsilon, real
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

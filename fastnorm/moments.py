@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastnorm import _core
-from fastnorm._args import array, given_moments, integer, new_statistic
+from fastnorm._args import array, given_moments, new_statistic
 from fastnorm._groups import AXES, over_axes
 from fastnorm._masked import Part, mask_argument
+from fastnorm._numbers import integer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

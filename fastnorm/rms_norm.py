@@ -12,7 +12,6 @@ from fastnorm._activation import activation_flags
 from fastnorm._args import (
     array,
     deliver,
-    epsilon,
     given_mean_square,
     gradient,
     gradient_sum,
@@ -26,6 +25,7 @@ from fastnorm._args import (
 from fastnorm._groups import AXES, LAYER_AXES, over_axes
 from fastnorm._layer import Layer
 from fastnorm._masked import mask_argument, masked_backward, masked_forward
+from fastnorm._numbers import epsilon
 from fastnorm.moments import RawMoments, parts_of_mean_square
 
 if TYPE_CHECKING:

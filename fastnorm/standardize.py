@@ -10,7 +10,6 @@ from fastnorm._args import (
     array,
     broadcast_parameter,
     deliver,
-    epsilon,
     gradient,
     gradient_sum,
     new_statistic,
@@ -18,6 +17,7 @@ from fastnorm._args import (
     parameter_gradient,
 )
 from fastnorm._groups import AXES, over_axes
+from fastnorm._numbers import epsilon
 from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
 
 if TYPE_CHECKING:

@@ -8,18 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from fastnorm import _core
-from fastnorm._args import (
-    array,
-    deliver,
-    epsilon,
-    given_moments,
-    gradient,
-    integer,
-    output,
-    parameter,
-    weight_of_batch,
-)
+from fastnorm._args import array, deliver, given_moments, gradient, output, parameter
 from fastnorm._groups import over_batch
+from fastnorm._numbers import epsilon, integer, weight_of_batch
 from fastnorm._ranks import communicator, failure_told, means_of_ranks, moments_of_ranks
 from fastnorm._running import RunningStatistics
 from fastnorm.batch_norm import batch_norm, batch_norm_backward

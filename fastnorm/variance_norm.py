@@ -12,20 +12,17 @@ from fastnorm._args import (
     array,
     channels,
     deliver,
-    epsilon,
     float_dtype,
     given_moments,
     gradient,
     gradient_sum,
-    integer,
     output,
     parameter,
-    positive,
-    weight_of_batch,
 )
 from fastnorm._coefficients import reciprocal_root
 from fastnorm._groups import over_batch, refuse_single_values
 from fastnorm._layer import Layer
+from fastnorm._numbers import epsilon, integer, positive, weight_of_batch
 from fastnorm._running import RunningVariance
 from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups
 from fastnorm.standardize import Gradients, gradients_of

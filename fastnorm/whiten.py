@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 
-from fastnorm._args import (
-    channels,
-    divisor,
-    epsilon,
-    float_dtype,
-    integer,
-    positive,
-    weight_of_batch,
-)
+from fastnorm._args import channels, divisor, float_dtype
 from fastnorm._layer import Layer
+from fastnorm._numbers import epsilon, integer, positive, weight_of_batch
 from fastnorm._whitening import Whitener, WhiteningStats
 from fastnorm._whitening_matrices import method_argument
 

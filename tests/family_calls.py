@@ -29,9 +29,13 @@ def forward(module, family: Family, case: Case, x, arguments, **options):
 
 
 def backward(module, family: Family, case: Case, dy, x, arguments, **options):
-    """The named tuple of gradients."""
+    """The named tuple of gradients, after the call that updates what is updated."""
     function = getattr(module, f"{family.op}_backward")
-    return function(dy, x, **family.copied(arguments), **(dict(case.options) | options))
+    held = family.copied(arguments)
+    if any(argument.updated for argument in family.arguments):
+        settings = {"eps": options["eps"]} if "eps" in options else {}
+        getattr(module, family.op)(x, **held, **(dict(case.options) | settings))
+    return function(dy, x, **held, **(dict(case.options) | options))
 
 
 def everything(family: Family, case: Case, dy, x, arguments, **options) -> dict[str, np.ndarray]:

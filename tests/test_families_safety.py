@@ -118,8 +118,8 @@ def test_no_copy_of_the_input(family):
 @every_call
 def test_layer_is_its_function(family, case):
     dy, x, arguments = family.draw(case, np.float32)
-    layer, inputs = family.layer(case, family.copied(arguments))
-    y = layer(x, *inputs)
+    layer, inputs = family.made(case, x, arguments)
+    y = layer(*inputs)
     assert same_bits(y[0] if family.several else y, forward(fastnorm, family, case, x, arguments))
     gradients = backward(fastnorm, family, case, dy, x, arguments)
     assert same_bits(layer.backward(dy), gradients[0])
@@ -133,12 +133,12 @@ def test_state_dict_survives_a_file(family, tmp_path):
     numpy_files = pytest.importorskip("safetensors.numpy", reason="needs safetensors")
     case = family.cases[0]
     _, x, arguments = family.draw(case, np.float32)
-    layer, inputs = family.layer(case, family.copied(arguments))
-    layer(x, *inputs)
+    layer, inputs = family.made(case, x, arguments)
+    layer(*inputs)
     state = layer.state_dict()
     numpy_files.save_file(state, tmp_path / "state.safetensors")
     loaded = numpy_files.load_file(tmp_path / "state.safetensors")
-    other, _ = family.layer(case, family.copied(arguments))
+    other, _ = family.made(case, x, arguments)
     for value in other.state_dict().values():
         value[...] = 0
     other.load_state_dict(loaded)

@@ -33,7 +33,7 @@ def normal(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> Array:
 
 def scale(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> Array:
     """Factors around 1."""
-    return 1 + 0.1 * normal(rng, shape, dtype)
+    return np.asarray(1 + 0.1 * normal(rng, shape, dtype))  # arithmetic on 0-d arrays gives scalars
 
 
 def shift(rng: Generator, shape: Shape, dtype: np.dtype[Any]) -> Array:
@@ -123,6 +123,23 @@ def channel_matrices(case: Case) -> Shape:
 def last_channels(case: Case) -> Shape:
     """The number of channels, which are last unless the case says otherwise."""
     return (case.shape[case.options.get("channel_axis", -1)],)
+
+
+def outputs(case: Case) -> Shape:
+    """The number of rows of a weight."""
+    axis = normalize_axis_index(
+        case.options.get("channel_axis", 0), len(case.shape), "channel_axis"
+    )
+    return (case.shape[axis],)
+
+
+def along_outputs(case: Case) -> Shape:
+    """One value per row of a weight, with as many axes as the weight; () if all is one row."""
+    axis = case.options.get("channel_axis", 0)
+    if axis is None:
+        return ()
+    (count,) = outputs(case)
+    return tuple(count if i == axis % len(case.shape) else 1 for i in range(len(case.shape)))
 
 
 @dataclass(frozen=True)
@@ -225,6 +242,9 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
         Argument("bias", last_channels, shift),
     ),
     "global_response_norm": _CHANNELS,
+    "weight_norm": (Argument("g", along_outputs, scale),),
+    "spectral_norm": (Argument("u", outputs, normal, differentiable=False, updated=True),),
+    "scaled_weight_standardization": (Argument("gain", along_outputs, scale),),
 }
 
 

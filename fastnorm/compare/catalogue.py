@@ -18,12 +18,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fastnorm import ACTIVATION_GAINS
 from fastnorm.compare.case import Case
 from fastnorm.compare.grid import GRID
 
 _RESNET = "ResNet-50, batch 32"
 _LAST: Mapping[str, Any] = {"channel_axis": -1}
 _EVAL: Mapping[str, Any] = {"training": False}
+_RELU: Mapping[str, Any] = {"gamma": ACTIVATION_GAINS["relu"]}
 
 # fmt: off
 CATALOGUE: tuple[Case, ...] = (
@@ -227,6 +229,39 @@ CATALOGUE: tuple[Case, ...] = (
          "Llama 7B with DyT, prompt of 512 tokens"),
     Case("dynamic_tanh-convnext-t-first", "dynamic_tanh", (8, 96, 56, 56),
          "ConvNeXt-T with DyT, stage 1, channels first", {"channel_axis": 1}),
+
+    # weight_norm
+    Case("weight_norm-waveglow", "weight_norm", (1024, 512, 3),
+         "WaveGlow, dilated convolution of a coupling layer", quick=True),
+    Case("weight_norm-ibot-head", "weight_norm", (8192, 256),
+         "iBOT, last layer of the head: 8192 prototypes"),
+    Case("weight_norm-resnet50-layer4-last", "weight_norm", (3, 3, 512, 512),
+         "ResNet-50, 3x3 convolution of layer4, outputs last", _LAST),
+
+    # weight_standardization
+    Case("weight_standardization-bit-r50-block4", "weight_standardization", (512, 512, 3, 3),
+         "BiT-M R50x1, 3x3 convolution of block 4", quick=True),
+    Case("weight_standardization-bit-r50-block4-1x1", "weight_standardization", (2048, 512, 1, 1),
+         "BiT-M R50x1, 1x1 convolution of block 4"),
+    Case("weight_standardization-bit-r50-block4-last", "weight_standardization", (3, 3, 512, 512),
+         "BiT-M R50x1, 3x3 convolution of block 4, outputs last", _LAST),
+
+    # scaled_weight_standardization
+    Case("scaled_weight_standardization-nfnet-f0-3x3", "scaled_weight_standardization",
+         (768, 128, 3, 3), "NFNet-F0 stage 3, grouped 3x3 convolution", _RELU, quick=True),
+    Case("scaled_weight_standardization-nfnet-f0-1x1", "scaled_weight_standardization",
+         (1536, 768, 1, 1), "NFNet-F0 stage 3, 1x1 convolution", _RELU),
+    Case("scaled_weight_standardization-nfnet-f0-3x3-last", "scaled_weight_standardization",
+         (3, 3, 128, 768), "NFNet-F0 stage 3, grouped 3x3 convolution, outputs last",
+         {**_RELU, **_LAST}),
+
+    # spectral_norm
+    Case("spectral_norm-sngan-block5", "spectral_norm", (1024, 512, 3, 3),
+         "SNGAN discriminator on ImageNet, first convolution of block 5", quick=True),
+    Case("spectral_norm-sngan-block4-last", "spectral_norm", (3, 3, 256, 512),
+         "SNGAN discriminator on ImageNet, first convolution of block 4, outputs last", _LAST),
+    Case("spectral_norm-vit-b16-mlp-eval", "spectral_norm", (3072, 768),
+         "ViT-B/16, first linear layer of an MLP, evaluation", _EVAL),
 )
 # fmt: on
 

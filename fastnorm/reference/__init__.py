@@ -75,9 +75,26 @@ from fastnorm.reference.lp_normalize import (
 )
 from fastnorm.reference.moments import Moments, RawMoments, moments
 from fastnorm.reference.rms_norm import RMSNormGradients, rms_norm, rms_norm_backward
+from fastnorm.reference.scaled_weight_standardization import (
+    ScaledWeightStandardizationGradients,
+    scaled_weight_standardization,
+    scaled_weight_standardization_backward,
+)
+from fastnorm.reference.spectral_norm import (
+    SingularTriplet,
+    SpectralNormGradients,
+    spectral_norm,
+    spectral_norm_backward,
+)
 from fastnorm.reference.standardize import Gradients, standardize, standardize_backward
 from fastnorm.reference.sync_batch_norm import sync_batch_norm, sync_batch_norm_backward
 from fastnorm.reference.variance_norm import variance_norm, variance_norm_backward
+from fastnorm.reference.weight_norm import WeightNormGradients, weight_norm, weight_norm_backward
+from fastnorm.reference.weight_standardization import (
+    WeightStandardizationGradients,
+    weight_standardization,
+    weight_standardization_backward,
+)
 from fastnorm.reference.whiten import WhiteningGradients, WhiteningStats, whiten, whiten_backward
 
 __all__ = [
@@ -97,6 +114,11 @@ __all__ = [
     "RMSNormGradients",
     "RawMoments",
     "RenormMoments",
+    "ScaledWeightStandardizationGradients",
+    "SingularTriplet",
+    "SpectralNormGradients",
+    "WeightNormGradients",
+    "WeightStandardizationGradients",
     "WhiteningGradients",
     "WhiteningStats",
     "adaptive_instance_norm",
@@ -134,12 +156,20 @@ __all__ = [
     "moments",
     "rms_norm",
     "rms_norm_backward",
+    "scaled_weight_standardization",
+    "scaled_weight_standardization_backward",
+    "spectral_norm",
+    "spectral_norm_backward",
     "standardize",
     "standardize_backward",
     "sync_batch_norm",
     "sync_batch_norm_backward",
     "variance_norm",
     "variance_norm_backward",
+    "weight_norm",
+    "weight_norm_backward",
+    "weight_standardization",
+    "weight_standardization_backward",
     "whiten",
     "whiten_backward",
 ]

@@ -63,6 +63,15 @@ CASES = [
     Case("absolute", "lp_normalize", (6, 40), "", {"axis": 0, "p": 1}),
     Case("third", "lp_normalize", (3, 5, 8), "", {"axis": (0, 2), "p": 3.0}),
     Case("largest", "lp_normalize", (6, 40), "", {"axis": -1, "p": np.inf}),
+    Case("first", "weight_norm", (6, 5, 3, 3), ""),
+    Case("last", "weight_norm", (3, 3, 5, 6), "", {"channel_axis": -1}),
+    Case("first", "weight_standardization", (6, 5, 3, 3), ""),
+    Case("last", "weight_standardization", (3, 3, 5, 6), "", {"channel_axis": -1}),
+    Case("first", "scaled_weight_standardization", (6, 5, 3, 3), "", {"gamma": 1.7}),
+    Case("last", "scaled_weight_standardization", (3, 3, 5, 6), "", {"channel_axis": -1}),
+    Case("first", "spectral_norm", (6, 5, 3, 3), "", {"n_power_iterations": 3}),
+    Case("last", "spectral_norm", (3, 3, 5, 6), "", {"channel_axis": -1}),
+    Case("eval", "spectral_norm", (6, 40), "", {"training": False}),
 ]
 # Relative to the largest entry: small groups, some roundings of the compute type.
 TOLERANCE = {"float64": 1e-13, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}

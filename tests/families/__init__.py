@@ -36,6 +36,12 @@ def each_channel(shape: tuple[int, ...], options: Options) -> np.ndarray:
     )
 
 
+def each_row(shape: tuple[int, ...], options: Options) -> np.ndarray:
+    """Every row of a weight is a group, as in `weight_norm`; None: all of it is one."""
+    axis = options.get("channel_axis", 0)
+    return one_group(shape, {}) if axis is None else each_channel(shape, {"channel_axis": axis})
+
+
 def each_plane(shape: tuple[int, ...], options: Options) -> np.ndarray:
     """Every channel of every sample is a group, as in `instance_norm`."""
     samples = np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1))
@@ -90,6 +96,9 @@ class Family:
         Whether `return_stats` and `stats` are there.
     several : bool
         Whether the function returns a tuple, of which y is the first.
+    parametric : bool
+        Whether the layer holds x, a weight: `layer` finds it in the arguments under "x", and the
+        layer is called without it.
     draw_x : callable
         ``draw_x(rng, shape)``: x of float64, by default normal around 0.5.
     """
@@ -107,6 +116,7 @@ class Family:
     growth: float = 8.0
     statistics: bool = True
     several: bool = False
+    parametric: bool = False
     draw_x: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray] = field(
         default=lambda rng, shape: rng.normal(0.5, 1.0, shape)
     )
@@ -144,6 +154,12 @@ class Family:
             for name, value in drawn.items()
         }
         return dy.astype(dtype), x.astype(dtype), given
+
+    def made(self, case: Case, x, arguments: dict[str, Any]) -> tuple[Any, tuple[Any, ...]]:
+        """The layer with these arguments, and all inputs of its call."""
+        held = self.copied(arguments)
+        layer, others = self.layer(case, {"x": x, **held} if self.parametric else held)
+        return layer, others if self.parametric else (x, *others)
 
     def copied(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The arguments with copies of those that a call may update."""

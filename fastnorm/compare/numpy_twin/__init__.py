@@ -37,6 +37,7 @@ from fastnorm.compare.numpy_twin.local_response_norm import (
     local_response_norm_backward,
 )
 from fastnorm.compare.numpy_twin.lp_normalize import lp_normalize, lp_normalize_backward
+from fastnorm.compare.numpy_twin.spectral_norm import spectral_norm, spectral_norm_backward
 from fastnorm.compare.numpy_twin.standard import (
     batch_norm,
     batch_norm_backward,
@@ -54,6 +55,13 @@ from fastnorm.compare.numpy_twin.standard import (
 )
 from fastnorm.compare.numpy_twin.sync_batch_norm import sync_batch_norm, sync_batch_norm_backward
 from fastnorm.compare.numpy_twin.variance_norm import variance_norm, variance_norm_backward
+from fastnorm.compare.numpy_twin.weight_norm import weight_norm, weight_norm_backward
+from fastnorm.compare.numpy_twin.weight_standardization import (
+    scaled_weight_standardization,
+    scaled_weight_standardization_backward,
+    weight_standardization,
+    weight_standardization_backward,
+)
 from fastnorm.compare.numpy_twin.whiten import whiten, whiten_backward
 
 __all__ = [
@@ -92,12 +100,20 @@ __all__ = [
     "moments",
     "rms_norm",
     "rms_norm_backward",
+    "scaled_weight_standardization",
+    "scaled_weight_standardization_backward",
+    "spectral_norm",
+    "spectral_norm_backward",
     "standardize",
     "standardize_backward",
     "sync_batch_norm",
     "sync_batch_norm_backward",
     "variance_norm",
     "variance_norm_backward",
+    "weight_norm",
+    "weight_norm_backward",
+    "weight_standardization",
+    "weight_standardization_backward",
     "whiten",
     "whiten_backward",
 ]
