@@ -6,7 +6,8 @@ brought into float64, their centre is subtracted there, and BLAS multiplies them
 each channel group, or with each other. How an array is cut into blocks follows from its shape and
 memory order alone, and the blocks are added up in order. float64 makes the products twice as slow
 as float32 would; but whitening magnifies rounding by the ratio of the largest to the smallest
-standard deviation, which is large where whitening is wanted.
+standard deviation. Of 32 channels with 1 to 1000, largest error of a float32 y: 5e-7, and 7e-3 by
+way of float32.
 
 OpenBLAS keeps a product of up to `ONE_THREAD` multiplications on the caller's thread. Samples are
 multiplied in runs short enough for that, as long as runs of `SHORTEST` are: up to 64 channels in a
