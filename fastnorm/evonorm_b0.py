@@ -21,7 +21,7 @@ from fastnorm._args import (
     positive,
     weight_of_batch,
 )
-from fastnorm._coefficients import coefficient, curve_sums, reciprocal_root, through_statistics
+from fastnorm._curves import coefficient, curve_sums, reciprocal_root, through_statistics
 from fastnorm._evonorm import (
     EvoNormGradients,
     EvoNormMoments,

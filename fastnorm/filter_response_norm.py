@@ -24,7 +24,7 @@ from fastnorm._args import (
     parameter_gradient,
     positive,
 )
-from fastnorm._coefficients import coefficient, curve_sums, reciprocal_root, through_statistics
+from fastnorm._curves import coefficient, curve_sums, reciprocal_root, through_statistics
 from fastnorm._groups import over_planes
 from fastnorm._layer import Layer
 from fastnorm.moments import RawMoments
