@@ -28,8 +28,38 @@ except ImportError as error:
     ) from error
 
 from fastnorm._batch_norm_layer import BatchNorm
+from fastnorm._batch_renorm_layer import BatchRenorm
 from fastnorm._evonorm import EvoNormGradients, EvoNormMoments
+from fastnorm._instance_norm_layer import InstanceNorm
+from fastnorm._ranks import SingleProcess
+from fastnorm._sync_batch_norm_layer import SyncBatchNorm
+from fastnorm._whitening import WhiteningStats
+from fastnorm.adaptive_instance_norm import (
+    AdaptiveInstanceNorm,
+    AdaptiveInstanceNormGradients,
+    AdaptiveMoments,
+    adaptive_instance_norm,
+    adaptive_instance_norm_backward,
+)
+from fastnorm.add_layer_norm import (
+    AddLayerNorm,
+    AddLayerNormGradients,
+    add_layer_norm,
+    add_layer_norm_backward,
+)
+from fastnorm.add_rms_norm import (
+    AddRMSNorm,
+    AddRMSNormGradients,
+    add_rms_norm,
+    add_rms_norm_backward,
+)
 from fastnorm.batch_norm import batch_norm, batch_norm_backward
+from fastnorm.batch_renorm import RenormMoments, batch_renorm, batch_renorm_backward
+from fastnorm.conditional_instance_norm import (
+    ConditionalInstanceNorm,
+    conditional_instance_norm,
+    conditional_instance_norm_backward,
+)
 from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
 from fastnorm.evonorm_b0 import EvoNormB0, evonorm_b0, evonorm_b0_backward
 from fastnorm.evonorm_s0 import EvoNormS0, evonorm_s0, evonorm_s0_backward
@@ -40,15 +70,26 @@ from fastnorm.filter_response_norm import (
     filter_response_norm_backward,
 )
 from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
-from fastnorm.instance_norm import InstanceNorm, instance_norm, instance_norm_backward
+from fastnorm.instance_norm import instance_norm, instance_norm_backward
 from fastnorm.layer_norm import LayerNorm, layer_norm, layer_norm_backward
 from fastnorm.moments import Moments, RawMoments, moments
 from fastnorm.rms_norm import RMSNorm, RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.standardize import Gradients, standardize, standardize_backward
+from fastnorm.sync_batch_norm import sync_batch_norm, sync_batch_norm_backward
 from fastnorm.variance_norm import VarianceNorm, variance_norm, variance_norm_backward
+from fastnorm.whiten import Whitening, WhiteningGradients, whiten, whiten_backward
 
 __all__ = [
+    "AdaptiveInstanceNorm",
+    "AdaptiveInstanceNormGradients",
+    "AdaptiveMoments",
+    "AddLayerNorm",
+    "AddLayerNormGradients",
+    "AddRMSNorm",
+    "AddRMSNormGradients",
     "BatchNorm",
+    "BatchRenorm",
+    "ConditionalInstanceNorm",
     "EvoNormB0",
     "EvoNormGradients",
     "EvoNormMoments",
@@ -63,9 +104,25 @@ __all__ = [
     "RMSNorm",
     "RMSNormGradients",
     "RawMoments",
+    "RenormMoments",
+    "SingleProcess",
+    "SyncBatchNorm",
     "VarianceNorm",
+    "Whitening",
+    "WhiteningGradients",
+    "WhiteningStats",
+    "adaptive_instance_norm",
+    "adaptive_instance_norm_backward",
+    "add_layer_norm",
+    "add_layer_norm_backward",
+    "add_rms_norm",
+    "add_rms_norm_backward",
     "batch_norm",
     "batch_norm_backward",
+    "batch_renorm",
+    "batch_renorm_backward",
+    "conditional_instance_norm",
+    "conditional_instance_norm_backward",
     "evonorm_b0",
     "evonorm_b0_backward",
     "evonorm_s0",
@@ -87,8 +144,12 @@ __all__ = [
     "show_config",
     "standardize",
     "standardize_backward",
+    "sync_batch_norm",
+    "sync_batch_norm_backward",
     "variance_norm",
     "variance_norm_backward",
+    "whiten",
+    "whiten_backward",
 ]
 
 

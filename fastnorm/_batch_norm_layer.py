@@ -9,9 +9,9 @@ import numpy as np
 
 from fastnorm import _core
 from fastnorm._activation import activation_flags
-from fastnorm._args import channels, epsilon, float_dtype, integer, positive, weight_of_batch
+from fastnorm._args import channels, epsilon, integer, positive
 from fastnorm._groups import BATCH, LAYER_BATCH
-from fastnorm._layer import Layer
+from fastnorm._running import RunningLayer
 from fastnorm.batch_norm import batch_norm, batch_norm_backward
 from fastnorm.moments import Moments, moments_of_groups
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fastnorm._types import Array, ArrayInput
 
 
-class BatchNorm(Layer):
+class BatchNorm(RunningLayer):
     """Batch normalization as a layer with its parameters and running statistics.
 
     Parameters
@@ -79,6 +79,9 @@ class BatchNorm(Layer):
     """
 
     _stored = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    running_mean: Array | None
+    running_var: Array | None
+
     _shown = ("num_features", "eps", "momentum", "affine", "track_running_stats", "channel_axis")
 
     def __init__(
@@ -97,32 +100,24 @@ class BatchNorm(Layer):
         self._activation = activation_flags(activation)
         self.num_features = positive(num_features, "num_features")
         self.eps = epsilon(eps)
-        self.momentum = None if momentum is None else weight_of_batch(momentum)
         self.affine = affine
         self.track_running_stats = track_running_stats
         self.channel_axis = integer(channel_axis, "channel_axis")
         self._make_affine((self.num_features,), dtype, weight=affine, bias=affine)
-        tracked, shape, stored = track_running_stats, self.num_features, float_dtype(dtype)
-        self.running_mean = np.zeros(shape, stored) if tracked else None
-        self.running_var = np.ones(shape, stored) if tracked else None
-        self.num_batches_tracked = np.zeros((), np.int64) if tracked else None
+        self._make_running(self.num_features, dtype, momentum, tracked=track_running_stats)
 
-    def reset_running_stats(self) -> None:
-        """Forget all batches: what a batch with a NaN has spoiled cannot be averaged out."""
-        for name, start in (("running_mean", 0), ("running_var", 1), ("num_batches_tracked", 0)):
-            if (stored := getattr(self, name)) is not None:
-                stored[...] = start
-
-    def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
+    def _forward(self, x: ArrayInput, **part: Any) -> tuple[Array, tuple[Any, ...]]:
         axis, expected = self.channel_axis, self.num_features
         by_batch = self.training or not self.track_running_stats
         flags = _core.STATS | (_core.MANY if by_batch else _core.GIVEN) | self._activation
-        batches = 1 if self.num_batches_tracked is None else int(self.num_batches_tracked) + 1
         weight, bias, mean, var = self.weight, self.bias, self.running_mean, self.running_var
-        momentum = 1.0 / batches if self.momentum is None else self.momentum
-        usual = _core.normalize_batch(
-            x, weight, bias, mean, var, momentum, self.eps, None, flags, LAYER_BATCH, axis, expected
-        )
+        momentum = self._weight_of_batch()
+        usual = None
+        if not part:
+            keys = LAYER_BATCH, axis, expected
+            usual = _core.normalize_batch(
+                x, weight, bias, mean, var, momentum, self.eps, None, flags, *keys
+            )
         if usual is not None:
             y, batch_mean, batch_var, groups = usual
             stats = moments_of_groups(batch_mean, batch_var, groups, by_batch)
@@ -130,16 +125,20 @@ class BatchNorm(Layer):
             x = channels(x, axis, expected, "num_features")
             options: dict[str, Any] = {"momentum": momentum, "eps": self.eps, "channel_axis": axis}
             options |= {"activation": self.activation, "training": by_batch, "return_stats": True}
-            y, stats = batch_norm(x, weight, bias, mean, var, **options)
-        if by_batch and stats.count and self.num_batches_tracked is not None:
-            self.num_batches_tracked[...] = batches
-        return y, (x, stats, by_batch)
+            y, stats = batch_norm(x, weight, bias, mean, var, **options, **part)
+        if by_batch and np.any(stats.count):
+            self._count_batch()
+        return y, (x, stats, by_batch, part)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments, by_batch: bool) -> Any:
+    def _backward(
+        self, dy: ArrayInput, x: Array, stats: Moments, by_batch: bool, part: dict[str, Any]
+    ) -> Any:
         flags = (_core.MANY if by_batch else _core.FIXED) | self._activation
-        usual = self._gradients(dy, x, stats, flags, BATCH, self.channel_axis)
+        usual = None
+        if not part:
+            usual = self._gradients(dy, x, stats, flags, BATCH, self.channel_axis)
         if usual is not None:
             return usual
         options: dict[str, Any] = {"eps": self.eps, "channel_axis": self.channel_axis}
         options |= {"activation": self.activation, "training": by_batch}
-        return batch_norm_backward(dy, x, self.weight, self.bias, stats=stats, **options)
+        return batch_norm_backward(dy, x, self.weight, self.bias, stats=stats, **options, **part)

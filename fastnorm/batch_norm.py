@@ -5,34 +5,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
-
 from fastnorm import _core
 from fastnorm._activation import activation_flags, gradient_output
 from fastnorm._args import (
     array,
-    channels,
     deliver,
     epsilon,
-    float_dtype,
     given_moments,
     gradient,
     gradient_sum,
-    integer,
     output,
     parameter,
-    positive,
     weight_of_batch,
 )
-from fastnorm._groups import BATCH, LAYER_BATCH, over_batch, refuse_single_values
-from fastnorm._layer import Layer
+from fastnorm._groups import BATCH, over_batch, refuse_single_values
+from fastnorm._masked import mask_argument, masked_backward, masked_forward, time_axis, zero_beside
 from fastnorm._running import RunningStatistics
-from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
+from fastnorm.moments import (
+    Moments,
+    moments_for_gradient,
+    moments_of_groups,
+    moments_of_part,
+    parts_of_moments,
+)
 from fastnorm.standardize import Gradients, gradients_of
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike
-
     from fastnorm._types import Array, ArrayInput
 
 
@@ -49,6 +47,9 @@ def batch_norm(
     eps: float = 1e-5,
     channel_axis: int = 1,
     activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: Literal[False] = False,
 ) -> Array: ...
@@ -65,6 +66,9 @@ def batch_norm(
     eps: float = 1e-5,
     channel_axis: int = 1,
     activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: Literal[True],
 ) -> tuple[Array, Moments]: ...
@@ -80,6 +84,9 @@ def batch_norm(
     eps: float = 1e-5,
     channel_axis: int = 1,
     activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: bool = False,
 ) -> Array | tuple[Array, Moments]:
@@ -106,6 +113,14 @@ def batch_norm(
     activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
         Applied to the result in the same pass: gelu is the exact one, gelu_tanh its approximation
         by a hyperbolic tangent. None for none.
+    mask : array of bool, optional
+        True where a value counts in the statistics; broadcasts against `x`. All of x is normalized
+        by them, masked values too.
+    lengths : array of int, shape (N,), optional
+        In place of a mask: how many steps of each sample count, along the first axis beside those
+        of the samples and the channels.
+    zero_masked : bool, default False
+        Set the result, and its gradient, to 0 where the mask is False.
     out : ndarray, optional
         Receives the result; of x's shape and dtype. It may be `x`.
     return_stats : bool, default False
@@ -168,9 +183,21 @@ def batch_norm(
     flags = (_core.MANY if training else _core.GIVEN) | (_core.STATS if return_stats else 0)
     if activation is not None:
         flags |= activation_flags(activation)
-    usual = _core.normalize_batch(
-        x, weight, bias, running_mean, running_var, momentum, eps, out, flags, BATCH, channel_axis
-    )
+    usual = None
+    if mask is None and lengths is None and not zero_masked:
+        usual = _core.normalize_batch(
+            x,
+            weight,
+            bias,
+            running_mean,
+            running_var,
+            momentum,
+            eps,
+            out,
+            flags,
+            BATCH,
+            channel_axis,
+        )
     if usual is not None:
         if not return_stats:
             y: Array = usual
@@ -186,8 +213,17 @@ def batch_norm(
     running = RunningStatistics(running_mean, running_var, groups, updated=training)
     if training:
         refuse_single_values(groups, x.shape)
+    eps = epsilon(eps)
+    steps = time_axis(channel_axis, x.ndim)
+    counted = mask_argument(mask, lengths, zero_masked, x.shape, steps)
+    if counted is not None and training:
+        parts = masked_forward(x, counted, groups, y, weight, bias, eps, flags, zero_masked)
+        y = deliver(y, out)
+        running.fold_in(*parts[:2], momentum, parts[2])
+        return (y, moments_of_part(parts, groups)) if return_stats else y
     mean, var = running.for_core()
-    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), flags)
+    _core.forward(x, y, groups, weight, bias, mean, var, eps, flags)
+    zero_beside(y, counted, zero_masked)
     y = deliver(y, out)
     running.fold_in(mean, var, momentum)
     return (y, moments_of_groups(mean, var, groups, training)) if return_stats else y
@@ -206,6 +242,9 @@ def batch_norm_backward(
     eps: float = 1e-5,
     channel_axis: int = 1,
     activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     stats: Moments | tuple[Any, Any, int] | None = None,
     out: Array | None = None,
 ) -> Gradients:
@@ -215,7 +254,8 @@ def batch_norm_backward(
     ----------
     dy : array
         Gradient of the loss with respect to y, of x's shape and dtype.
-    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis, activation
+    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis, activation,
+    mask, lengths, zero_masked
         As given to `batch_norm`. Of `bias` only shape and dtype matter, but with an
         activation its values do; `momentum` does not.
     stats : Moments, optional
@@ -271,9 +311,24 @@ def batch_norm_backward(
     if activation is not None:
         flags |= activation_flags(activation)
     running = (running_mean, running_var)
-    usual = _core.gradient(
-        dy, x, weight, bias, mean, var, count, eps, out, flags, BATCH, channel_axis, None, *running
-    )
+    usual = None
+    if mask is None and lengths is None and not zero_masked:
+        usual = _core.gradient(
+            dy,
+            x,
+            weight,
+            bias,
+            mean,
+            var,
+            count,
+            eps,
+            out,
+            flags,
+            BATCH,
+            channel_axis,
+            None,
+            *running,
+        )
     if usual is not None:
         return tuple.__new__(Gradients, usual)
     x = array(x, "x")
@@ -284,11 +339,20 @@ def batch_norm_backward(
     factor = parameter(weight, "weight", groups, x, out)
     summand = parameter(bias, "bias", groups, x, out)
     statistics = RunningStatistics(*running, groups, updated=False)
+    dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
+    steps = time_axis(channel_axis, x.ndim)
+    counted = mask_argument(mask, lengths, zero_masked, x.shape, steps)
+    held: Any = stats
     if training:
         refuse_single_values(groups, x.shape)
-        mean, var = moments_for_gradient(x, stats, groups, out)
     else:
-        mean, var = statistics.for_core() if stats is None else given_moments(stats, groups, 0, out)
-    dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
-    _core.backward(dy, x, dx, groups, factor, mean, var, eps, flags, dweight, dbias, None, summand)
+        held = statistics.for_core() if stats is None else given_moments(stats, groups, 0, out)
+    if counted is not None and (training or zero_masked):
+        inputs = dy, x, counted, dx, groups, factor, summand
+        masked_backward(*inputs, held, eps, flags, dweight, dbias, zero_masked)
+    else:
+        mean, var = moments_for_gradient(x, held, groups, out) if training else held
+        _core.backward(
+            dy, x, dx, groups, factor, mean, var, eps, flags, dweight, dbias, None, summand
+        )
     return gradients_of(dx, out, dweight, weight, dbias, bias)

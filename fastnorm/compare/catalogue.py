@@ -119,6 +119,34 @@ CATALOGUE: tuple[Case, ...] = (
     Case("group_norm-sd-unet-64-last", "group_norm", (2, 64, 64, 320),
          "Stable Diffusion U-Net, 64 x 64, channels-last", {"num_groups": 32, **_LAST}),
 
+    # a residual added on the way
+    Case("add_layer_norm-bert-base-batch", "add_layer_norm", (4096, 768),
+         "BERT-base, 32 x 128 tokens, with the residual", {"axis": -1}),
+    Case("add_layer_norm-bert-base-sentence", "add_layer_norm", (128, 768),
+         "BERT-base, 128 tokens, with the residual", {"axis": -1}, quick=True),
+    Case("add_rms_norm-llama-7b-prompt", "add_rms_norm", (512, 4096),
+         "Llama 2 7B, prompt of 512 tokens, with the residual", {"axis": -1}, quick=True),
+    Case("add_rms_norm-llama-7b-context", "add_rms_norm", (2048, 4096),
+         "Llama 2 7B, prompt of 2048 tokens, with the residual", {"axis": -1}),
+    # conditional_instance_norm
+    Case("conditional_instance_norm-styles", "conditional_instance_norm", (8, 64, 128, 128),
+         "style transfer, batch 8 of 10 styles, second layer at 256 x 256"),
+    Case("conditional_instance_norm-styles-residual", "conditional_instance_norm",
+         (8, 128, 64, 64), "style transfer, batch 8 of 10 styles, residual block", quick=True),
+
+    # adaptive_instance_norm
+    Case("adaptive_instance_norm-vgg-image", "adaptive_instance_norm", (1, 512, 64, 64),
+         "AdaIN style transfer, one 512 x 512 image at relu4_1 of VGG-19", quick=True),
+    Case("adaptive_instance_norm-vgg-batch", "adaptive_instance_norm", (8, 512, 32, 32),
+         "AdaIN style transfer, training, 8 crops of 256 x 256"),
+
+    # batch_renorm
+    Case("batch_renorm-inception-35", "batch_renorm", (32, 192, 35, 35),
+         "Inception-v3, batch 32, 35 x 35 maps"),
+    Case("batch_renorm-inception-8", "batch_renorm", (32, 320, 8, 8),
+         "Inception-v3, batch 32, 8 x 8 maps", quick=True),
+    Case("batch_renorm-inception-8-last-eval", "batch_renorm", (32, 8, 8, 320),
+         "Inception-v3, batch 32, 8 x 8 maps, channels-last, evaluation", {**_LAST, **_EVAL}),
     # variance_norm
     Case("variance_norm-resnet56-stage1", "variance_norm", (256, 16, 32, 32),
          "ResNet-56 on CIFAR-100, batch 256, stage 1"),
@@ -150,6 +178,23 @@ CATALOGUE: tuple[Case, ...] = (
          f"{_RESNET}, layer3", {"num_groups": 32}, quick=True),
     Case("evonorm_s0-resnet50-layer2-last", "evonorm_s0", (8, 28, 28, 128),
          "ResNet-50, batch 8, layer2, channels-last", {"num_groups": 32, **_LAST}),
+    # whiten
+    Case("whiten-dbn-vgg", "whiten", (32, 64, 32, 32),
+         "Decorrelated BN in VGG-A on CIFAR-10, batch 32, first layer", {"groups": 4}, quick=True),
+    Case("whiten-iternorm-resnet18", "whiten", (8, 64, 112, 112),
+         "IterNorm in ResNet-18, batch 8, stem", {"method": "iterative"}),
+    Case("whiten-cifar-patches", "whiten", (40000, 108),
+         "CIFAR-10 patches of 6 x 6, features of Coates et al. 2011", {"eps": 0.1}),
+    Case("whiten-dbn-last", "whiten", (32, 32, 32, 64),
+         "Decorrelated BN, channels-last", {"groups": 4, "method": "cholesky", **_LAST}),
+
+    # sync_batch_norm, on one process: what there is to do beside the communication
+    Case("sync_batch_norm-deeplabv3-aspp", "sync_batch_norm", (2, 256, 33, 33),
+         "DeepLabv3, ASPP at output stride 16, two crops of 513 x 513 a rank", quick=True),
+    Case("sync_batch_norm-deeplabv3-aspp-last", "sync_batch_norm", (2, 33, 33, 256),
+         "DeepLabv3, ASPP at output stride 16, channels-last", _LAST),
+    Case("sync_batch_norm-megdet-res4", "sync_batch_norm", (2, 256, 50, 84),
+         "MegDet on ResNet-50, res4, two images of 800 x 1344 a rank"),
 )
 # fmt: on
 

@@ -20,7 +20,24 @@ The formulas are `moments` and, for most others, two functions in `standardize.p
 NumPy alone, and nothing of the rest of fastnorm.
 """
 
+from fastnorm.reference.adaptive_instance_norm import (
+    AdaptiveInstanceNormGradients,
+    AdaptiveMoments,
+    adaptive_instance_norm,
+    adaptive_instance_norm_backward,
+)
+from fastnorm.reference.add_layer_norm import (
+    AddLayerNormGradients,
+    add_layer_norm,
+    add_layer_norm_backward,
+)
+from fastnorm.reference.add_rms_norm import AddRMSNormGradients, add_rms_norm, add_rms_norm_backward
 from fastnorm.reference.batch_norm import batch_norm, batch_norm_backward
+from fastnorm.reference.batch_renorm import RenormMoments, batch_renorm, batch_renorm_backward
+from fastnorm.reference.conditional_instance_norm import (
+    conditional_instance_norm,
+    conditional_instance_norm_backward,
+)
 from fastnorm.reference.evonorm_b0 import (
     EvoNormGradients,
     EvoNormMoments,
@@ -39,9 +56,15 @@ from fastnorm.reference.layer_norm import layer_norm, layer_norm_backward
 from fastnorm.reference.moments import Moments, RawMoments, moments
 from fastnorm.reference.rms_norm import RMSNormGradients, rms_norm, rms_norm_backward
 from fastnorm.reference.standardize import Gradients, standardize, standardize_backward
+from fastnorm.reference.sync_batch_norm import sync_batch_norm, sync_batch_norm_backward
 from fastnorm.reference.variance_norm import variance_norm, variance_norm_backward
+from fastnorm.reference.whiten import WhiteningGradients, WhiteningStats, whiten, whiten_backward
 
 __all__ = [
+    "AdaptiveInstanceNormGradients",
+    "AdaptiveMoments",
+    "AddLayerNormGradients",
+    "AddRMSNormGradients",
     "EvoNormGradients",
     "EvoNormMoments",
     "FilterResponseNormGradients",
@@ -49,8 +72,21 @@ __all__ = [
     "Moments",
     "RMSNormGradients",
     "RawMoments",
+    "RenormMoments",
+    "WhiteningGradients",
+    "WhiteningStats",
+    "adaptive_instance_norm",
+    "adaptive_instance_norm_backward",
+    "add_layer_norm",
+    "add_layer_norm_backward",
+    "add_rms_norm",
+    "add_rms_norm_backward",
     "batch_norm",
     "batch_norm_backward",
+    "batch_renorm",
+    "batch_renorm_backward",
+    "conditional_instance_norm",
+    "conditional_instance_norm_backward",
     "evonorm_b0",
     "evonorm_b0_backward",
     "evonorm_s0",
@@ -68,6 +104,10 @@ __all__ = [
     "rms_norm_backward",
     "standardize",
     "standardize_backward",
+    "sync_batch_norm",
+    "sync_batch_norm_backward",
     "variance_norm",
     "variance_norm_backward",
+    "whiten",
+    "whiten_backward",
 ]

@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnorm.reference.batch_norm import fold_in, over_batch
-from fastnorm.reference.instance_norm import over_planes
+from fastnorm.reference.batch_norm import resolve_batch, update_running
+from fastnorm.reference.instance_norm import resolve_planes
 from fastnorm.reference.moments import Float64Array, Moments, moments
 from fastnorm.reference.standardize import (
     as_float64,
@@ -153,8 +153,8 @@ def evonorm_b0(
     arXiv:2004.02967.
     """
     values = as_float64(x)
-    channel, axes = over_batch(values, channel_axis, training)
-    planes = over_planes(values, channel_axis)[1]
+    channel, axes = resolve_batch(values, channel_axis, training)
+    planes = resolve_planes(values, channel_axis)[1]
     batch = batch_or_running(values, axes, running_var, training)
     stats = EvoNormMoments(moments(values, planes), batch)
     factor, summand, slope = (expand(p, values.shape, channel) for p in (weight, bias, v))
@@ -163,7 +163,7 @@ def evonorm_b0(
         larger = np.maximum(_deviation(values, batch, eps, axes), rising)
         y = deliver(factor * values / larger + summand, out)
     if training and values.size > 0:
-        fold_in(running_var, batch.var, momentum)
+        update_running(running_var, batch.var, momentum)
     return (y, stats) if return_stats else y
 
 
@@ -227,8 +227,8 @@ def evonorm_b0_backward(
     arXiv:2004.02967.
     """
     values, upstream = as_float64(x), as_float64(dy)
-    channel, axes = over_batch(values, channel_axis, training)
-    planes = over_planes(values, channel_axis)[1]
+    channel, axes = resolve_batch(values, channel_axis, training)
+    planes = resolve_planes(values, channel_axis)[1]
     if stats is None:
         batch = batch_or_running(values, axes, running_var, training)
         stats = EvoNormMoments(moments(values, planes), batch)

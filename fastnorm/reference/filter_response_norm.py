@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnorm.reference.instance_norm import over_planes
+from fastnorm.reference.instance_norm import resolve_planes
 from fastnorm.reference.moments import Float64Array, RawMoments, raw_moments
 from fastnorm.reference.standardize import (
     as_float64,
@@ -128,7 +128,7 @@ def filter_response_norm(
     S. Singh, S. Krishnan, "Filter Response Normalization Layer", CVPR 2020, arXiv:1911.09737.
     """
     values = as_float64(x)
-    channel, axes = over_planes(values, channel_axis)
+    channel, axes = resolve_planes(values, channel_axis)
     stats = raw_moments(values, axes)
     added = _whole_eps(eps, learned_eps)
     factor = expand_optional(weight, values.shape, channel)
@@ -195,7 +195,7 @@ def filter_response_norm_backward(
     S. Singh, S. Krishnan, "Filter Response Normalization Layer", CVPR 2020, arXiv:1911.09737.
     """
     values, upstream = as_float64(x), as_float64(dy)
-    channel, axes = over_planes(values, channel_axis)
+    channel, axes = resolve_planes(values, channel_axis)
     power = raw_moments(values, axes).mean_square if stats is None else stats.mean_square
     added = _whole_eps(eps, learned_eps)
     factor = expand_optional(weight, values.shape, channel)

@@ -8,7 +8,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnorm.reference.batch_norm import fold_in, over_batch
+from fastnorm.reference.batch_norm import resolve_batch, update_running
 from fastnorm.reference.moments import Float64Array, Moments, average, moments
 from fastnorm.reference.standardize import (
     Gradients,
@@ -122,13 +122,13 @@ def variance_norm(
     E. S. Lubana, R. P. Dick, H. Tanaka, "Beyond BatchNorm", NeurIPS 2021, arXiv:2106.05956.
     """
     values = as_float64(x)
-    channel, axes = over_batch(values, channel_axis, training)
+    channel, axes = resolve_batch(values, channel_axis, training)
     stats = batch_or_running(values, axes, running_var, training)
     factor = expand_optional(weight, values.shape, channel)
     summand = expand_optional(bias, values.shape, channel)
     y = deliver(scale_and_shift(values, factor, summand, None, stats.var, eps, axes), out)
     if training and values.size > 0:
-        fold_in(running_var, stats.var, momentum)
+        update_running(running_var, stats.var, momentum)
     return (y, stats) if return_stats else y
 
 
@@ -188,7 +188,7 @@ def variance_norm_backward(
     E. S. Lubana, R. P. Dick, H. Tanaka, "Beyond BatchNorm", NeurIPS 2021, arXiv:2106.05956.
     """
     values, upstream = as_float64(x), as_float64(dy)
-    channel, axes = over_batch(values, channel_axis, training)
+    channel, axes = resolve_batch(values, channel_axis, training)
     if stats is None:
         stats = batch_or_running(values, axes, running_var, training)
     factor = expand_optional(weight, values.shape, channel)

@@ -19,7 +19,9 @@ FN_N(fn_fence)(void)
 }
 
 #undef FN_MATH
+#undef FN_TAIL
 #undef FN_WORDS
+#undef FN_TAIL
 #undef FN_COUNT
 #undef FN_UNROLL_ALL
 #undef FN_N

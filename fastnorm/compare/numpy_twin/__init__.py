@@ -10,6 +10,17 @@ Names and arguments are those of `fastnorm`, with one difference: a forward func
 ``(y, stats)``, and its statistics keep the reduced axes with length 1, ready to broadcast.
 """
 
+from fastnorm.compare.numpy_twin.adaptive_instance_norm import (
+    adaptive_instance_norm,
+    adaptive_instance_norm_backward,
+)
+from fastnorm.compare.numpy_twin.add_layer_norm import add_layer_norm, add_layer_norm_backward
+from fastnorm.compare.numpy_twin.add_rms_norm import add_rms_norm, add_rms_norm_backward
+from fastnorm.compare.numpy_twin.batch_renorm import batch_renorm, batch_renorm_backward
+from fastnorm.compare.numpy_twin.conditional_instance_norm import (
+    conditional_instance_norm,
+    conditional_instance_norm_backward,
+)
 from fastnorm.compare.numpy_twin.evonorm_b0 import evonorm_b0, evonorm_b0_backward
 from fastnorm.compare.numpy_twin.evonorm_s0 import evonorm_s0, evonorm_s0_backward
 from fastnorm.compare.numpy_twin.filter_response_norm import (
@@ -31,11 +42,23 @@ from fastnorm.compare.numpy_twin.standard import (
     standardize,
     standardize_backward,
 )
+from fastnorm.compare.numpy_twin.sync_batch_norm import sync_batch_norm, sync_batch_norm_backward
 from fastnorm.compare.numpy_twin.variance_norm import variance_norm, variance_norm_backward
+from fastnorm.compare.numpy_twin.whiten import whiten, whiten_backward
 
 __all__ = [
+    "adaptive_instance_norm",
+    "adaptive_instance_norm_backward",
+    "add_layer_norm",
+    "add_layer_norm_backward",
+    "add_rms_norm",
+    "add_rms_norm_backward",
     "batch_norm",
     "batch_norm_backward",
+    "batch_renorm",
+    "batch_renorm_backward",
+    "conditional_instance_norm",
+    "conditional_instance_norm_backward",
     "evonorm_b0",
     "evonorm_b0_backward",
     "evonorm_s0",
@@ -53,6 +76,10 @@ __all__ = [
     "rms_norm_backward",
     "standardize",
     "standardize_backward",
+    "sync_batch_norm",
+    "sync_batch_norm_backward",
     "variance_norm",
     "variance_norm_backward",
+    "whiten",
+    "whiten_backward",
 ]

@@ -2,7 +2,7 @@
  *
  * What    The constants of simd/functions.tmpl.h for float and for double.
  * Method  e^r = 1 + r + r^2 E(r) on |r| <= ln(2) / 2, and Phi(-a) = e^(-a^2 / 2) / (a + k) M(q) with
- *         q = (a - k) / (a + k), for 0 <= a <= far, where Phi(-far) is less than half of the smallest
+ *         q = (a - k) / (a + k), for 0 <= a <= far, where a Phi'(a) is less than half of the smallest
  *         subnormal. E and M are weighted least squares fits at 200 Chebyshev nodes in 50 digits, coefficients
  *         rounded one after another, lowest first, and the others fitted again. Their largest relative
  *         errors in ulp/2 (2^-24, 2^-53): E 0.25 of e^r - 1 for both types, M 0.53 (degree 8) for float
@@ -48,7 +48,7 @@ static const fn_constants_f32 fn_math_f32 = {
     .exp_most = 89,
     .logistic_most = 30,
     .tanh_most = 20,
-    .far = 14.4f,
+    .far = 14.6f,
     .k = 3.375f,
     .density = 0x1.988454p-2f,
     .cubic_far = 11,
@@ -73,7 +73,7 @@ static const fn_constants_f64 fn_math_f64 = {
     .exp_most = 710,
     .logistic_most = 50,
     .tanh_most = 40,
-    .far = 38.6,
+    .far = 38.8,
     .k = 3.75,
     .density = 0x1.9884533d43651p-2,
     .cubic_far = 22,
