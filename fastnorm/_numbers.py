@@ -8,6 +8,8 @@ import operator
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 
 def integer(value: Any, name: str) -> int:
     """Return `value` as an int; what is not an integer, or is a bool, is a TypeError."""

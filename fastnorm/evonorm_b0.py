@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnorm import _core
 from fastnorm._args import array, channels, deliver, float_dtype, gradient, output
-from fastnorm._coefficients import coefficient, curve_sums, reciprocal_root, through_statistics
+from fastnorm._curves import coefficient, curve_sums, reciprocal_root, through_statistics
 from fastnorm._evonorm import (
     EvoNormGradients,
     EvoNormMoments,

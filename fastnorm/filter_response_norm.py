@@ -21,7 +21,7 @@ from fastnorm._args import (
     parameter,
     parameter_gradient,
 )
-from fastnorm._coefficients import coefficient, curve_sums, reciprocal_root, through_statistics
+from fastnorm._curves import coefficient, curve_sums, reciprocal_root, through_statistics
 from fastnorm._groups import over_planes
 from fastnorm._layer import Layer
 from fastnorm._numbers import epsilon, integer, positive

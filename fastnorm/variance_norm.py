@@ -19,7 +19,7 @@ from fastnorm._args import (
     output,
     parameter,
 )
-from fastnorm._coefficients import reciprocal_root
+from fastnorm._curves import reciprocal_root
 from fastnorm._groups import over_batch, refuse_single_values
 from fastnorm._layer import Layer
 from fastnorm._numbers import epsilon, integer, positive, weight_of_batch

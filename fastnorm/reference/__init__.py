@@ -16,8 +16,8 @@ What differs, on purpose:
 - `Moments` and `RawMoments` are plain named tuples. Statistics of either package serve as `stats`.
 - Nothing is fast or saves memory: a call makes several float64 arrays of the size of x.
 
-The formulas are `moments` and, for everything else, two functions in `standardize.py`. The package
-needs NumPy alone, and nothing of the rest of fastnorm.
+The formulas are `moments` and, for most others, two functions in `standardize.py`. The package needs
+NumPy alone, and nothing of the rest of fastnorm.
 """
 
 from fastnorm.reference.adaptive_instance_norm import (

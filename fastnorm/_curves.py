@@ -16,7 +16,7 @@ from fastnorm import _core
 from fastnorm._args import COMPUTE_TYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from fastnorm._core import Groups
     from fastnorm._types import Array, Shape
@@ -66,8 +66,8 @@ def through_statistics(
 ) -> None:
     """Make dx = dy f'(x) - means[0] - (x - mean) means[1] of what `curve_sums` began.
 
-    float16 and bfloat16 are widened some samples at a time, since dy f'(x), rounded to them, would
-    leave its own error in the difference; so are samples that dx overwrites.
+    float16 and bfloat16 are widened part by part, since dy f'(x), rounded to them, would leave its
+    own error in the difference; and where dx overwrites x, it does so part by part too.
 
     Parameters
     ----------
@@ -84,17 +84,36 @@ def through_statistics(
         _subtract(dx, x, regroup(x.shape), mean, means)
         return
     none = (None,) * len(coefs)
-    step = max(1, PART * len(x) // max(1, x.size))
-    for start in range(0, len(x), step):
-        part = slice(start, start + step)
+    for part in _parts(x, coefs):
+        samples = part[0]
         values, wide = (a[part].astype(COMPUTE_TYPE[x.dtype]) for a in (x, dy))
-        own = tuple(c if len(c) == 1 else c[part] for c in coefs)
+        own = tuple(c if len(c) == 1 else c[samples] for c in coefs)
         _core.curve_gradient(kind, wide, values, wide, own, none)
-        centre = None if mean is None else mean[part]
-        shares = np.ascontiguousarray(means[:, part])
+        centre = None if mean is None else mean[samples]
+        shares = np.ascontiguousarray(means[:, samples])
         _subtract(wide, values, regroup(values.shape), centre, shares)
         with np.errstate(over="ignore"):
             dx[part] = wide
+
+
+def _parts(x: Array, coefs: Coefs) -> Iterator[tuple[slice, ...]]:
+    """Cut x into some samples, and a large sample along an axis that no coefficient runs along.
+
+    No part has a single value along that axis: its groups would be refused.
+    """
+    size = x.size // max(1, len(x))
+    step = max(1, PART // max(1, size))
+    free = [a for a in range(1, x.ndim) if all(c.shape[a] == 1 for c in coefs)]
+    longest = max(free, key=lambda a: x.shape[a], default=0)
+    length = x.shape[longest]
+    count = max(1, min(size // PART, length // 2)) if longest else 1
+    for start in range(0, len(x), step):
+        for i in range(count):
+            part = [slice(None)] * x.ndim
+            if longest:
+                part[longest] = slice(length * i // count, length * (i + 1) // count)
+            part[0] = slice(start, start + step)
+            yield tuple(part)
 
 
 def _in_parts(x: Array, dx: Array) -> bool:
