@@ -45,6 +45,7 @@ from fastnorm.conditional_instance_norm import (
     conditional_instance_norm_backward,
 )
 from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
+from fastnorm.denormalize import DenormalizeGradients, denormalize, denormalize_backward
 from fastnorm.group_norm import GroupNorm, group_norm, group_norm_backward
 from fastnorm.instance_norm import instance_norm, instance_norm_backward
 from fastnorm.layer_norm import LayerNorm, layer_norm, layer_norm_backward
@@ -59,6 +60,7 @@ __all__ = [
     "BatchNorm",
     "BatchRenorm",
     "ConditionalInstanceNorm",
+    "DenormalizeGradients",
     "Gradients",
     "GroupNorm",
     "InstanceNorm",
@@ -76,6 +78,8 @@ __all__ = [
     "batch_renorm_backward",
     "conditional_instance_norm",
     "conditional_instance_norm_backward",
+    "denormalize",
+    "denormalize_backward",
     "get_num_threads",
     "group_norm",
     "group_norm_backward",

@@ -21,7 +21,7 @@ import pytest
 import fastnorm
 from fastnorm import reference
 from fastnorm.compare import catalogue
-from fastnorm.compare.arguments import ARGUMENTS
+from fastnorm.compare.arguments import ARGUMENTS, WITHOUT_STATISTICS
 
 ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = sorted(
@@ -30,9 +30,10 @@ FAMILIES = sorted(
     if not path.stem.startswith("_") and path.stem != "config"
 )
 # Statistics have no gradient of their own, and hold no parameters; the general form has no layer
-# because the shapes of its parameters follow from each input.
+# because the shapes of its parameters follow from each input, denormalization because all that it
+# takes belongs to the layer that it undoes.
 WITHOUT_BACKWARD = {"moments"}
-WITHOUT_LAYER = {"moments", "standardize"}
+WITHOUT_LAYER = {"moments", "standardize", "denormalize"}
 # Arguments of a function that its gradient does not take.
 FORWARD_ONLY = {"return_stats"}
 
@@ -109,7 +110,9 @@ def test_backward_takes_dy_and_then_what_forward_takes(family):
     assert backward[0][0] == "dy"
     shared = [p for p in forward if p[0] not in FORWARD_ONLY]
     assert [p for p in backward[1:] if p[0] != "stats"] == shared
-    assert ("stats", inspect.Parameter.KEYWORD_ONLY, None) in backward
+    keeps = any(p[0] == "return_stats" for p in forward)
+    assert keeps == (("stats", inspect.Parameter.KEYWORD_ONLY, None) in backward)
+    assert keeps != (family in WITHOUT_STATISTICS)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

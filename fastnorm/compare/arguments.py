@@ -88,6 +88,17 @@ def style_image(case: Case) -> Shape:
     return tuple(n if axis in kept else max(2, n // 2) for axis, n in enumerate(case.shape))
 
 
+def other_axes(case: Case) -> Shape:
+    """The lengths of the axes that statistics over `axis` are left with."""
+    axes = normalize_axis_tuple(case.options["axis"], len(case.shape), argname="axis")
+    return tuple(n for axis, n in enumerate(case.shape) if axis not in axes)
+
+
+def given_or_last(case: Case) -> Shape:
+    """The number of channels, or where no axis is said to be theirs the length of the last."""
+    return channels(case) if "channel_axis" in case.options else case.shape[-1:]
+
+
 @dataclass(frozen=True)
 class Argument:
     """An argument of a function beside x and the case's options.
@@ -135,6 +146,12 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     "layer_norm": (Argument("weight", along_axes, scale), Argument("bias", along_axes, shift)),
     "rms_norm": (Argument("weight", along_axes, scale),),
     "batch_norm": (*_CHANNELS, running("running_mean", shift), running("running_var", spread)),
+    "denormalize": (
+        Argument("mean", other_axes, shift),
+        Argument("var", other_axes, spread),
+        Argument("weight", given_or_last, scale),
+        Argument("bias", given_or_last, shift),
+    ),
     "instance_norm": (
         *_CHANNELS,
         running("running_mean", shift, tracked_channels),
@@ -149,6 +166,10 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
         Argument("bias", class_tables, shift),
     ),
 }
+
+
+# Operations that leave no statistics for their gradient.
+WITHOUT_STATISTICS = frozenset({"denormalize"})
 
 
 def draw_arguments(case: Case, rng: Generator, dtype: np.dtype[Any]) -> dict[str, Any]:

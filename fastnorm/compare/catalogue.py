@@ -138,6 +138,15 @@ CATALOGUE: tuple[Case, ...] = (
          "Inception-v3, batch 32, 8 x 8 maps", quick=True),
     Case("batch_renorm-inception-8-last-eval", "batch_renorm", (32, 8, 8, 320),
          "Inception-v3, batch 32, 8 x 8 maps, channels-last, evaluation", {**_LAST, **_EVAL}),
+
+    # denormalize
+    Case("denormalize-revin-electricity", "denormalize", (32, 96, 321),
+         "RevIN (PatchTST on Electricity): 96 steps of forecast", {"axis": 1}, quick=True),
+    Case("denormalize-revin-traffic", "denormalize", (24, 336, 862),
+         "RevIN (PatchTST on Traffic): 336 steps of forecast", {"axis": 1}),
+    Case("denormalize-style-image", "denormalize", (1, 64, 256, 256),
+         "style transfer, one 256 x 256 image, second layer",
+         {"axis": (2, 3), "channel_axis": 1}),
 )
 # fmt: on
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnorm.compare import numpy_twin
-from fastnorm.compare.arguments import draw_arguments, normal
+from fastnorm.compare.arguments import WITHOUT_STATISTICS, draw_arguments, normal
 from fastnorm.compare.case import Case, Direction
 
 Array = NDArray[Any]
@@ -82,10 +82,14 @@ class Problem:
         if direction == "forward":
             return partial(getattr(module, self.case.op), self.x, **arguments)
         backward = getattr(module, f"{self.case.op}_backward")
-        return partial(backward, self.dy, self.x, **arguments, stats=stats)
+        if self.case.op not in WITHOUT_STATISTICS:
+            arguments["stats"] = stats
+        return partial(backward, self.dy, self.x, **arguments)
 
     def statistics(self, module: ModuleType) -> Any:
-        """Return what the forward function of `module` keeps for its backward function."""
+        """Return what the forward function of `module` keeps for its backward function, if any."""
+        if self.case.op in WITHOUT_STATISTICS:
+            return None
         if module is numpy_twin:
             return self.call(module, "forward")()[1]
         return self.call(module, "forward", return_stats=True)()[1]

@@ -32,6 +32,11 @@ from fastnorm.reference.conditional_instance_norm import (
     conditional_instance_norm,
     conditional_instance_norm_backward,
 )
+from fastnorm.reference.denormalize import (
+    DenormalizeGradients,
+    denormalize,
+    denormalize_backward,
+)
 from fastnorm.reference.group_norm import group_norm, group_norm_backward
 from fastnorm.reference.instance_norm import instance_norm, instance_norm_backward
 from fastnorm.reference.layer_norm import layer_norm, layer_norm_backward
@@ -42,6 +47,7 @@ from fastnorm.reference.standardize import Gradients, standardize, standardize_b
 __all__ = [
     "AdaptiveInstanceNormGradients",
     "AdaptiveMoments",
+    "DenormalizeGradients",
     "Gradients",
     "Moments",
     "RMSNormGradients",
@@ -55,6 +61,8 @@ __all__ = [
     "batch_renorm_backward",
     "conditional_instance_norm",
     "conditional_instance_norm_backward",
+    "denormalize",
+    "denormalize_backward",
     "group_norm",
     "group_norm_backward",
     "instance_norm",

@@ -19,6 +19,7 @@ from fastnorm.compare.numpy_twin.conditional_instance_norm import (
     conditional_instance_norm,
     conditional_instance_norm_backward,
 )
+from fastnorm.compare.numpy_twin.denormalize import denormalize, denormalize_backward
 from fastnorm.compare.numpy_twin.standard import (
     batch_norm,
     batch_norm_backward,
@@ -44,6 +45,8 @@ __all__ = [
     "batch_renorm_backward",
     "conditional_instance_norm",
     "conditional_instance_norm_backward",
+    "denormalize",
+    "denormalize_backward",
     "group_norm",
     "group_norm_backward",
     "instance_norm",
