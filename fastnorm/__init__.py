@@ -37,6 +37,18 @@ from fastnorm.adaptive_instance_norm import (
     adaptive_instance_norm,
     adaptive_instance_norm_backward,
 )
+from fastnorm.add_layer_norm import (
+    AddLayerNorm,
+    AddLayerNormGradients,
+    add_layer_norm,
+    add_layer_norm_backward,
+)
+from fastnorm.add_rms_norm import (
+    AddRMSNorm,
+    AddRMSNormGradients,
+    add_rms_norm,
+    add_rms_norm_backward,
+)
 from fastnorm.batch_norm import batch_norm, batch_norm_backward
 from fastnorm.batch_renorm import RenormMoments, batch_renorm, batch_renorm_backward
 from fastnorm.conditional_instance_norm import (
@@ -57,6 +69,10 @@ __all__ = [
     "AdaptiveInstanceNorm",
     "AdaptiveInstanceNormGradients",
     "AdaptiveMoments",
+    "AddLayerNorm",
+    "AddLayerNormGradients",
+    "AddRMSNorm",
+    "AddRMSNormGradients",
     "BatchNorm",
     "BatchRenorm",
     "ConditionalInstanceNorm",
@@ -72,6 +88,10 @@ __all__ = [
     "RenormMoments",
     "adaptive_instance_norm",
     "adaptive_instance_norm_backward",
+    "add_layer_norm",
+    "add_layer_norm_backward",
+    "add_rms_norm",
+    "add_rms_norm_backward",
     "batch_norm",
     "batch_norm_backward",
     "batch_renorm",

@@ -292,7 +292,7 @@ def new_statistic(groups: Groups) -> Array:
 # ---- outputs ------------------------------------------------------------------------------------
 
 
-def output(out: Any, x: Array, dy: Array | None = None) -> Array:
+def output(out: Any, x: Array, other: Array | None = None, name: str = "out") -> Array:
     """Return the array that the core writes: new, or the memory of `out` where that is safe.
 
     `out` may be an input as it is. Where it overlaps one in any other way the answer is a temporary
@@ -301,15 +301,15 @@ def output(out: Any, x: Array, dy: Array | None = None) -> Array:
     if out is None:
         return np.empty_like(x)
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
+        raise TypeError(f"{name} must be a NumPy array, got {type(out).__name__}")
     if out.shape != x.shape:
-        raise ValueError(f"out has shape {out.shape}, expected {x.shape} = the shape of x")
+        raise ValueError(f"{name} has shape {out.shape}, expected {x.shape} = the shape of x")
     if out.dtype != x.dtype:
-        raise TypeError(f"out has dtype {out.dtype}, expected {x.dtype} = the dtype of x")
+        raise TypeError(f"{name} has dtype {out.dtype}, expected {x.dtype} = the dtype of x")
     if not out.flags.writeable:
-        raise ValueError("out is read-only")
-    target = plain(out, "out")
-    for source in (x,) if dy is None else (x, dy):
+        raise ValueError(f"{name} is read-only")
+    target = plain(out, name)
+    for source in (x,) if other is None else (x, other):
         if _overlaps_partly(target, source):
             return np.empty_like(x)
     return target

@@ -5,34 +5,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
-
 from fastnorm import _core
 from fastnorm._activation import activation_flags, gradient_output
 from fastnorm._args import (
     array,
-    channels,
     deliver,
     epsilon,
-    float_dtype,
     given_moments,
     gradient,
     gradient_sum,
-    integer,
     output,
     parameter,
-    positive,
     weight_of_batch,
 )
-from fastnorm._groups import BATCH, LAYER_BATCH, over_batch, refuse_single_values
-from fastnorm._layer import Layer
+from fastnorm._groups import BATCH, over_batch, refuse_single_values
 from fastnorm._running import RunningStatistics
 from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
 from fastnorm.standardize import Gradients, gradients_of
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike
-
     from fastnorm._types import Array, ArrayInput
 
 

@@ -25,7 +25,14 @@ from fastnorm._args import (
 )
 from fastnorm._groups import CHANNEL_GROUPS, LAYER_CHANNEL_GROUPS, over_channel_groups
 from fastnorm._layer import Layer
-from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
+from fastnorm._masked import mask_argument, masked_backward, masked_forward, time_axis
+from fastnorm.moments import (
+    Moments,
+    moments_for_gradient,
+    moments_of_groups,
+    moments_of_part,
+    parts_of_moments,
+)
 from fastnorm.standardize import Gradients, gradients_of
 
 if TYPE_CHECKING:
@@ -44,6 +51,9 @@ def group_norm(
     eps: float = 1e-5,
     channel_axis: int = 1,
     activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: Literal[False] = False,
 ) -> Array: ...
@@ -57,6 +67,9 @@ def group_norm(
     eps: float = 1e-5,
     channel_axis: int = 1,
     activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: Literal[True],
 ) -> tuple[Array, Moments]: ...
@@ -69,6 +82,9 @@ def group_norm(
     eps: float = 1e-5,
     channel_axis: int = 1,
     activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: bool = False,
 ) -> Array | tuple[Array, Moments]:
@@ -89,6 +105,14 @@ def group_norm(
     activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
         Applied to the result in the same pass: gelu is the exact one, gelu_tanh its approximation
         by a hyperbolic tangent. None for none.
+    mask : array of bool, optional
+        True where a value counts in the statistics; broadcasts against `x`. All of x is normalized
+        by them, masked values too.
+    lengths : array of int, shape (N,), optional
+        In place of a mask: how many steps of each sample count, along the first axis beside
+        those of the samples and the channels.
+    zero_masked : bool, default False
+        Set the result, and its gradient, to 0 where the mask is False.
     out : ndarray, optional
         Receives the result; of x's shape and dtype. It may be `x`.
     return_stats : bool, default False
@@ -137,9 +161,11 @@ def group_norm(
     flags = _core.STATS if return_stats else 0
     if activation is not None:
         flags |= activation_flags(activation)
-    usual = _core.normalize(
-        x, weight, bias, eps, out, flags, CHANNEL_GROUPS, num_groups, channel_axis
-    )
+    usual = None
+    if mask is None and lengths is None and not zero_masked:
+        usual = _core.normalize(
+            x, weight, bias, eps, out, flags, CHANNEL_GROUPS, num_groups, channel_axis
+        )
     if usual is not None:
         if not return_stats:
             y: Array = usual
@@ -151,8 +177,14 @@ def group_norm(
     y = output(out, x)
     weight = parameter(weight, "weight", groups, x, out)
     bias = parameter(bias, "bias", groups, x, out)
+    eps = epsilon(eps)
+    counted = mask_argument(mask, lengths, zero_masked, x.shape, time_axis(channel_axis, x.ndim))
+    if counted is not None:
+        parts = masked_forward(x, counted, groups, y, weight, bias, eps, flags, zero_masked)
+        y = deliver(y, out)
+        return (y, moments_of_part(parts, groups)) if return_stats else y
     mean, var = new_statistic(groups), new_statistic(groups)
-    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), flags)
+    _core.forward(x, y, groups, weight, bias, mean, var, eps, flags)
     y = deliver(y, out)
     return (y, moments_of_groups(mean, var, groups)) if return_stats else y
 
@@ -167,6 +199,9 @@ def group_norm_backward(
     eps: float = 1e-5,
     channel_axis: int = 1,
     activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     stats: Moments | tuple[Any, Any, int] | None = None,
     out: Array | None = None,
 ) -> Gradients:
@@ -176,7 +211,7 @@ def group_norm_backward(
     ----------
     dy : array
         Gradient of the loss with respect to y, of x's shape and dtype.
-    x, num_groups, weight, bias, eps, channel_axis, activation
+    x, num_groups, weight, bias, eps, channel_axis, activation, mask, lengths, zero_masked
         As given to `group_norm`. Of `bias` only shape and dtype matter, but with an
         activation its values do.
     stats : Moments, optional
@@ -227,9 +262,11 @@ def group_norm_backward(
     mean, var, count = parts_of_moments(stats)
     flags = 0 if activation is None else activation_flags(activation)
     keys = num_groups, channel_axis
-    usual = _core.gradient(
-        dy, x, weight, bias, mean, var, count, eps, out, flags, CHANNEL_GROUPS, *keys
-    )
+    usual = None
+    if mask is None and lengths is None and not zero_masked:
+        usual = _core.gradient(
+            dy, x, weight, bias, mean, var, count, eps, out, flags, CHANNEL_GROUPS, *keys
+        )
     if usual is not None:
         return tuple.__new__(Gradients, usual)
     x = array(x, "x")
@@ -239,8 +276,13 @@ def group_norm_backward(
     dx = gradient_output(out, x, dy, flags)
     factor = parameter(weight, "weight", groups, x, out)
     summand = parameter(bias, "bias", groups, x, out)
-    mean, var = moments_for_gradient(x, stats, groups, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
+    counted = mask_argument(mask, lengths, zero_masked, x.shape, time_axis(channel_axis, x.ndim))
+    if counted is not None:
+        arrays = dy, x, counted, dx, groups, factor, summand
+        masked_backward(*arrays, stats, eps, flags, dweight, dbias, zero_masked)
+        return gradients_of(dx, out, dweight, weight, dbias, bias)
+    mean, var = moments_for_gradient(x, stats, groups, out)
     _core.backward(dy, x, dx, groups, factor, mean, var, eps, flags, dweight, dbias, None, summand)
     return gradients_of(dx, out, dweight, weight, dbias, bias)
 
@@ -317,30 +359,32 @@ class GroupNorm(Layer):
         self.channel_axis = integer(channel_axis, "channel_axis")
         self._make_affine((self.num_channels,), dtype, weight=affine, bias=affine)
 
-    def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
+    def _forward(self, x: ArrayInput, **part: Any) -> tuple[Array, tuple[Any, ...]]:
         number, axis, expected = self.num_groups, self.channel_axis, self.num_channels
-        usual = _core.normalize(
-            x,
-            self.weight,
-            self.bias,
-            self.eps,
-            None,
-            _core.STATS | self._activation,
-            LAYER_CHANNEL_GROUPS,
-            number,
-            axis,
-            expected,
-        )
+        usual = None
+        if not part:
+            usual = _core.normalize(
+                x,
+                self.weight,
+                self.bias,
+                self.eps,
+                None,
+                _core.STATS | self._activation,
+                LAYER_CHANNEL_GROUPS,
+                number,
+                axis,
+                expected,
+            )
         if usual is not None:
             y, mean, var, groups = usual
-            return y, (x, moments_of_groups(mean, var, groups))
+            return y, (x, moments_of_groups(mean, var, groups), part)
         x = channels(x, axis, expected, "num_channels")
         options: dict[str, Any] = {"eps": self.eps, "channel_axis": axis}
         options |= {"activation": self.activation, "return_stats": True}
-        y, stats = group_norm(x, number, self.weight, self.bias, **options)
-        return y, (x, stats)
+        y, stats = group_norm(x, number, self.weight, self.bias, **options, **part)
+        return y, (x, stats, part)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Any:
+    def _backward(self, dy: ArrayInput, x: Array, stats: Moments, part: dict[str, Any]) -> Any:
         keys = self.num_groups, self.channel_axis
         usual = self._gradients(dy, x, stats, self._activation, CHANNEL_GROUPS, *keys)
         if usual is not None:
@@ -355,4 +399,5 @@ class GroupNorm(Layer):
             channel_axis=self.channel_axis,
             activation=self.activation,
             stats=stats,
+            **part,
         )

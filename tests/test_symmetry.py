@@ -35,7 +35,9 @@ FAMILIES = sorted(
 WITHOUT_BACKWARD = {"moments"}
 WITHOUT_LAYER = {"moments", "standardize", "denormalize"}
 # Arguments of a function that its gradient does not take.
-FORWARD_ONLY = {"return_stats"}
+FORWARD_ONLY = {"return_stats", "residual_out"}
+# ... and the other way round: gradients with respect to results beside y.
+BACKWARD_ONLY = {"stats", "dresidual"}
 
 
 def layers_of(family: str) -> list[type]:
@@ -109,7 +111,7 @@ def test_backward_takes_dy_and_then_what_forward_takes(family):
     backward = parameters(getattr(fastnorm, f"{family}_backward"))
     assert backward[0][0] == "dy"
     shared = [p for p in forward if p[0] not in FORWARD_ONLY]
-    assert [p for p in backward[1:] if p[0] != "stats"] == shared
+    assert [p for p in backward[1:] if p[0] not in BACKWARD_ONLY] == shared
     keeps = any(p[0] == "return_stats" for p in forward)
     assert keeps == (("stats", inspect.Parameter.KEYWORD_ONLY, None) in backward)
     assert keeps != (family in WITHOUT_STATISTICS)

@@ -2,7 +2,7 @@
 """The compiled core: what the family modules, config.py and the tests may use of it."""
 
 from fastnorm._core import dispatch, threads
-from fastnorm._core.entry import ACTIVATED, ACTIVATIONS, FIXED, GIVEN, RAW, backward, forward
+from fastnorm._core.entry import ACTIVATED, ACTIVATIONS, FIXED, GIVEN, RAW, backward, forward, slope
 from fastnorm._core.groups import Groups, Recent
 from fastnorm._core.threads import (
     get_num_threads,
@@ -44,6 +44,7 @@ __all__ = [
     "normalize_batch",
     "set_local_num_threads",
     "set_num_threads",
+    "slope",
 ]
 
 

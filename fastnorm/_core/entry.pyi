@@ -24,6 +24,18 @@ def forward(
     term: NDArray[Any] | None = None,
     other: NDArray[Any] | None = None,
 ) -> None: ...
+def slope(
+    dy: NDArray[Any],
+    x: NDArray[Any],
+    dx: NDArray[Any],
+    groups: Groups,
+    weight: NDArray[Any] | None,
+    bias: NDArray[Any] | None,
+    mean: NDArray[Any] | None,
+    var: NDArray[Any],
+    eps: float,
+    flags: int,
+) -> None: ...
 def backward(
     dy: NDArray[Any],
     x: NDArray[Any],

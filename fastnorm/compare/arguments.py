@@ -50,6 +50,11 @@ def affine(case: Case) -> Shape | None:
     return case.affine
 
 
+def like_x(case: Case) -> Shape:
+    """The shape of x."""
+    return case.shape
+
+
 def along_axes(case: Case) -> Shape:
     """The lengths of the axes that are normalized."""
     axes = normalize_axis_tuple(case.options.get("axis", -1), len(case.shape), argname="axis")
@@ -115,6 +120,8 @@ class Argument:
         Whether the gradient has a field of that name.
     updated : bool
         Whether a call may write to it, as training does to running statistics.
+    of_x : bool
+        Whether it is of x's type, not of the compute type.
     """
 
     name: str
@@ -122,6 +129,7 @@ class Argument:
     draw: Callable[[Generator, Shape, np.dtype[Any]], Any]
     differentiable: bool = True
     updated: bool = False
+    of_x: bool = False
 
 
 def running(
@@ -145,6 +153,15 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     "standardize": (Argument("weight", affine, scale), Argument("bias", affine, shift)),
     "layer_norm": (Argument("weight", along_axes, scale), Argument("bias", along_axes, shift)),
     "rms_norm": (Argument("weight", along_axes, scale),),
+    "add_layer_norm": (
+        Argument("residual", like_x, normal, of_x=True),
+        Argument("weight", along_axes, scale),
+        Argument("bias", along_axes, shift),
+    ),
+    "add_rms_norm": (
+        Argument("residual", like_x, normal, of_x=True),
+        Argument("weight", along_axes, scale),
+    ),
     "batch_norm": (*_CHANNELS, running("running_mean", shift), running("running_var", spread)),
     "denormalize": (
         Argument("mean", other_axes, shift),
@@ -172,11 +189,17 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
 WITHOUT_STATISTICS = frozenset({"denormalize"})
 
 
-def draw_arguments(case: Case, rng: Generator, dtype: np.dtype[Any]) -> dict[str, Any]:
-    """Return the arguments of `case` beside x under their names, drawn in the type `dtype`."""
+def draw_arguments(
+    case: Case, rng: Generator, dtype: np.dtype[Any], x_dtype: np.dtype[Any] | None = None
+) -> dict[str, Any]:
+    """Return the arguments of `case` beside x under their names, drawn in the type `dtype`.
+
+    x_dtype: the type of x, which some of them share; `dtype` by default.
+    """
     drawn = {}
     for argument in ARGUMENTS.get(case.op, ()):
         shape = argument.shape(case)
         if shape is not None:
-            drawn[argument.name] = argument.draw(rng, shape, dtype)
+            kind = x_dtype if argument.of_x and x_dtype is not None else dtype
+            drawn[argument.name] = argument.draw(rng, shape, kind)
     return drawn

@@ -119,6 +119,15 @@ CATALOGUE: tuple[Case, ...] = (
     Case("group_norm-sd-unet-64-last", "group_norm", (2, 64, 64, 320),
          "Stable Diffusion U-Net, 64 x 64, channels-last", {"num_groups": 32, **_LAST}),
 
+    # a residual added on the way
+    Case("add_layer_norm-bert-base-batch", "add_layer_norm", (4096, 768),
+         "BERT-base, 32 x 128 tokens, with the residual", {"axis": -1}),
+    Case("add_layer_norm-bert-base-sentence", "add_layer_norm", (128, 768),
+         "BERT-base, 128 tokens, with the residual", {"axis": -1}, quick=True),
+    Case("add_rms_norm-llama-7b-prompt", "add_rms_norm", (512, 4096),
+         "Llama 2 7B, prompt of 512 tokens, with the residual", {"axis": -1}, quick=True),
+    Case("add_rms_norm-llama-7b-context", "add_rms_norm", (2048, 4096),
+         "Llama 2 7B, prompt of 2048 tokens, with the residual", {"axis": -1}),
     # conditional_instance_norm
     Case("conditional_instance_norm-styles", "conditional_instance_norm", (8, 64, 128, 128),
          "style transfer, batch 8 of 10 styles, second layer at 256 x 256"),

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnorm.compare import numpy_twin
-from fastnorm.compare.arguments import WITHOUT_STATISTICS, draw_arguments, normal
+from fastnorm.compare.arguments import ARGUMENTS, WITHOUT_STATISTICS, draw_arguments, normal
 from fastnorm.compare.case import Case, Direction
 
 Array = NDArray[Any]
@@ -91,8 +91,8 @@ class Problem:
         if self.case.op in WITHOUT_STATISTICS:
             return None
         if module is numpy_twin:
-            return self.call(module, "forward")()[1]
-        return self.call(module, "forward", return_stats=True)()[1]
+            return self.call(module, "forward")()[-1]
+        return self.call(module, "forward", return_stats=True)()[-1]
 
     def timed_call(self, module: ModuleType, direction: Direction) -> Call:
         """Return the call as it is timed: into a touched `out`, a gradient with its statistics."""
@@ -103,13 +103,15 @@ class Problem:
         return self.call(module, direction, stats=self.statistics(module), out=self.buffer())
 
     def in_float64(self) -> Problem:
-        """Return the same values in float64, in arrays of their own, for the reference."""
-        return Problem(
-            self.case,
-            self.x.astype(np.float64),
-            self.dy.astype(np.float64),
-            {name: _widened(values) for name, values in self.parameters.items()},
-        )
+        """Return the same values for the reference: parameters in float64, in arrays of their own.
+
+        The reference converts x and dy itself, and has to know their type where sums are rounded.
+        """
+        parameters = {name: _widened(values) for name, values in self.parameters.items()}
+        for argument in ARGUMENTS.get(self.case.op, ()):
+            if argument.of_x:
+                parameters[argument.name] = self.parameters[argument.name]
+        return Problem(self.case, self.x, self.dy, parameters)
 
     def outputs(self, module: ModuleType, direction: Direction) -> dict[str, Array]:
         """Call `module`'s implementation and return its results by name.
@@ -122,7 +124,7 @@ class Problem:
             return {"mean": mean, "var": var}
         if direction == "forward":
             result = self.call(module, direction)()
-            return {"y": result[0] if module is numpy_twin else result}
+            return {"y": result[0] if isinstance(result, tuple) else result}
         gradients = self.call(module, direction, stats=self.statistics(module))()._asdict()
         return {f"d{name}": value for name, value in gradients.items() if value is not None}
 
@@ -159,7 +161,7 @@ def build(case: Case, dtype: np.dtype[Any], x: Array | None = None) -> Problem:
     dy[...] = normal(rng, case.shape, dtype)
 
     compute = np.dtype(np.float64 if dtype == np.float64 else np.float32)
-    return Problem(case, x, dy, draw_arguments(case, rng, compute))
+    return Problem(case, x, dy, draw_arguments(case, rng, compute, dtype))
 
 
 def _widened(value: Any) -> Any:

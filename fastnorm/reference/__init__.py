@@ -26,6 +26,12 @@ from fastnorm.reference.adaptive_instance_norm import (
     adaptive_instance_norm,
     adaptive_instance_norm_backward,
 )
+from fastnorm.reference.add_layer_norm import (
+    AddLayerNormGradients,
+    add_layer_norm,
+    add_layer_norm_backward,
+)
+from fastnorm.reference.add_rms_norm import AddRMSNormGradients, add_rms_norm, add_rms_norm_backward
 from fastnorm.reference.batch_norm import batch_norm, batch_norm_backward
 from fastnorm.reference.batch_renorm import RenormMoments, batch_renorm, batch_renorm_backward
 from fastnorm.reference.conditional_instance_norm import (
@@ -47,6 +53,8 @@ from fastnorm.reference.standardize import Gradients, standardize, standardize_b
 __all__ = [
     "AdaptiveInstanceNormGradients",
     "AdaptiveMoments",
+    "AddLayerNormGradients",
+    "AddRMSNormGradients",
     "DenormalizeGradients",
     "Gradients",
     "Moments",
@@ -55,6 +63,10 @@ __all__ = [
     "RenormMoments",
     "adaptive_instance_norm",
     "adaptive_instance_norm_backward",
+    "add_layer_norm",
+    "add_layer_norm_backward",
+    "add_rms_norm",
+    "add_rms_norm_backward",
     "batch_norm",
     "batch_norm_backward",
     "batch_renorm",

@@ -235,9 +235,15 @@ def forward(ndarray x not None, ndarray out, Groups groups not None, ndarray wei
     run_forward(&call, &plan, groups.ndim)
 
 
-cdef int slope(ndarray dy, ndarray x, ndarray dx, Groups groups, ndarray weight, ndarray bias,
-               ndarray mean, ndarray var, double eps, int flags) except -1:
-    """dx = the gradient before the activation."""
+def slope(ndarray dy not None, ndarray x not None, ndarray dx not None, Groups groups not None,
+          ndarray weight, ndarray bias, ndarray mean, ndarray var not None, double eps, int flags):
+    """dx = the gradient before the activation that `forward` with these arguments ends with.
+
+    Parameters
+    ----------
+    dy, x, dx, groups, weight, bias, mean, var, eps, flags
+        As in backward.
+    """
     cdef fn_plan plan
     cdef fn_call call
     begin(&call, &plan, groups, storage_of(x), eps, flags | FN_GIVEN)
@@ -250,7 +256,7 @@ cdef int slope(ndarray dy, ndarray x, ndarray dx, Groups groups, ndarray weight,
     if bias is not None:
         place_against(&plan, &call, groups, FN_B, bias)
     place_statistics(&plan, &call, groups, data_of(mean), data_of(var))
-    return run_forward(&call, &plan, groups.ndim)
+    run_forward(&call, &plan, groups.ndim)
 
 
 def backward(ndarray dy not None, ndarray x not None, ndarray dx, Groups groups not None,

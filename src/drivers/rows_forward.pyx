@@ -137,7 +137,8 @@ cdef void normalize_rows(const job *t, const Py_ssize_t *off, const fn_dim *alon
             j += take
         x += step_x
         y += step_y
-        dy += step_dy
+        if c.slope:
+            dy += step_dy
         centre.hi = <const char *>centre.hi + centre.step * real
         centre.r = <const char *>centre.r + centre.step * real
         centre.m = <const char *>centre.m + centre.step * real

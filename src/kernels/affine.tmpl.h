@@ -25,6 +25,20 @@ typedef struct {
     fn_ld lddy;
 } FN_N(fn_after);
 
+/* The one activation that is a single instruction here, any other out of line. */
+FN_INLINE void
+FN_N(activate_all)(int kind, FN_LV *z, int count)
+{
+    if (kind != FN_RELU) {
+        FN_N(lv_activate_some)(z, count, kind);
+        return;
+    }
+    FN_UNROLL
+    for (int k = 0; k < count; k++) {
+        z[k] = FN_N(lv_activate)(FN_RELU, z[k]);
+    }
+}
+
 /* K logical vectors of columns from j on, or its first `left`, down one band of rows: coefficients that
  * belong to columns are read once. y is where column j goes. K, by_row, how and what are constants in
  * every call but those of affine_edge. */
@@ -91,10 +105,10 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
             out[k] = v;
         }
         if (what == FN_N(VALUE)) {
-            FN_N(lv_values)(after->kind, out, K);
+            FN_N(activate_all)(after->kind, out, K);
         }
         if (what == FN_N(SLOPE)) {
-            FN_N(lv_slopes)(after->kind, out, K);
+            FN_N(lv_activate_slope_some)(out, K, after->kind);
             FN_UNROLL
             for (int k = 0; k < K; k++) {
                 const FN_T *pg = (const FN_T *)dy + j + k * FN_LANES;

@@ -18,6 +18,7 @@ FN_N(fn_fence)(void)
 }
 
 #undef FN_MATH
+#undef FN_TAIL
 #undef FN_WORDS
 #undef FN_COUNT
 #undef FN_UNROLL_ALL

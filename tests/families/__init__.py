@@ -84,6 +84,8 @@ class Family:
         error bounds are relative to it.
     statistics : bool
         Whether `return_stats` and `stats` are there.
+    several : bool
+        Whether the function returns a tuple, of which y is the first.
     draw_x : callable
         ``draw_x(rng, shape)``: x of float64, by default normal around 0.5.
     """
@@ -100,6 +102,7 @@ class Family:
     smooth_eps: float | None = 0.1
     growth: float = 8.0
     statistics: bool = True
+    several: bool = False
     draw_x: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray] = field(
         default=lambda rng, shape: rng.normal(0.5, 1.0, shape)
     )
@@ -131,8 +134,10 @@ class Family:
         dy = rng.standard_normal(case.shape)
         kind = np.dtype(dtype if parameter_dtype is None else parameter_dtype)
         drawn = draw_arguments(case, rng, np.dtype(np.float64))
+        of_x = {argument.name for argument in self.arguments if argument.of_x}
         given = {
-            name: value.astype(kind) if _is_float(value) else value for name, value in drawn.items()
+            name: value.astype(dtype if name in of_x else kind) if _is_float(value) else value
+            for name, value in drawn.items()
         }
         return dy.astype(dtype), x.astype(dtype), given
 

@@ -14,6 +14,8 @@ from fastnorm.compare.numpy_twin.adaptive_instance_norm import (
     adaptive_instance_norm,
     adaptive_instance_norm_backward,
 )
+from fastnorm.compare.numpy_twin.add_layer_norm import add_layer_norm, add_layer_norm_backward
+from fastnorm.compare.numpy_twin.add_rms_norm import add_rms_norm, add_rms_norm_backward
 from fastnorm.compare.numpy_twin.batch_renorm import batch_renorm, batch_renorm_backward
 from fastnorm.compare.numpy_twin.conditional_instance_norm import (
     conditional_instance_norm,
@@ -39,6 +41,10 @@ from fastnorm.compare.numpy_twin.standard import (
 __all__ = [
     "adaptive_instance_norm",
     "adaptive_instance_norm_backward",
+    "add_layer_norm",
+    "add_layer_norm_backward",
+    "add_rms_norm",
+    "add_rms_norm_backward",
     "batch_norm",
     "batch_norm_backward",
     "batch_renorm",
