@@ -62,6 +62,7 @@ from fastnorm.conditional_instance_norm import (
     conditional_instance_norm_backward,
 )
 from fastnorm.config import get_num_threads, num_threads, set_num_threads, show_config
+from fastnorm.denormalize import DenormalizeGradients, denormalize, denormalize_backward
 from fastnorm.dynamic_tanh import (
     DynamicTanh,
     DynamicTanhGradients,
@@ -136,6 +137,7 @@ __all__ = [
     "BatchNorm",
     "BatchRenorm",
     "ConditionalInstanceNorm",
+    "DenormalizeGradients",
     "DynamicTanh",
     "DynamicTanhGradients",
     "EvoNormB0",
@@ -186,6 +188,8 @@ __all__ = [
     "batch_renorm_backward",
     "conditional_instance_norm",
     "conditional_instance_norm_backward",
+    "denormalize",
+    "denormalize_backward",
     "dynamic_tanh",
     "dynamic_tanh_backward",
     "evonorm_b0",

@@ -135,22 +135,18 @@ def broadcast_parameter(value: Any, name: str, x: Array, out: Array | None) -> A
     if value is None:
         return None
     values = array(value, name)
-    view = _view_against(values.shape, x.shape)
-    if view is None:
-        raise ValueError(
-            f"{name} has shape {values.shape}, which does not broadcast to {x.shape} = the shape "
-            f"of x"
-        )
-    return _for_core(values, view, x, out)
+    return _for_core(values, view_against(values.shape, name, x.shape), x, out)
 
 
 @lru_cache(maxsize=512)
-def _view_against(shape: Shape, target: Shape) -> Shape | None:
-    """Return `shape` with as many axes as `target`, None if it does not broadcast to it."""
+def view_against(shape: Shape, name: str, target: Shape) -> Shape:
+    """Return `shape` with as many axes as that of x, `target`, which it must broadcast to."""
     view = (1,) * (len(target) - len(shape)) + shape
-    if len(view) == len(target) and all(n in (1, m) for n, m in zip(view, target, strict=True)):
-        return view
-    return None
+    if len(view) > len(target) or any(n not in (1, m) for n, m in zip(view, target, strict=True)):
+        raise ValueError(
+            f"{name} has shape {shape}, which does not broadcast to {target} = the shape of x"
+        )
+    return view
 
 
 def _for_core(values: Array, view: Shape, x: Array, out: Array | None) -> Array:

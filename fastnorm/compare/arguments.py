@@ -142,6 +142,17 @@ def along_outputs(case: Case) -> Shape:
     return tuple(count if i == axis % len(case.shape) else 1 for i in range(len(case.shape)))
 
 
+def other_axes(case: Case) -> Shape:
+    """The lengths of the axes that statistics over `axis` are left with."""
+    axes = normalize_axis_tuple(case.options["axis"], len(case.shape), argname="axis")
+    return tuple(n for axis, n in enumerate(case.shape) if axis not in axes)
+
+
+def given_or_last(case: Case) -> Shape:
+    """The number of channels, or where no axis is said to be theirs the length of the last."""
+    return channels(case) if "channel_axis" in case.options else case.shape[-1:]
+
+
 @dataclass(frozen=True)
 class Argument:
     """An argument of a function beside x and the case's options.
@@ -202,6 +213,12 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
         Argument("weight", along_axes, scale),
     ),
     "batch_norm": (*_CHANNELS, *_RUNNING),
+    "denormalize": (
+        Argument("mean", other_axes, shift),
+        Argument("var", other_axes, spread),
+        Argument("weight", given_or_last, scale),
+        Argument("bias", given_or_last, shift),
+    ),
     "instance_norm": (
         *_CHANNELS,
         running("running_mean", shift, tracked_channels),

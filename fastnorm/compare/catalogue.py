@@ -262,6 +262,15 @@ CATALOGUE: tuple[Case, ...] = (
          "SNGAN discriminator on ImageNet, first convolution of block 4, outputs last", _LAST),
     Case("spectral_norm-vit-b16-mlp-eval", "spectral_norm", (3072, 768),
          "ViT-B/16, first linear layer of an MLP, evaluation", _EVAL),
+
+    # denormalize
+    Case("denormalize-revin-electricity", "denormalize", (32, 96, 321),
+         "RevIN (PatchTST on Electricity): 96 steps of forecast", {"axis": 1}, quick=True),
+    Case("denormalize-revin-traffic", "denormalize", (24, 336, 862),
+         "RevIN (PatchTST on Traffic): 336 steps of forecast", {"axis": 1}),
+    Case("denormalize-style-image", "denormalize", (1, 64, 256, 256),
+         "style transfer, one 256 x 256 image, second layer",
+         {"axis": (2, 3), "channel_axis": 1}),
 )
 # fmt: on
 

@@ -16,8 +16,8 @@ What differs, on purpose:
 - `Moments` and `RawMoments` are plain named tuples. Statistics of either package serve as `stats`.
 - Nothing is fast or saves memory: a call makes several float64 arrays of the size of x.
 
-The formulas are `moments` and, for most others, two functions in `standardize.py`. The package needs
-NumPy alone, and nothing of the rest of fastnorm.
+The formulas are `moments` and, for most others, two functions in `standardize.py`. The package
+needs NumPy alone, and nothing of the rest of fastnorm.
 """
 
 from fastnorm.reference.adaptive_instance_norm import (
@@ -38,6 +38,7 @@ from fastnorm.reference.conditional_instance_norm import (
     conditional_instance_norm,
     conditional_instance_norm_backward,
 )
+from fastnorm.reference.denormalize import DenormalizeGradients, denormalize, denormalize_backward
 from fastnorm.reference.dynamic_tanh import (
     DynamicTanhGradients,
     dynamic_tanh,
@@ -102,6 +103,7 @@ __all__ = [
     "AdaptiveMoments",
     "AddLayerNormGradients",
     "AddRMSNormGradients",
+    "DenormalizeGradients",
     "DynamicTanhGradients",
     "EvoNormGradients",
     "EvoNormMoments",
@@ -133,6 +135,8 @@ __all__ = [
     "batch_renorm_backward",
     "conditional_instance_norm",
     "conditional_instance_norm_backward",
+    "denormalize",
+    "denormalize_backward",
     "dynamic_tanh",
     "dynamic_tanh_backward",
     "evonorm_b0",

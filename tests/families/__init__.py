@@ -79,9 +79,10 @@ class Family:
         (options have eps); None where PyTorch cannot express it, and `no_torch` says why.
     no_torch : str
         The reason.
-    layer : callable
+    layer : callable or None
         ``layer(case, arguments)``: the layer with these arguments as its parameters, and a tuple of
-        its inputs beside x; called on x in training mode it gives the function's y.
+        its inputs beside x; called on x in training mode it gives the function's y. None for a
+        function without one.
     learned : tuple of str
         Names that `layer.grads` has, with those of the gradient's fields: ``(("weight", "g"),)``.
     centred : bool
@@ -108,7 +109,7 @@ class Family:
     shared: tuple[tuple[int, ...], Options]
     groups: Callable[[tuple[int, ...], Options], np.ndarray]
     torch: Callable[..., Any] | None
-    layer: Callable[[Case, dict[str, Any]], tuple[Any, tuple[Any, ...]]]
+    layer: Callable[[Case, dict[str, Any]], tuple[Any, tuple[Any, ...]]] | None
     learned: tuple[tuple[str, str], ...] = (("weight", "weight"), ("bias", "bias"))
     no_torch: str = ""
     centred: bool = True

@@ -21,6 +21,7 @@ from fastnorm.compare.numpy_twin.conditional_instance_norm import (
     conditional_instance_norm,
     conditional_instance_norm_backward,
 )
+from fastnorm.compare.numpy_twin.denormalize import denormalize, denormalize_backward
 from fastnorm.compare.numpy_twin.dynamic_tanh import dynamic_tanh, dynamic_tanh_backward
 from fastnorm.compare.numpy_twin.evonorm_b0 import evonorm_b0, evonorm_b0_backward
 from fastnorm.compare.numpy_twin.evonorm_s0 import evonorm_s0, evonorm_s0_backward
@@ -77,6 +78,8 @@ __all__ = [
     "batch_renorm_backward",
     "conditional_instance_norm",
     "conditional_instance_norm_backward",
+    "denormalize",
+    "denormalize_backward",
     "dynamic_tanh",
     "dynamic_tanh_backward",
     "evonorm_b0",
