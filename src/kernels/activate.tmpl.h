@@ -9,8 +9,9 @@
  *          gelu's tanh form is z sigmoid(2 u), u = sqrt(2 / pi) (z + 0.044715 z^3).
  *          tanh' = 4 s (1 - s), s = sigmoid(2 z); with e = e^-|z|, s (1 - s) = e / (1 + e)^2.
  * Errors   Largest measured, in units of the last place: values of silu 3.1, gelu 4.3, tanh 2.5, sigmoid 2.4, of
- *          gelu's tanh form 2.8, and 0.5 |2 u| more below z = -1; slopes of tanh and sigmoid 5, others
- *          within 2 of 1, and 5 for z > -0.5. Where e^-|z| or Phi are subnormal, so many of them.
+ *          gelu's tanh form 2.8, and below z = -1 up to 2 |2 u|; slopes of tanh and sigmoid 5, of the
+ *          others 1.5 times the distance from 1 to the next number. Where what is multiplied by z is
+ *          subnormal, z of its last places.
  * Aliasing value may be z.
  * Source   D. Hendrycks and K. Gimpel, "Gaussian error linear units" (2016), also for silu.
  * Needs    functions.tmpl.h.
