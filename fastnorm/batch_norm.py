@@ -9,7 +9,8 @@ from fastnorm import _core
 from fastnorm._activation import activation_flags, gradient_output
 from fastnorm._args import array, deliver, given_moments, gradient, gradient_sum, output, parameter
 from fastnorm._groups import BATCH, over_batch, refuse_single_values
-from fastnorm._masked import mask_argument, masked_backward, masked_forward, time_axis, zero_beside
+from fastnorm._masked import mask_argument, masked_forward, time_axis, zero_beside
+from fastnorm._masked_gradient import masked_backward
 from fastnorm._numbers import epsilon, weight_of_batch
 from fastnorm._running import RunningStatistics
 from fastnorm.moments import (

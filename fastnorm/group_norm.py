@@ -22,7 +22,8 @@ from fastnorm._args import (
 )
 from fastnorm._groups import CHANNEL_GROUPS, LAYER_CHANNEL_GROUPS, over_channel_groups
 from fastnorm._layer import Layer
-from fastnorm._masked import mask_argument, masked_backward, masked_forward, time_axis
+from fastnorm._masked import mask_argument, masked_forward, time_axis
+from fastnorm._masked_gradient import masked_backward
 from fastnorm._numbers import epsilon, integer, positive
 from fastnorm.moments import (
     Moments,

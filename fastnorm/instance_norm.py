@@ -9,7 +9,8 @@ from fastnorm import _core
 from fastnorm._activation import activation_flags, gradient_output
 from fastnorm._args import array, deliver, gradient, gradient_sum, output, parameter
 from fastnorm._groups import INSTANCES, instance_channel, over_instances
-from fastnorm._masked import mask_argument, masked_backward, masked_forward, time_axis
+from fastnorm._masked import mask_argument, masked_forward, time_axis
+from fastnorm._masked_gradient import masked_backward
 from fastnorm._numbers import epsilon, weight_of_batch
 from fastnorm._running import RunningStatistics
 from fastnorm.batch_norm import batch_norm, batch_norm_backward

@@ -22,7 +22,8 @@ from fastnorm._args import (
 )
 from fastnorm._groups import AXES, LAYER_AXES, over_axes
 from fastnorm._layer import Layer
-from fastnorm._masked import mask_argument, masked_backward, masked_forward
+from fastnorm._masked import mask_argument, masked_forward
+from fastnorm._masked_gradient import masked_backward
 from fastnorm._numbers import epsilon
 from fastnorm.moments import (
     Moments,

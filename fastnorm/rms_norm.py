@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 import numpy as np
 
 from fastnorm import _core
-from fastnorm._activation import activation_flags
+from fastnorm._activation import activation_flags, gradient_output
 from fastnorm._args import (
     array,
     deliver,
@@ -24,7 +24,8 @@ from fastnorm._args import (
 )
 from fastnorm._groups import AXES, LAYER_AXES, over_axes
 from fastnorm._layer import Layer
-from fastnorm._masked import mask_argument, masked_backward, masked_forward
+from fastnorm._masked import mask_argument, masked_forward
+from fastnorm._masked_gradient import masked_backward
 from fastnorm._numbers import epsilon
 from fastnorm.moments import RawMoments, parts_of_mean_square
 
@@ -275,7 +276,7 @@ def rms_norm_backward(
     dy = gradient(dy, x)
     groups = over_axes(axis, x.shape)
     eps = epsilon(eps)
-    dx = output(out, x, dy)
+    dx = gradient_output(out, x, dy, flags)
     factor = parameter(weight, "weight", groups, x, out)
     dweight = gradient_sum(factor, groups.view)
     counted = mask_argument(mask, lengths, zero_masked, x.shape, 1)

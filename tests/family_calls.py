@@ -29,10 +29,10 @@ def forward(module, family: Family, case: Case, x, arguments, **options):
 
 
 def backward(module, family: Family, case: Case, dy, x, arguments, **options):
-    """The named tuple of gradients, after the call that updates what is updated."""
+    """The named tuple of gradients, of a family that is `settled` after the call itself."""
     function = getattr(module, f"{family.op}_backward")
     held = family.copied(arguments)
-    if any(argument.updated for argument in family.arguments):
+    if family.settled:
         settings = {"eps": options["eps"]} if "eps" in options else {}
         getattr(module, family.op)(x, **held, **(dict(case.options) | settings))
     return function(dy, x, **held, **(dict(case.options) | options))

@@ -91,7 +91,8 @@ def test_reference_matches_pytorch(activation):
     finite = np.isfinite(z)
     ours = reference.activation.activate(z, activation), reference.activation.slope(z, activation)
     for got, want in zip(ours, (y.detach().numpy(), tensor.grad.numpy()), strict=True):
-        np.testing.assert_allclose(got[finite], want[finite], rtol=1e-12, atol=1e-15)
+        # 1 + tanh, as PyTorch has it, is exact to a rounding of 1 alone
+        np.testing.assert_allclose(got[finite], want[finite], rtol=1e-12, atol=1e-14)
     assert (ours[0][-2:] == (0, np.inf)).all()
     assert (ours[1][-2:] == (0, 1)).all()
 

@@ -95,6 +95,8 @@ class Family:
         error bounds are relative to it.
     statistics : bool
         Whether `return_stats` and `stats` are there.
+    settled : bool
+        Whether the gradient takes what a call updates as the call has left it.
     several : bool
         Whether the function returns a tuple, of which y is the first.
     parametric : bool
@@ -116,6 +118,7 @@ class Family:
     smooth_eps: float | None = 0.1
     growth: float = 8.0
     statistics: bool = True
+    settled: bool = False
     several: bool = False
     parametric: bool = False
     draw_x: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray] = field(

@@ -38,6 +38,7 @@ def layer(case, arguments):
 
 FAMILY = Family(
     op="spectral_norm",
+    settled=True,
     calls=(
         ((4, 3, 3, 2), CONVERGED),
         ((3, 2, 5, 4), {"channel_axis": -1, **CONVERGED}),
