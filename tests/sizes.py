@@ -6,6 +6,7 @@ IN_FLIGHT = 64  # values a rows reduction takes per step: four vectors
 ROW_BLOCK = 1024  # values summed before a merge along a row (src/include/fn_common.h)
 COL_BLOCK = 32  # rows summed before a merge down a column
 JOINT_BLOCK = 512  # values of short rows that share one statistic, summed before a merge
+CURVE_BLOCK = 512  # the same along a row of a pointwise function's gradient
 BAND = 8  # rows gone through together
 COLS_AT_ONCE = 1024  # columns gone through together
 

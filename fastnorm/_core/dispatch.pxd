@@ -25,8 +25,8 @@ cdef extern from "fn_kernels.h" nogil:
         int kind
         bint by_row
         size_t step
-        const void *coef[5]
-        void *sum[5]
+        const char *coef[5]
+        char *sum[5]
 
     ctypedef struct fn_memory:
         bint stream

@@ -77,5 +77,31 @@ class Probe:
         stream: bool = False,
     ) -> NDArray[Any]: ...
     def sum(self, x: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]: ...
+    def curve(
+        self,
+        x: NDArray[Any],
+        which: str,
+        a: NDArray[Any],
+        b: NDArray[Any],
+        c: NDArray[Any],
+        d: NDArray[Any] | None = None,
+        e: NDArray[Any] | None = None,
+        by_row: bool = False,
+        stream: bool = False,
+    ) -> NDArray[Any]: ...
+    def curve_gradient(
+        self,
+        x: NDArray[Any],
+        dy: NDArray[Any],
+        which: str,
+        sums: NDArray[Any],
+        a: NDArray[Any],
+        b: NDArray[Any],
+        c: NDArray[Any],
+        d: NDArray[Any] | None = None,
+        e: NDArray[Any] | None = None,
+        by_row: bool = False,
+        stream: bool = False,
+    ) -> NDArray[Any]: ...
     def settle(self, part: NDArray[Any], total: NDArray[Any]) -> None: ...
     def narrow(self, v: NDArray[Any]) -> NDArray[Any]: ...

@@ -8,8 +8,8 @@ arrays are read; coefficients are of the compute type.
 cimport numpy as cnp
 
 from fastnorm._core.dispatch cimport (
-    FN_BF16, FN_F16, FN_F32, FN_F64, FN_GELU, FN_GELU_TANH, FN_RELU, FN_SILU,
-    fn_centre, fn_kernels, fn_memory, fn_param, fn_slope, kernels_of,
+    FN_BF16, FN_F16, FN_F32, FN_F64, FN_FLOOR, FN_GELU, FN_GELU_TANH, FN_RATIO, FN_RELU, FN_SILU,
+    FN_SWISH, FN_TANH, fn_centre, fn_curve, fn_kernels, fn_memory, fn_param, fn_slope, kernels_of,
 )
 
 import numpy as np
@@ -20,6 +20,7 @@ cdef dict TYPES = {"f16": FN_F16, "bf16": FN_BF16, "f32": FN_F32, "f64": FN_F64}
 cdef dict ACTIVATIONS = {
     "relu": FN_RELU, "silu": FN_SILU, "gelu": FN_GELU, "gelu_tanh": FN_GELU_TANH,
 }
+cdef dict CURVES = {"floor": FN_FLOOR, "ratio": FN_RATIO, "swish": FN_SWISH, "tanh": FN_TANH}
 
 
 cdef void *data(cnp.ndarray a):
@@ -132,6 +133,42 @@ cdef class Probe:
         self.k.sum(data(y), y.strides[0], data(x), x.strides[0], data(other), other.strides[0],
                    x.shape[0], x.shape[1])
         return y
+
+    cdef fn_curve curve_of(self, str which, tuple coefs, bint by_row, cnp.ndarray sums):
+        """Coefficients: one value per column, or by_row per row or a single one for all."""
+        cdef fn_curve curve
+        cdef int k
+        curve.kind = CURVES[which]
+        curve.by_row = by_row
+        curve.step = 1 if coefs[0].size > 1 else 0
+        for k in range(5):
+            curve.coef[k] = <char *>data(coefs[k])
+            if sums is not None and k < sums.shape[0]:
+                curve.sum[k] = <char *>cnp.PyArray_DATA(sums) + k * sums.strides[0]
+        return curve
+
+    def curve(self, cnp.ndarray x not None, str which, a, b, c, d=None, e=None,
+              bint by_row=False, bint stream=False):
+        """x: (rows, n). Returns y."""
+        cdef cnp.ndarray y = np.empty_like(x)
+        cdef fn_curve curve = self.curve_of(which, (a, b, c, d, e), by_row, None)
+        cdef fn_memory memory = fn_memory(stream, 0, 0)
+        self.k.curve(data(y), y.strides[0], data(x), x.strides[0], x.shape[0], x.shape[1], &curve,
+                     &memory)
+        self.k.fence()
+        return y
+
+    def curve_gradient(self, cnp.ndarray x not None, cnp.ndarray dy not None, str which, sums, a,
+                       b, c, d=None, e=None, bint by_row=False, bint stream=False):
+        """x, dy: (rows, n). Returns dx; adds to sums, (coefficients, rows) in float64 with by_row,
+        else (coefficients, n) in the compute type."""
+        cdef cnp.ndarray dx = np.empty_like(x)
+        cdef fn_curve curve = self.curve_of(which, (a, b, c, d, e), by_row, sums)
+        cdef fn_memory memory = fn_memory(stream, 0, 0)
+        self.k.curve_gradient(data(dx), dx.strides[0], data(x), x.strides[0], data(dy),
+                              dy.strides[0], x.shape[0], x.shape[1], &curve, &memory)
+        self.k.fence()
+        return dx
 
     def settle(self, cnp.ndarray part not None, cnp.ndarray total not None):
         """Move part, of the compute type, on to total, float64."""

@@ -16,6 +16,7 @@
 #define FN_INLINE static inline __attribute__((always_inline))
 #define FN_NOINLINE static __attribute__((noinline))
 #define FN_UNROLL _Pragma("GCC unroll 4")
+#define FN_ONCE _Pragma("GCC unroll 1") /* a body too long to be repeated */
 #else
 #error "fastnorm's kernels are written with the vector extensions of GCC and Clang"
 #endif
@@ -39,8 +40,8 @@
 #define FN_ACCUMULATORS 4
 
 /* Values summed in the compute type before a lane is added to its float64 partner. */
-#define FN_ROW_BLOCK 1024 /* rows: 16 per float lane */
-#define FN_COL_BLOCK 32   /* cols: 32 per column */
+#define FN_ROW_BLOCK 1024  /* rows: 16 per float lane */
+#define FN_COL_BLOCK 32    /* cols: 32 per column */
 #define FN_CURVE_BLOCK 512 /* along a row of curve_gradient: 32 per float lane */
 /* Rows that are summed together (step 0) share lanes until they hold so many values. */
 #define FN_JOINT_BLOCK 512

@@ -49,8 +49,8 @@ enum { FN_FLOOR, FN_RATIO, FN_SWISH, FN_TANH };
 typedef struct {
     int kind, by_row;
     size_t step;
-    const void *coef[FN_COEFS];
-    void *sum[FN_COEFS];
+    const char *coef[FN_COEFS];
+    char *sum[FN_COEFS];
 } fn_curve;
 
 /* How memory is used; changes no value. */

@@ -60,7 +60,8 @@ FN_N(curve_slopes)(int kind, FN_V x, FN_V g, const FN_V *c, FN_V *d)
     if (kind == FN_RATIO) {
         const FN_V u = c[1] * x + c[2], most = FN_N(curve_most)(u, c[0]);
         const FN_VMASK above = u > c[0];
-        const FN_V ratio = x / most, h = g * c[3] / most, fall = -h * ratio;
+        const FN_V inverse = 1 / most, ratio = x * inverse, h = g * c[3] * inverse,
+                   fall = -h * ratio;
         d[0] = FN_N(curve_where)(~above, fall);
         d[1] = FN_N(curve_where)(above, fall * x);
         d[2] = FN_N(curve_where)(above, fall);
@@ -109,8 +110,8 @@ FN_N(curve_step)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_L
     if (dy) {
         g = FN_N(lv_load_any)(dy, left, none);
     }
-    _Pragma("GCC unroll 1") for (int k = 0; k < FN_NATIVE; k++)
-    {
+    FN_ONCE
+    for (int k = 0; k < FN_NATIVE; k++) {
         FN_V ck[FN_COEFS], dk[FN_COEFS];
         for (int m = 0; m < FN_COEFS_OF(kind); m++) {
             ck[m] = c[m].v[k];
@@ -130,41 +131,60 @@ FN_N(curve_step)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_L
     FN_N(lv_store_any)(y, out, left);
 }
 
-/* Less than a vector: one copy for all kinds and layouts. */
+/* What a row ends with: one copy for all kinds and layouts. */
 FN_NOINLINE void
 FN_N(curve_edge)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_LV *c, FN_LV *sum,
                  int kind, int by_row)
 {
     switch (kind) {
-    case FN_FLOOR:
-        FN_N(curve_step)(y, x, dy, left, c, sum, FN_FLOOR, by_row);
+#define FN_CASE(kind)                                                                              \
+    case kind:                                                                                     \
+        FN_N(curve_step)(y, x, dy, left, c, sum, kind, by_row);                                    \
         break;
-    case FN_RATIO:
-        FN_N(curve_step)(y, x, dy, left, c, sum, FN_RATIO, by_row);
-        break;
-    case FN_SWISH:
-        FN_N(curve_step)(y, x, dy, left, c, sum, FN_SWISH, by_row);
-        break;
-    default:
-        FN_N(curve_step)(y, x, dy, left, c, sum, FN_TANH, by_row);
+        FN_CASE(FN_FLOOR)
+        FN_CASE(FN_RATIO)
+        FN_CASE(FN_SWISH)
+        FN_CASE(FN_TANH)
+#undef FN_CASE
     }
 }
 
-/* Row by row. Where a row goes by in parts (out.h), its lanes wait in `held`; parts are whole vectors. */
+/* The first `left` values of a vector, by way of copies: or the loop around a whole one would
+ * have to keep its coefficients and sums in memory. */
+FN_INLINE void
+FN_N(curve_some)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_LV *c, FN_LV *sum,
+                 const fn_curve *curve, int kind)
+{
+    FN_LV c_copy[FN_COEFS], sum_copy[FN_COEFS];
+    for (int m = 0; m < FN_COEFS_OF(kind); m++) {
+        c_copy[m] = c[m];
+        if (dy) {
+            sum_copy[m] = sum[m];
+        }
+    }
+    FN_N(curve_edge)(y, x, dy, left, c_copy, sum_copy, curve->kind, curve->by_row);
+    for (int m = 0; dy && m < FN_COEFS_OF(kind); m++) {
+        sum[m] = sum_copy[m];
+    }
+}
+
+/* Row by row. Lanes wait in `held`: those of long rows that go by in parts (out.h: whole vectors), and
+ * those of short rows, to be added up side by side. */
 FN_INLINE void
 FN_N(curve_rows)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn_ld lddy,
-                 const fn_curve *curve, FN_LV (*held)[FN_COEFS], int kind, int back)
+                 const fn_curve *curve, FN_LV (*held)[FN_LANES], int kind, int back)
 {
     const ptrdiff_t ahead = fn_out_ahead(o, o->row, 0) / (ptrdiff_t)sizeof(FN_T);
+    const int brief = o->n <= FN_CURVE_BLOCK;
     for (size_t i = 0; i < o->rows; i++) {
-        const size_t row = o->row + i;
+        const size_t row = o->row + i, at = i % FN_LANES;
         const FN_T *x = (const FN_T *)(x_ + (fn_ld)row * ldx);
         const FN_T *dy = (const FN_T *)(dy_ + (fn_ld)row * lddy);
         FN_T *y = (FN_T *)(o->y + (fn_ld)i * o->ldy);
         FN_LV c[FN_COEFS], sum[FN_COEFS];
         for (int m = 0; m < FN_COEFS_OF(kind); m++) {
             c[m] = FN_N(lv_spread)((const FN_A *)curve->coef[m] + row * curve->step);
-            sum[m] = back && o->j0 ? held[i][m] : FN_N(lv_set1)(0);
+            sum[m] = back && o->j0 ? held[m][at] : FN_N(lv_set1)(0);
         }
         for (size_t j = o->j0, stop; j < o->j1; j = stop) {
             stop = (j / FN_CURVE_BLOCK + 1) * FN_CURVE_BLOCK;
@@ -176,19 +196,25 @@ FN_N(curve_rows)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn
                 }
                 FN_N(curve_step)(y, x + j, back ? dy + j : NULL, 0, c, sum, kind, 1);
             }
-            if (j < stop) {
-                FN_N(curve_edge)(y, x + j, back ? dy + j : NULL, stop - j, c, sum,
- curve->kind, 1);
+            if (j < stop && !back && o->apart && stop - o->j0 >= FN_LANES) {
+                y -= FN_LANES - (stop - j); /* a whole vector again rather than part of one */
+                FN_N(curve_step)(y, x + stop - FN_LANES, NULL, 0, c, sum, kind, 1);
             }
-            for (int m = 0; back && m < FN_COEFS_OF(kind); m++) {
+            else if (j < stop) {
+                FN_N(curve_some)(y, x + j, back ? dy + j : NULL, stop - j, c, sum, curve, kind);
+            }
+            for (int m = 0; back && !brief && m < FN_COEFS_OF(kind); m++) {
                 if (stop % FN_CURVE_BLOCK == 0 || stop == o->n) {
                     ((double *)curve->sum[m])[row] += (double)FN_N(lv_sum)(sum[m]);
                     sum[m] = FN_N(lv_set1)(0);
                 }
             }
         }
-        for (int m = 0; back && o->j1 < o->n && m < FN_COEFS_OF(kind); m++) {
-            held[i][m] = sum[m];
+        for (int m = 0; back && m < FN_COEFS_OF(kind); m++) {
+            held[m][at] = sum[m];
+            if (brief && o->j1 == o->n && (at == FN_LANES - 1 || i == o->rows - 1)) {
+                FN_N(lv_sums)(held[m], at + 1, (double *)curve->sum[m] + row - at);
+            }
         }
     }
 }
@@ -215,7 +241,7 @@ FN_N(curve_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, const char *dy, 
         }
         const FN_T *g = back ? (const FN_T *)dy : NULL;
         if (left) {
-            FN_N(curve_edge)((FN_T *)y, (const FN_T *)x, g, left, c, sum, curve->kind, 0);
+            FN_N(curve_some)((FN_T *)y, (const FN_T *)x, g, left, c, sum, curve, kind);
         }
         else {
             FN_N(curve_step)((FN_T *)y, (const FN_T *)x, g, 0, c, sum, kind, 0);
@@ -242,7 +268,12 @@ FN_N(curve_cols)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn
             FN_N(curve_panel)(y, o->ldy, x, ldx, dy, lddy, rows, j, 0, curve, ahead_x, ahead_dy,
                               kind, back);
         }
-        if (j < o->j1) {
+        if (j < o->j1 && !back && o->apart && o->j1 - o->j0 >= FN_LANES) {
+            y -= (FN_LANES - (o->j1 - j)) * sizeof(FN_T);
+            FN_N(curve_panel)(y, o->ldy, x, ldx, dy, lddy, rows, o->j1 - FN_LANES, 0, curve, 0, 0,
+                              kind, 0);
+        }
+        else if (j < o->j1) {
             FN_N(curve_panel)(y, o->ldy, x, ldx, dy, lddy, rows, j, o->j1 - j, curve, 0, 0, kind,
                               back);
         }
@@ -254,7 +285,7 @@ FN_INLINE void
 FN_N(curve_any)(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy, fn_ld lddy,
                 size_t rows, size_t n, const fn_curve *curve, const fn_memory *memory, int back)
 {
-    FN_LV held[FN_BAND][FN_COEFS];
+    FN_LV held[FN_COEFS][FN_LANES];
     fn_out o;
     fn_out_start(&o, memory->stream, back ? FN_OUT_BYTES : FN_OUT_BYTES / 2, y, ldy, rows, n,
                  sizeof(FN_T), y == x || y == dy);

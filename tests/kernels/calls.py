@@ -12,6 +12,7 @@ from itertools import product
 import ml_dtypes
 import numpy as np
 
+from curves import COEFS, draw_coefs, on_grid
 from fastnorm._core import dispatch
 from fastnorm._core.probe import Probe
 from sizes import BAND, COL_BLOCK, COLS_AT_ONCE, IN_FLIGHT, JOINT_BLOCK, LANES, ROW_BLOCK, around
@@ -81,6 +82,8 @@ VARIANTS = {
         ("columns", "rows", "one"), ("", "w b"), ("", "dy"), ("", "stream"), ACTIVATIONS
     ),
     "sum": ((),),
+    "curve": choices(("columns", "rows", "one"), (*COEFS,), ("", "stream")),
+    "curve_gradient": choices(("columns", "rows", "one"), (*COEFS,), ("", "stream")),
     "settle": ((),),
     "narrow": ((),),
 }
@@ -89,9 +92,9 @@ ALL = tuple((method, words) for method in VARIANTS for words in VARIANTS[method]
 # Arguments that are data; other arrays are coefficients.
 DATA = {"x", "dy", "other"}
 # Arguments that a method writes into.
-WRITTEN = {"dw", "db", "part", "total"}
+WRITTEN = {"dw", "db", "part", "total", "sums"}
 # Methods with an output of x's type and shape.
-ELEMENTWISE = {"affine", "activated", "grad_combine", "sum"}
+ELEMENTWISE = {"affine", "activated", "curve", "curve_gradient", "grad_combine", "sum"}
 
 
 def real(kind: str) -> type:
@@ -124,6 +127,16 @@ def draw(method: str, words, kind: str, rows: int, n: int, rng, mean: float = 3.
         # Along rows it is a double that holds a number of the compute type.
         shift = shift.astype(np.float64) if method == "moments_rows" else shift
         return arguments | {"shift": shift, "wide": wide}
+
+    if method.startswith("curve"):
+        which, columns = words[1], words[0] == "columns"
+        coefs = draw_coefs(which, COEFS[which] * (size,), real(kind), rng)
+        arguments = {"x": on_grid(some(0.5, 2)), "which": which, "by_row": not columns}
+        arguments |= dict(zip("abcde", coefs, strict=False))
+        if method == "curve_gradient":
+            sums = some(0, 1, (len(coefs), n if columns else rows), real(kind))
+            arguments |= {"dy": some(0.2, 2), "sums": sums if columns else sums.astype(np.float64)}
+        return arguments | ({"stream": True} if "stream" in words else {})
 
     arguments |= {
         "hi": coefficients(mean, 0.1, size),

@@ -65,7 +65,7 @@ def joined(isa, kind, method, calls, axis: int) -> np.ndarray:
     return np.concatenate([call(isa, kind, method, some) for some in calls], axis=axis)
 
 
-@variants("shift_rows", "affine", "grad_combine", but="sums")
+@variants("shift_rows", "affine", "curve", "grad_combine", but="sums")
 def test_rows_written_may_be_cut_anywhere(isa, kind, method, words, rng):
     for n in LENGTHS:
         arguments = draw(method, words, kind, BAND + 3, n, rng)
@@ -81,7 +81,7 @@ def test_sums_of_rows_do_not_depend_on_each_other(isa, kind, method, words, rng)
         assert bits(call(isa, kind, method, arguments)) == bits(expected)
 
 
-@variants("affine", "grad_combine", *OF_COLUMNS, but="sums")
+@variants("affine", "curve", "grad_combine", *OF_COLUMNS, but="sums")
 def test_columns_may_be_cut_anywhere(isa, kind, method, words, rng):
     for length, n in ((1, LANES + 3), (LANES + 1, 2 * IN_FLIGHT), (COLS_AT_ONCE - 1, 2200)):
         arguments = draw(method, words, kind, BAND + 3, n, rng)

@@ -16,13 +16,17 @@ from kernels import (
     calls,
     test_activate,
     test_affine,
+    test_curve,
     test_grad_combine,
     test_grad_sums,
     test_moments,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = (test_activate, test_affine, test_grad_combine, test_grad_sums, test_moments)
+MODULES = (
+    *(test_activate, test_affine, test_curve),
+    *(test_grad_combine, test_grad_sums, test_moments),
+)
 
 
 @pytest.mark.parametrize("primitive", dispatch.PRIMITIVES)
@@ -52,7 +56,9 @@ def test_every_kind_is_one_of_the_probe():
         assert Probe(calls.BASELINE, kind).real is calls.real(kind)
 
 
-@pytest.mark.parametrize("name", ["ROW_BLOCK", "COL_BLOCK", "JOINT_BLOCK", "BAND", "COLS_AT_ONCE"])
+@pytest.mark.parametrize(
+    "name", ["ROW_BLOCK", "COL_BLOCK", "CURVE_BLOCK", "JOINT_BLOCK", "BAND", "COLS_AT_ONCE"]
+)
 def test_size_is_that_of_the_kernels(name):
     header = (ROOT / "src" / "include" / "fn_common.h").read_text("utf-8")
     assert re.search(rf"^#define FN_{name} (\d+)", header, re.MULTILINE)[1] == str(
