@@ -264,9 +264,24 @@ def add_layer_norm_backward(
 class AddLayerNorm(LayerNorm):
     """`add_layer_norm` over the trailing axes as a layer: of x and the residual it gives y and h.
 
-    Its arguments, parameters and state dict are those of `LayerNorm`; ``layer(x, residual)``
-    returns the tuple ``(y, h)``, and ``layer.backward(dy, dresidual)`` the gradient with respect to
-    either term, `dresidual` being that with respect to h, or None.
+    ``layer(x, residual)`` returns the tuple ``(y, h)``, ``layer.backward(dy, dresidual=dh)`` the
+    gradient with respect to either term, where dh is that with respect to h, or None. Parameters
+    and state dict are those of `LayerNorm`.
+
+    Parameters
+    ----------
+    normalized_shape, eps, elementwise_affine, bias, dtype, activation
+        As in `LayerNorm`.
+
+    Attributes
+    ----------
+    weight, bias, grads, training
+        As in `LayerNorm`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `LayerNorm`.
 
     See Also
     --------

@@ -249,9 +249,24 @@ def add_rms_norm_backward(
 class AddRMSNorm(RMSNorm):
     """`add_rms_norm` over the trailing axes as a layer: of x and the residual it gives y and h.
 
-    Its arguments, parameters and state dict are those of `RMSNorm`; ``layer(x, residual)``
-    returns the tuple ``(y, h)``, and ``layer.backward(dy, dresidual)`` the gradient with respect to
-    either term, `dresidual` being that with respect to h, or None.
+    ``layer(x, residual)`` returns the tuple ``(y, h)``, ``layer.backward(dy, dresidual=dh)`` the
+    gradient with respect to either term, where dh is that with respect to h, or None. Parameters
+    and state dict are those of `RMSNorm`.
+
+    Parameters
+    ----------
+    normalized_shape, eps, elementwise_affine, dtype, activation
+        As in `RMSNorm`.
+
+    Attributes
+    ----------
+    weight, grads, training
+        As in `RMSNorm`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `RMSNorm`.
 
     See Also
     --------

@@ -246,10 +246,11 @@ def batch_norm_backward(
     ----------
     dy : array
         Gradient of the loss with respect to y, of x's shape and dtype.
-    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis, activation,
-    mask, lengths, zero_masked
+    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis, activation
         As given to `batch_norm`. Of `bias` only shape and dtype matter, but with an
         activation its values do; `momentum` does not.
+    mask, lengths, zero_masked
+        As given.
     stats : Moments, optional
         What ``return_stats=True`` gave; if None recomputed from `x`, in evaluation taken from the
         running statistics.

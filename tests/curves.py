@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The pointwise functions of `_core.curve` in plain NumPy, and the sizes of what is rounded in them."""
+"""The pointwise functions of `_core.curve` in plain NumPy, and the sizes of what is rounded."""
 
 from __future__ import annotations
 
 import numpy as np
 
 COEFS = {"floor": 3, "ratio": 5, "swish": 3, "tanh": 3}
-# Roundings of the compute type from a value to a result, of terms as large as those below say: a few
-# operations, and at most 3 units for a sigmoid, a tanh or e^x.
+# Roundings of the compute type from a value to a result, of terms as large as those below say: a
+# few operations, and at most 3 units for a sigmoid, a tanh or e^x.
 ROUNDINGS = 16
 
 

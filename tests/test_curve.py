@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`_core.curve`: pointwise functions whose coefficients broadcast against x, and their gradients."""
+"""`_core.curve`: pointwise functions whose coefficients broadcast against x, with gradients."""
 
 from __future__ import annotations
 

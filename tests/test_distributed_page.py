@@ -33,7 +33,10 @@ def run_block(word: str, **names) -> dict:
 @needs_mpi
 def test_program_under_mpi(tmp_path):
     program = tmp_path / "program.py"
-    program.write_text(block("MPI.COMM_WORLD") + "print(layer.running_mean[0])\n", "utf-8")
+    program.write_text(
+        block("MPI.COMM_WORLD") + "print(f'{layer.running_mean[0]}\\n', end='', flush=True)\n",
+        "utf-8",
+    )
     status, printed = run(2, program)
     assert status == 0, printed
     first, second = printed.split()

@@ -11,7 +11,7 @@ ctypedef struct job:
     int kind
     int coefs
     size_t size         # values of a table
-    const char *coef[5] # tables of the coefficients
+    const char *coef[5]  # tables of the coefficients
     char *sum[5]        # tables of their sums; NULL: not wanted
     fn_cut cut          # rows
     fn_grid grid        # cols

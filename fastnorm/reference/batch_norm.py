@@ -191,9 +191,10 @@ def batch_norm_backward(
     ----------
     dy : array_like
         Gradient of the loss with respect to y, of x's shape.
-    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis, activation,
-    mask, lengths, zero_masked
+    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis, activation
         As given to `batch_norm`. Of `bias` only the shape matters, `momentum` does not.
+    mask, lengths, zero_masked
+        As given.
     stats : Moments, optional
         What ``return_stats=True`` gave; recomputed from `x`, or in evaluation taken from the
         running statistics, if None.

@@ -195,9 +195,10 @@ def instance_norm_backward(
     ----------
     dy : array_like
         Gradient of the loss with respect to y, of x's shape.
-    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis, activation,
-    mask, lengths, zero_masked
+    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis, activation
         As given to `instance_norm`. Of `bias` only the shape matters, `momentum` does not.
+    mask, lengths, zero_masked
+        As given.
     stats : Moments, optional
         What ``return_stats=True`` gave; if None recomputed from `x`, in evaluation taken from the
         running statistics if there are any.

@@ -21,7 +21,8 @@ from fastnorm._core.call cimport (
 )
 from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, l2_bytes
 from fastnorm._core.plan cimport (
-    FN_B, FN_DY, FN_NOPS, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_B, FN_DY, FN_NOPS, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next,
+    fn_walk_start,
 )
 from fastnorm._core.rows_statistics cimport batch_moments, piece_moments, put_statistics
 from fastnorm._core.summands cimport add_piece, add_rows

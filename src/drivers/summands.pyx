@@ -5,7 +5,7 @@ What the statistics are about to read is added up first, and is still in cache w
 """
 
 from fastnorm._core.call cimport (
-    FN_GATHER, fn_call, fn_cut, fn_gather, fn_piece, fn_run_buffer, fn_scatter, fn_span,
+    fn_call, fn_cut, fn_gather, fn_piece, fn_run_buffer, fn_scatter, fn_span,
 )
 from fastnorm._core.dispatch cimport FN_ROW_BLOCK
 from fastnorm._core.plan cimport (

@@ -7,8 +7,8 @@
  */
 
 static void
-FN_N(fn_sum)(void *to_, fn_ld ldt, const void *a_, fn_ld lda, const void *b_, fn_ld ldb, size_t rows,
-             size_t n)
+FN_N(fn_sum)(void *to_, fn_ld ldt, const void *a_, fn_ld lda, const void *b_, fn_ld ldb,
+             size_t rows, size_t n)
 {
     for (size_t i = 0; i < rows; i++) {
         FN_T *to = (FN_T *)((char *)to_ + (fn_ld)i * ldt);
@@ -21,7 +21,8 @@ FN_N(fn_sum)(void *to_, fn_ld ldt, const void *a_, fn_ld lda, const void *b_, fn
         if (j < n) {
             const FN_LV zero = FN_N(lv_set1)(0);
             const FN_LV left = FN_N(lv_load_n)(a + j, n - j, zero);
-            FN_N(lv_store_n)(to + j, FN_N(lv_add)(left, FN_N(lv_load_n)(b + j, n - j, zero)), n - j);
+            FN_N(lv_store_n)(to + j, FN_N(lv_add)(left, FN_N(lv_load_n)(b + j, n - j, zero)),
+                             n - j);
         }
     }
 }

@@ -101,7 +101,7 @@ def test_sums_along_a_row_may_be_cut_at_blocks(isa, kind, rng):
 
 
 def test_streaming_rows_in_parts_changes_no_bit(isa, kind, rng):
-    """Rows with gaps, and long ones, are streamed a part at a time; sums go on from part to part."""
+    """Rows with gaps, and long ones, are streamed in parts; sums go on from part to part."""
     for words in VARIANTS["curve_gradient"]:
         if "stream" not in words:
             continue
@@ -147,7 +147,7 @@ def test_a_coefficient_that_is_nan_comes_through(isa, kind, name, rng):
 
 
 def test_ties(isa, kind):
-    """At a tie of max(a x + b, c) and of max(a, b x + c) the derivative is that of the coefficient."""
+    """At a tie of max(a x + b, c) and of max(a, b x + c) the coefficient has the derivative."""
     x = np.ones(
         (1, 2), draw("curve", ("one", "floor"), kind, 1, 2, np.random.default_rng(0))["x"].dtype
     )
