@@ -34,8 +34,8 @@ class InstanceNorm(RunningLayer):
     eps : float, default 1e-5
         Added to the variance, inside the root.
     momentum : float or None, default 0.1
-        Weight of the batch in the running statistics; None is 1/k for batch k, their average.
-        (With PyTorch's None they never move.)
+        Weight of the batch in the running statistics; None is 1/k for batch k, their average
+        (with PyTorch's None they never move).
     affine : bool, default False
         Have a weight (initially 1) and a bias (initially 0) of shape (C,).
     track_running_stats : bool, default False

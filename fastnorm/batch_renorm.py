@@ -231,11 +231,13 @@ def batch_renorm_backward(
     ----------
     dy : array
         Gradient of the loss with respect to y, of x's shape and dtype.
-    x, weight, bias, training, r_max, d_max, eps, channel_axis, momentum
-        As given to `batch_renorm`. Of `bias` only shape and dtype matter, `momentum` does not.
+    x, weight, bias
+        As given to `batch_renorm`. Of `bias` only shape and dtype matter.
     running_mean, running_std : ndarray of shape (C,), optional
         As they were before the call of `batch_renorm`, which updated them; with `stats` their
         values do not matter. They are not updated.
+    training, momentum, r_max, d_max, eps, channel_axis
+        As given to `batch_renorm`. `momentum` does not matter.
     stats : RenormMoments, optional
         What ``return_stats=True`` gave; if None recomputed from `x` and the running statistics.
     out : ndarray, optional

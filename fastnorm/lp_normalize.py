@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class LpNorms(NamedTuple):
-    """p-norm and number of values of each group.
+    """Lp norm and number of values of each group.
 
     Attributes
     ----------

@@ -202,11 +202,12 @@ def spectral_norm_backward(
     ----------
     dy : array
         Gradient of the loss with respect to w, of weight's shape and dtype.
-    weight, n_power_iterations, training, channel_axis, eps
-        As given to `spectral_norm`. `n_power_iterations` and `training` do not matter: no step is
-        taken.
+    weight : array
+        As given to `spectral_norm`.
     u : array of shape (out,)
         As `spectral_norm` left it: after its update, which is not repeated. It is not written to.
+    n_power_iterations, training, channel_axis, eps
+        As given to `spectral_norm`. No step is taken: the first two do not matter.
     stats : SingularTriplet, optional
         What ``return_stats=True`` gave, which does not change when u does; recomputed from `weight`
         and `u` if None, to the same bits.

@@ -144,7 +144,8 @@ def along_outputs(case: Case) -> Shape:
 
 def other_axes(case: Case) -> Shape:
     """The lengths of the axes that statistics over `axis` are left with."""
-    axes = normalize_axis_tuple(case.options["axis"], len(case.shape), argname="axis")
+    ndim, axis = len(case.shape), case.options.get("axis")
+    axes = normalize_axis_tuple(range(ndim) if axis is None else axis, ndim, argname="axis")
     return tuple(n for axis, n in enumerate(case.shape) if axis not in axes)
 
 

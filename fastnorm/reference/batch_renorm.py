@@ -187,10 +187,12 @@ def batch_renorm_backward(
     ----------
     dy : array_like
         Gradient of the loss with respect to y, of x's shape.
-    x, weight, bias, training, r_max, d_max, eps, channel_axis, momentum
-        As given to `batch_renorm`. Of `bias` only the shape matters, `momentum` does not.
+    x, weight, bias
+        As given to `batch_renorm`. Of `bias` only the shape matters.
     running_mean, running_std : ndarray of shape (C,), optional
         As they were before the call of `batch_renorm`. Not updated.
+    training, momentum, r_max, d_max, eps, channel_axis
+        As given to `batch_renorm`. `momentum` does not matter.
     stats : RenormMoments, optional
         What ``return_stats=True`` gave; if None recomputed from `x` and the running statistics.
     out : ndarray, optional

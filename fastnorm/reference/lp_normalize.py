@@ -15,7 +15,7 @@ from fastnorm.reference.standardize import as_float64, deliver, expand_kept
 
 
 class LpNorms(NamedTuple):
-    """p-norm and number of values of each group.
+    """Lp norm and number of values of each group.
 
     Attributes
     ----------

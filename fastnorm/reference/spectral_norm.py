@@ -161,10 +161,12 @@ def spectral_norm_backward(
     ----------
     dy : array_like
         Gradient of the loss with respect to w, of weight's shape.
-    weight, n_power_iterations, training, channel_axis, eps
-        As given to `spectral_norm`; no step is taken.
+    weight : array_like
+        As given to `spectral_norm`.
     u : ndarray of shape (out,)
         As `spectral_norm` left it.
+    n_power_iterations, training, channel_axis, eps
+        As given to `spectral_norm`. No step is taken: the first two do not matter.
     stats : SingularTriplet, optional
         What ``return_stats=True`` gave; recomputed from `weight` and `u` if None.
     out : ndarray, optional

@@ -60,14 +60,14 @@ FN_N(curve_slopes)(int kind, FN_V x, FN_V g, const FN_V *c, FN_V *d)
     if (kind == FN_RATIO) {
         const FN_V u = c[1] * x + c[2], most = FN_N(curve_most)(u, c[0]);
         const FN_VMASK above = u > c[0];
-        const FN_V inverse = 1 / most, ratio = x * inverse, h = g * c[3] * inverse,
+        const FN_V one = FN_N(v_set1)(1), inverse = one / most, ratio = x * inverse, h = g * c[3] * inverse,
                    fall = -h * ratio;
         d[0] = FN_N(curve_where)(~above, fall);
         d[1] = FN_N(curve_where)(above, fall * x);
         d[2] = FN_N(curve_where)(above, fall);
         d[3] = g * ratio;
         d[4] = g;
-        return h + FN_N(curve_where)(above, fall * c[1]);
+        return h * FN_N(v_select)(above, c[2] * inverse, one); /* c2 = u - c1 x cancels nowhere */
     }
     const FN_V z = c[0] * x, h = g * c[1];
     d[2] = g;

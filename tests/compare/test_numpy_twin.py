@@ -38,6 +38,7 @@ CASES = [
     Case("last", "batch_renorm", (4, 5, 6, 3), "", {"channel_axis": -1, "r_max": 1.1}),
     Case("eval", "batch_renorm", (4, 3, 5, 6), "", {"training": False}),
     Case("series", "denormalize", (3, 20, 6), "", {"axis": 1}),
+    Case("all", "denormalize", (3, 20, 6), "", {"axis": None}),
     Case("planes", "denormalize", (3, 4, 5, 6), "", {"axis": (2, 3), "channel_axis": 1}),
     Case("first", "adaptive_instance_norm", (2, 3, 5, 6), ""),
     Case("last", "adaptive_instance_norm", (2, 5, 6, 3), "", {"channel_axis": -1}),

@@ -41,6 +41,7 @@ FAMILY = Family(
         ((2, 3, 2, 3, 4), {}),
         ((4, 3, 5, 6), {"training": False}),
         ((4, 5, 3, 3), {"channel_axis": 2}),
+        ((7, 5, 1, 1), {}),
     ),
     shared=((30, 40, 20, 21), {}),
     groups=groups,

@@ -36,7 +36,7 @@ def denormalize(
     weight: Array,
     bias: Array,
     *,
-    axis: Axis,
+    axis: Axis | None = None,
     channel_axis: int = -1,
     eps: float = 1e-5,
     out: Array | None = None,
@@ -58,26 +58,31 @@ def denormalize_backward(
     weight: Array,
     bias: Array,
     *,
-    axis: Axis,
+    axis: Axis | None = None,
     channel_axis: int = -1,
     eps: float = 1e-5,
     out: Array | None = None,
 ) -> DenormalizeGradients:
-    """Two sums of each group, from which all gradients but that of x follow."""
+    """Two sums for each value of the slope, from which all gradients but that of x follow."""
     _, std, factor, centre = _expand(x, mean, var, weight, bias, axis, channel_axis, eps)
     upstream = widen(dy)
-    axes = axis if isinstance(axis, tuple) else (axis,)
+    slope = std / factor
+    axes = tuple(a for a, n in enumerate(slope.shape) if n == 1)
     plain = upstream.sum(axis=axes, keepdims=True)
     products = (upstream * (widen(x) - centre)).sum(axis=axes, keepdims=True)
-    dx = np.multiply(upstream, std / factor, out=buffer(out, upstream))
+    dx = np.multiply(upstream, slope, out=buffer(out, upstream))
     dweight = sum_to(products * std, factor)
-    dbias = sum_to(plain * std / factor, centre)
+    dbias = sum_to(plain * slope, centre)
+    dstd = sum_to(products / factor, std)
+    dmean = sum_to(plain, std)
     assert dweight is not None
     assert dbias is not None
+    assert dstd is not None
+    assert dmean is not None
     return DenormalizeGradients(
         deliver(dx, x, out),
-        plain.reshape(mean.shape),
-        (products / factor / (2 * std)).reshape(var.shape),
+        dmean.reshape(mean.shape),
+        (dstd / (2 * std)).reshape(var.shape),
         (-dweight / np.square(factor)).reshape(weight.shape),
         -dbias.reshape(bias.shape),
     )
@@ -89,12 +94,13 @@ def _expand(
     var: Array,
     weight: Array,
     bias: Array,
-    axis: Axis,
+    axis: Axis | None,
     channel_axis: int,
     eps: float,
 ) -> tuple[Array, Array, Array, Array]:
     """Mean, deviation, weight and bias, which broadcast against x."""
-    kept = others(x, *(axis if isinstance(axis, tuple) else (axis,)))
+    reduced = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    kept = others(x, *reduced)
     wide = [along(values, x, kept) for values in (mean, np.sqrt(var + eps))]
     wide += [along(values, x, channel_axis) for values in (weight, bias)]
     mean, std, weight, bias = wide
