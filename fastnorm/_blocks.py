@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from fastnorm._types import Array, Shape
 
 # Values of a block: half a megabyte of float32 for each array of scratch. With half as many, runs
-# along the fast axes get short and NumPy's calls are felt (local_response_norm took 1.2 times as long
-# on Zen 4); with twice as many, the arrays of a step leave the caches.
+# along the fast axes get short and NumPy's calls are felt (local_response_norm took up to 1.3 times
+# as long on Zen 4); with twice as many, the arrays of a step leave the caches.
 BLOCK = 131072
 
 # A window slides along an axis in blocks that hold as many entries of it, so that little of a block
