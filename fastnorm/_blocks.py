@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from fastnorm._types import Array, Shape
 
-# Values of a block: a few arrays of them fit a second-level cache, and NumPy's calls, of which each
-# costs about half a microsecond, still take most of their time in the loop.
-BLOCK = 65536
+# Values of a block: half a megabyte of float32 for each array of scratch. With half as many, runs
+# along the fast axes get short and NumPy's calls are felt (local_response_norm took up to 1.3 times
+# as long on Zen 4); with twice as many, the arrays of a step leave the caches.
+BLOCK = 131072
 
 # A window slides along an axis in blocks that hold as many entries of it, so that little of a block
 # is what it shares with its neighbours, and that runs of the faster axes stay long.
