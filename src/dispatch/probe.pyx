@@ -8,8 +8,8 @@ arrays are read; coefficients are of the compute type.
 cimport numpy as cnp
 
 from fastnorm._core.dispatch cimport (
-    FN_BF16, FN_F16, FN_F32, FN_F64, FN_FLOOR, FN_RATIO, FN_SWISH, FN_TANH, fn_centre, fn_curve, fn_kernels, fn_memory, fn_param,
-    fn_slope, kernels_of,
+    FN_BF16, FN_F16, FN_F32, FN_F64, FN_FLOOR, FN_RATIO, FN_SWISH, FN_TANH, fn_centre, fn_curve,
+    fn_kernels, fn_memory, fn_param, fn_slope, kernels_of,
 )
 
 import numpy as np

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Pointwise functions whose coefficients broadcast against x, and their gradients: the entry.
 
-The coefficients are written out along the axes that any of them has, as tables of one shape. Values
-that share all coefficients are then a group as that of a statistic is, and the plan cuts x into rows
-(the run shares them) or columns (they vary along it). The sums behind the gradients of coefficients
-are added to tables of the same shape, and these, in order, to the sums of each coefficient, whose
-axes are fewer.
+The coefficients are written out along the axes that any of them has, as tables of one shape.
+Values that share all coefficients are then a group as that of a statistic is, and the plan cuts x
+into rows (the run shares them) or columns (they vary along it). The sums behind the gradients of
+coefficients are added to tables of the same shape, and these, in order, to the sums of each
+coefficient, whose axes are fewer.
 """
 
 cimport numpy as cnp
@@ -13,12 +13,10 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 from numpy cimport ndarray
 
-from fastnorm._core.call cimport fn_call, fn_cut_rows, fn_gather, fn_scatter_add
+from fastnorm._core.call cimport fn_cut_rows, fn_gather, fn_scatter_add
 from fastnorm._core.columns cimport fn_cut_cols
 from fastnorm._core.curve_pieces cimport add_up, job, work
-from fastnorm._core.dispatch cimport (
-    FN_F64, FN_FLOOR, FN_RATIO, FN_SWISH, FN_TANH, kernels,
-)
+from fastnorm._core.dispatch cimport FN_F64, FN_FLOOR, FN_RATIO, FN_SWISH, FN_TANH, kernels
 from fastnorm._core.entry cimport finish, storage_of
 from fastnorm._core.plan cimport FN_DP, FN_DY, FN_ROWS, FN_W, FN_X, FN_Y, fn_dim, fn_plan
 from fastnorm._core.threads cimport effective, parallel_for, task_fn
@@ -85,7 +83,8 @@ cdef int drive(job *t, const given *own) noexcept nogil:
         for k in range(t.coefs):
             if t.coef[k] == NULL:
                 t.coef[k] = values + k * t.size * real
-                fn_gather(values + k * t.size * real, own.coef[k], own.coef_axes, own.axes, k, 0, t.size, real)
+                fn_gather(values + k * t.size * real, own.coef[k], own.coef_axes, own.axes, k, 0,
+                          t.size, real)
             if own.sum[k] != NULL and t.sum[k] == NULL:
                 t.sum[k] = <char *>(sums + k * t.size)
         t.call.threads = effective((2 if back else 1) * t.plan.groups * t.plan.segs * t.plan.n)

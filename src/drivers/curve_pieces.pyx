@@ -27,8 +27,8 @@ cdef inline double *sums_of(const job *t, int k, size_t unit) noexcept nogil:
 
 cdef void sweep(const job *t, const Py_ssize_t *off, const Py_ssize_t *ld, size_t rows, size_t j,
                 size_t n, const fn_curve *curve) noexcept nogil:
-    """Values [j, j + n) of some rows: the first lies at `off`, the others `ld` further each. What is
-    not contiguous goes by way of buffers, and so does a gradient that nobody wants."""
+    """Values [j, j + n) of some rows: the first lies at `off`, the others `ld` further each. What
+    is not contiguous goes by way of buffers, and so does a gradient that nobody wants."""
     cdef const fn_call *c = &t.call
     cdef const fn_plan *p = &t.plan
     cdef const fn_dim *run = p.dims + p.nouter + p.nred
@@ -80,7 +80,7 @@ cdef void sweep(const job *t, const Py_ssize_t *off, const Py_ssize_t *ld, size_
 
 cdef size_t evenly(const fn_dim *dims, int ndims, size_t index, size_t stop, const Py_ssize_t *base,
                    Py_ssize_t *off, Py_ssize_t *ld) noexcept nogil:
-    """Where an index of some dims lies; returns how many from there on, up to FN_BATCH, lie evenly."""
+    """Where an index of some dims lies; returns how many from there on lie evenly, FN_BATCH at most."""
     cdef const fn_dim *last = dims + ndims - 1
     cdef int op
     cdef fn_walk at

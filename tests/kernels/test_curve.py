@@ -39,9 +39,7 @@ def test_curve_gradient(isa, kind, rows, n, rng):
         arguments["sums"][...] = 0
         dx, sums = compute(isa, kind, "curve_gradient", arguments)
         x, dy = (exact(words, arguments, name) for name in ("x", "dy"))
-        (expected, terms), *parts = gradient(
-            arguments["which"], x, dy, coefs_of(words, arguments)
-        )
+        (expected, terms), *parts = gradient(arguments["which"], x, dy, coefs_of(words, arguments))
         bound = stored(expected, dx.dtype) + ROUNDINGS * compute_unit(kind) * terms
         assert_within(dx, expected, bound, f"{words}: dx")
         summed = of_columns if "columns" in words else of_each_row
@@ -150,10 +148,14 @@ def test_a_coefficient_that_is_nan_comes_through(isa, kind, name, rng):
 
 def test_ties(isa, kind):
     """At a tie of max(a x + b, c) and of max(a, b x + c) the derivative is that of the coefficient."""
-    x = np.ones((1, 2), draw("curve", ("one", "floor"), kind, 1, 2, np.random.default_rng(0))["x"].dtype)
+    x = np.ones(
+        (1, 2), draw("curve", ("one", "floor"), kind, 1, 2, np.random.default_rng(0))["x"].dtype
+    )
 
     def sums_of(which, coefs):
-        named = {name: np.full(1, coef, real(kind)) for name, coef in zip("abcde", coefs, strict=False)}
+        named = {
+            name: np.full(1, coef, real(kind)) for name, coef in zip("abcde", coefs, strict=False)
+        }
         sums = np.zeros((len(coefs), 1))
         arguments = {"x": x, "dy": x, "which": which, "by_row": True, "sums": sums} | named
         return run(isa, kind, "curve_gradient", arguments)[1][:, 0].tolist()
