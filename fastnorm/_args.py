@@ -12,13 +12,12 @@ Everything here raises before anything of the caller's is written.
 
 from __future__ import annotations
 
-import math
-import operator
 from functools import lru_cache
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from fastnorm._numbers import integer, positive
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -42,63 +41,6 @@ COMPUTE_TYPE: dict[np.dtype[Any], np.dtype[Any]] = {
 EFFORT = 1000
 
 
-# ---- numbers ------------------------------------------------------------------------------------
-
-
-def integer(value: Any, name: str) -> int:
-    """Return `value` as an int; what is not an integer, or is a bool, is a TypeError."""
-    if type(value) is int:
-        return value
-    try:
-        if not isinstance(value, (bool, np.bool_)):
-            return operator.index(value)
-    except TypeError:
-        pass
-    raise TypeError(f"{name} must be an integer, got {value!r}")
-
-
-def positive(value: Any, name: str) -> int:
-    """Return `value` as an int of at least 1."""
-    number = integer(value, name)
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, got {value!r}")
-    return number
-
-
-def epsilon(value: Any) -> float:
-    """Return `value` as the float that is added to a variance."""
-    if type(value) is float and 0.0 <= value < math.inf:
-        return value
-    number = _real(value, "eps")
-    if not 0.0 <= number < math.inf:
-        raise ValueError(f"eps must be a finite number >= 0, got {value!r}")
-    return number
-
-
-def weight_of_batch(value: Any) -> float:
-    """Return `value`, a momentum, as the weight of a batch in the running statistics."""
-    if type(value) is float and 0.0 <= value <= 1.0:
-        return value
-    if value is None:
-        raise ValueError(
-            "momentum must be a number between 0 and 1, got None; the cumulative average that None "
-            "stands for counts batches, which the layer BatchNorm does"
-        )
-    number = _real(value, "momentum")
-    if not 0.0 <= number <= 1.0:
-        raise ValueError(f"momentum must be a number between 0 and 1, got {value!r}")
-    return number
-
-
-def _real(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-
-
 # ---- arrays -------------------------------------------------------------------------------------
 
 
@@ -109,7 +51,7 @@ def array(value: Any, name: str) -> Array:
     """
     if type(value) is np.ndarray and value.dtype in COMPUTE_TYPE:
         return value
-    values = _plain(value, name)
+    values = plain(value, name)
     dtype = values.dtype if values.dtype.isnative else values.dtype.newbyteorder("=")
     if dtype not in COMPUTE_TYPE:
         if dtype.name != "bfloat16":
@@ -120,7 +62,7 @@ def array(value: Any, name: str) -> Array:
     return values.astype(dtype, copy=False)
 
 
-def _plain(value: Any, name: str) -> Array:
+def plain(value: Any, name: str) -> Array:
     """Return `value` as a plain ndarray of any type: the one place that reads foreign objects."""
     if isinstance(value, np.ndarray):
         if isinstance(value, np.ma.MaskedArray):
@@ -158,13 +100,13 @@ def float_dtype(value: DTypeLike) -> np.dtype[Any]:
     return dtype
 
 
-def gradient(dy: Any, x: Array) -> Array:
-    """Return the gradient with respect to y, which is like x."""
+def gradient(dy: Any, x: Array, name: str = "x") -> Array:
+    """Return the gradient with respect to y, which is like x; `name` is what the caller calls x."""
     values = array(dy, "dy")
     if values.shape != x.shape:
-        raise ValueError(f"dy has shape {values.shape}, expected {x.shape} = the shape of x")
+        raise ValueError(f"dy has shape {values.shape}, expected {x.shape} = the shape of {name}")
     if values.dtype != x.dtype:
-        raise TypeError(f"dy has dtype {values.dtype}, expected {x.dtype} = the dtype of x")
+        raise TypeError(f"dy has dtype {values.dtype}, expected {x.dtype} = the dtype of {name}")
     return values
 
 
@@ -193,22 +135,18 @@ def broadcast_parameter(value: Any, name: str, x: Array, out: Array | None) -> A
     if value is None:
         return None
     values = array(value, name)
-    view = _view_against(values.shape, x.shape)
-    if view is None:
-        raise ValueError(
-            f"{name} has shape {values.shape}, which does not broadcast to {x.shape} = the shape "
-            f"of x"
-        )
-    return _for_core(values, view, x, out)
+    return _for_core(values, view_against(values.shape, name, x.shape), x, out)
 
 
 @lru_cache(maxsize=512)
-def _view_against(shape: Shape, target: Shape) -> Shape | None:
-    """Return `shape` with as many axes as `target`, None if it does not broadcast to it."""
+def view_against(shape: Shape, name: str, target: Shape) -> Shape:
+    """Return `shape` with as many axes as that of x, `target`, which it must broadcast to."""
     view = (1,) * (len(target) - len(shape)) + shape
-    if len(view) == len(target) and all(n in (1, m) for n, m in zip(view, target, strict=True)):
-        return view
-    return None
+    if len(view) > len(target) or any(n not in (1, m) for n, m in zip(view, target, strict=True)):
+        raise ValueError(
+            f"{name} has shape {shape}, which does not broadcast to {target} = the shape of x"
+        )
+    return view
 
 
 def _for_core(values: Array, view: Shape, x: Array, out: Array | None) -> Array:
@@ -240,39 +178,43 @@ def parameter_gradient(total: Array | None, like: Any, name: str) -> Array | Non
 # ---- statistics ---------------------------------------------------------------------------------
 
 
-def given_moments(stats: Any, groups: Groups, size: int, out: Array | None) -> tuple[Array, Array]:
-    """Return mean and variance of `stats` as the core takes them; `size` is the count expected."""
+def given_moments(stats: Any, groups: Groups, size: Any, out: Array | None) -> tuple[Array, Array]:
+    """Return mean and variance of `stats` as the core takes them; `size`: their count, None any."""
     try:
         mean, var, count = stats
     except (TypeError, ValueError):
         raise TypeError(
             f"stats must be what return_stats=True gave, (mean, var, count), got {stats!r}"
         ) from None
-    _check_count(count, size)
+    check_count(count, size)
     return (
-        _given_statistic(mean, "stats.mean", groups, out),
-        _given_statistic(var, "stats.var", groups, out),
+        given_statistic(mean, "stats.mean", groups, out),
+        given_statistic(var, "stats.var", groups, out),
     )
 
 
-def given_mean_square(stats: Any, groups: Groups, out: Array | None) -> Array:
-    """Return the mean square of `stats` as the core takes it."""
+def given_mean_square(
+    stats: Any, groups: Groups, out: Array | None, name: str = "mean_square"
+) -> Array:
+    """Return the mean square of `stats` as the core takes it, or what takes its place: `name`."""
     try:
-        mean_square, count = stats
+        statistic, count = stats
     except (TypeError, ValueError):
         raise TypeError(
-            f"stats must be what return_stats=True gave, (mean_square, count), got {stats!r}"
+            f"stats must be what return_stats=True gave, ({name}, count), got {stats!r}"
         ) from None
-    _check_count(count, groups.size)
-    return _given_statistic(mean_square, "stats.mean_square", groups, out)
+    check_count(count, groups.size)
+    return given_statistic(statistic, f"stats.{name}", groups, out)
 
 
-def _check_count(count: Any, size: int) -> None:
-    if integer(count, "stats.count") != size:
+def check_count(count: Any, size: int | None) -> None:
+    """Raise where statistics are not of `size` values; None for any number."""
+    if integer(count, "stats.count") != size and size is not None:
         raise ValueError(f"stats.count is {count}, expected {size}: they are of another x or mode")
 
 
-def _given_statistic(value: Any, name: str, groups: Groups, out: Array | None) -> Array:
+def given_statistic(value: Any, name: str, groups: Groups, out: Array | None) -> Array:
+    """Return a statistic that was handed on, of which there is one for each group."""
     values = array(value, name)
     if values.shape not in (groups.free, groups.kept):
         raise ValueError(
@@ -294,7 +236,9 @@ def new_statistic(groups: Groups) -> Array:
 # ---- outputs ------------------------------------------------------------------------------------
 
 
-def output(out: Any, x: Array, dy: Array | None = None) -> Array:
+def output(
+    out: Any, x: Array, other: Array | None = None, name: str = "out", of: str = "x"
+) -> Array:
     """Return the array that the core writes: new, or the memory of `out` where that is safe.
 
     `out` may be an input as it is. Where it overlaps one in any other way the answer is a temporary
@@ -303,15 +247,15 @@ def output(out: Any, x: Array, dy: Array | None = None) -> Array:
     if out is None:
         return np.empty_like(x)
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
+        raise TypeError(f"{name} must be a NumPy array, got {type(out).__name__}")
     if out.shape != x.shape:
-        raise ValueError(f"out has shape {out.shape}, expected {x.shape} = the shape of x")
+        raise ValueError(f"{name} has shape {out.shape}, expected {x.shape} = the shape of {of}")
     if out.dtype != x.dtype:
-        raise TypeError(f"out has dtype {out.dtype}, expected {x.dtype} = the dtype of x")
+        raise TypeError(f"{name} has dtype {out.dtype}, expected {x.dtype} = the dtype of {of}")
     if not out.flags.writeable:
-        raise ValueError("out is read-only")
-    target = _plain(out, "out")
-    for source in (x,) if dy is None else (x, dy):
+        raise ValueError(f"{name} is read-only")
+    target = plain(out, name)
+    for source in (x,) if other is None else (x, other):
         if _overlaps_partly(target, source):
             return np.empty_like(x)
     return target
@@ -354,11 +298,11 @@ def refuse_channels(shape: Shape, channel_axis: int, expected: int, name: str) -
         )
 
 
-def divisor(num_groups: Any, channels: int) -> int:
+def divisor(value: Any, channels: int, name: str = "num_groups") -> int:
     """Return the number of groups that neighbouring channels are put into."""
-    number = positive(num_groups, "num_groups")
+    number = positive(value, name)
     if channels % number:
-        raise ValueError(f"num_groups={number} does not divide the {channels} channels of x")
+        raise ValueError(f"{name}={number} does not divide the {channels} channels of x")
     return number
 
 
@@ -386,7 +330,7 @@ def refuse_trailing(shape: Shape, expected: Shape) -> None:
 
 def state_entry(value: Any, name: str, target: Array) -> Array:
     """Return an entry of a state dict that may be assigned to `target`, a layer's array."""
-    values = _plain(value, name) if target.dtype.kind == "i" else array(value, name)
+    values = plain(value, name) if target.dtype.kind == "i" else array(value, name)
     if values.shape != target.shape:
         raise ValueError(f"{name} has shape {values.shape}, expected {target.shape}")
     if target.dtype.kind == "i" and values.dtype.kind not in "iu":

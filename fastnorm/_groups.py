@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnorm._args import divisor, integer, positive, refuse_channels, refuse_trailing
+from fastnorm._args import divisor, refuse_channels, refuse_trailing
 from fastnorm._core import Groups, Recent
+from fastnorm._numbers import integer, positive
 
 if TYPE_CHECKING:
     from fastnorm._types import Axis, Shape
@@ -36,9 +37,32 @@ def over_batch(channel_axis: Any, shape: Shape) -> Groups:
     return _over_batch(_channel_argument(channel_axis), shape)
 
 
-def over_instances(channel_axis: Any, shape: Shape) -> Groups:
-    """Groups that extend along all axes but axis 0 and that of the channels."""
-    return _over_instances(_channel_argument(channel_axis), shape)
+def over_instances(channel_axis: Any, shape: Shape, name: str = "x") -> Groups:
+    """Groups that extend along all axes but axis 0 and that of the channels.
+
+    The argument whose shape it is has the name `name`.
+    """
+    return _over_instances(_channel_argument(channel_axis), shape, name)
+
+
+def instance_channel(channel_axis: Any, shape: Shape) -> int:
+    """Return the axis of the channels, counted from the front, of an x that has instances."""
+    return _index_instance_channels(_channel_argument(channel_axis), shape, "x")
+
+
+def over_planes(channel_axis: Any, shape: Shape) -> Groups:
+    """`over_instances`, for a normalizer that has a meaning where a plane is a single value."""
+    return _over_planes(_channel_argument(channel_axis), shape, "x", 3)
+
+
+def over_samples(channel_axis: Any, shape: Shape) -> Groups:
+    """`over_planes`, where x need not have planes: each channel of each sample, were it a value."""
+    return _over_planes(_channel_argument(channel_axis), shape, "x", 2)
+
+
+def channel_index(channel_axis: Any, shape: Shape) -> int:
+    """The axis of the channels, counted from the front, of an x that need not have groups."""
+    return _index_channels(_channel_argument(channel_axis), shape, 2)
 
 
 def over_channel_groups(num_groups: Any, channel_axis: Any, shape: Shape) -> Groups:
@@ -46,6 +70,11 @@ def over_channel_groups(num_groups: Any, channel_axis: Any, shape: Shape) -> Gro
     if type(num_groups) is not int or num_groups < 1:
         num_groups = positive(num_groups, "num_groups")
     return _over_channel_groups(num_groups, _channel_argument(channel_axis), shape)
+
+
+def over_rows(channel_axis: Any, shape: Shape) -> Groups:
+    """Groups of the weights that lead to one output: all axes but that of the outputs."""
+    return _over_rows(_channel_argument(channel_axis), shape)
 
 
 def over_layer_axes(axis: Axis, expected: Shape, shape: Shape) -> Groups:
@@ -84,12 +113,12 @@ LAYER_INSTANCES = Recent(over_layer_instances, 2)
 LAYER_CHANNEL_GROUPS = Recent(over_layer_channel_groups, 3)
 
 
-def refuse_single_values(groups: Groups, shape: Shape) -> None:
+def refuse_single_values(groups: Groups, shape: Shape, name: str = "x") -> None:
     """Raise where each group of an x of `shape` holds one value, whose variance says nothing."""
     if groups.size == 1 and 0 not in shape:
         raise ValueError(
-            f"x of shape {shape} has a single value in each statistics group, at least two are "
-            f"needed"
+            f"{name} of shape {shape} has a single value in each statistics group, at least two "
+            f"are needed"
         )
 
 
@@ -109,18 +138,25 @@ def _channel_argument(channel_axis: Any) -> int:
     return channel_axis if type(channel_axis) is int else integer(channel_axis, "channel_axis")
 
 
-def _index_axis(axis: int, shape: Shape, name: str) -> int:
-    """Return `axis` counted from the front."""
+def _index_axis(axis: int, shape: Shape, word: str, name: str = "x") -> int:
+    """Return `axis`, the argument `word`, counted from the front."""
     if not -len(shape) <= axis < len(shape):
-        raise np.exceptions.AxisError(f"{name}={axis} is out of range for x of shape {shape}")
+        raise np.exceptions.AxisError(f"{word}={axis} is out of range for {name} of shape {shape}")
     return axis % len(shape)
 
 
-def _index_channels(channel_axis: int, shape: Shape, least: int) -> int:
+def _index_channels(channel_axis: int, shape: Shape, least: int, name: str = "x") -> int:
     """Return the axis of the channels, counted from the front, of an x of at least `least` axes."""
     if len(shape) < least:
-        raise ValueError(f"x has shape {shape}, at least {least} axes are needed")
-    return _index_axis(channel_axis, shape, "channel_axis")
+        raise ValueError(f"{name} has shape {shape}, at least {least} axes are needed")
+    return _index_axis(channel_axis, shape, "channel_axis", name)
+
+
+def _index_instance_channels(channel_axis: int, shape: Shape, name: str, least: int = 3) -> int:
+    """`_index_channels` for an x whose axis 0 numbers samples, and which has space."""
+    channel = _index_channels(channel_axis, shape, least, name)
+    _refuse_batch_axis(channel, channel_axis, name)
+    return channel
 
 
 @lru_cache(maxsize=512)
@@ -142,13 +178,30 @@ def _over_batch(channel_axis: int, shape: Shape) -> Groups:
 
 
 @lru_cache(maxsize=512)
-def _over_instances(channel_axis: int, shape: Shape) -> Groups:
-    channel = _index_channels(channel_axis, shape, 3)
-    _refuse_batch_axis(channel, channel_axis)
-    axes = tuple(axis for axis in range(1, len(shape)) if axis != channel)
-    groups = Groups(shape, axes, (channel,), f"the channels of x, axis {channel_axis}")
-    refuse_single_values(groups, shape)
+def over_whole(shape: Shape) -> Groups:
+    """One group, and parameters without axes."""
+    return Groups(shape, tuple(range(len(shape))), (), "a scalar: there is one group")
+
+
+@lru_cache(maxsize=512)
+def _over_rows(channel_axis: int, shape: Shape) -> Groups:
+    output = _index_axis(channel_axis, shape, "channel_axis", "a weight")
+    axes = tuple(axis for axis in range(len(shape)) if axis != output)
+    return Groups(shape, axes, (output,), f"the outputs of the weight, axis {channel_axis}")
+
+
+@lru_cache(maxsize=512)
+def _over_instances(channel_axis: int, shape: Shape, name: str) -> Groups:
+    groups = _over_planes(channel_axis, shape, name, 3)
+    refuse_single_values(groups, shape, name)
     return groups
+
+
+@lru_cache(maxsize=512)
+def _over_planes(channel_axis: int, shape: Shape, name: str, least: int) -> Groups:
+    channel = _index_instance_channels(channel_axis, shape, name, least)
+    axes = tuple(axis for axis in range(1, len(shape)) if axis != channel)
+    return Groups(shape, axes, (channel,), f"the channels of {name}, axis {channel_axis}")
 
 
 @lru_cache(maxsize=512)
@@ -165,6 +218,8 @@ def _over_channel_groups(num_groups: int, channel_axis: int, shape: Shape) -> Gr
     return groups
 
 
-def _refuse_batch_axis(channel: int, channel_axis: int) -> None:
+def _refuse_batch_axis(channel: int, channel_axis: int, name: str = "x") -> None:
     if channel == 0:
-        raise ValueError(f"channel_axis={channel_axis} is axis 0 of x, which is that of the batch")
+        raise ValueError(
+            f"channel_axis={channel_axis} is axis 0 of {name}, which is that of the batch"
+        )

@@ -59,7 +59,7 @@ class Layer:
         self.grads: dict[str, Array] = {}
         self._saved: tuple[Any, ...] | None = None
 
-    def __call__(self, x: ArrayInput, *others: ArrayInput) -> Array:
+    def __call__(self, x: ArrayInput, *others: ArrayInput, **options: Any) -> Array:
         """Normalize `x`, and keep what `backward` needs: `x` itself, not a copy, and statistics.
 
         Parameters
@@ -68,6 +68,9 @@ class Layer:
             The input. It must not change before `backward`.
         *others : array
             The further inputs of a layer that has some, as its own documentation says.
+        **options
+            What a call of the function may have besides: mask, lengths and zero_masked of layer,
+            RMS, batch, instance and group norm. They hold for `backward` too.
 
         Returns
         -------
@@ -81,16 +84,18 @@ class Layer:
         ValueError
             If the shape of `x` does not fit the layer.
         """
-        y, self._saved = self._forward(x, *others)
+        y, self._saved = self._forward(x, *others, **options)
         return y
 
-    def backward(self, dy: ArrayInput) -> Array:
+    def backward(self, dy: ArrayInput, **others: ArrayInput | None) -> Array:
         """Gradient of the last call with respect to its input; those of the parameters in `grads`.
 
         Parameters
         ----------
         dy : array
             Gradient of the loss with respect to the output, of its shape and dtype.
+        **others : array
+            Gradients with respect to the further outputs of a layer that has some, by name.
 
         Returns
         -------
@@ -106,12 +111,10 @@ class Layer:
         """
         if self._saved is None:
             name = type(self).__name__
-            raise RuntimeError(
-                f"{name}.backward before any forward pass: call the layer on x first"
-            )
+            raise RuntimeError(f"{name}.backward before any forward pass: call the layer first")
         dx: Array
-        dx, *others = self._backward(dy, *self._saved)
-        named = zip(self._learned, others, strict=False)
+        dx, *rest = self._backward(dy, *self._saved, **others)
+        named = zip(self._learned, rest, strict=False)
         self.grads = {name: value for name, value in named if value is not None}
         return dx
 

@@ -22,6 +22,12 @@ class SupportsDLPack(Protocol):
     def __dlpack_device__(self) -> tuple[int, int]: ...
 
 
+class Communicator(Protocol):
+    """What has the ``allgather`` of mpi4py."""
+
+    def allgather(self, value: Any, /) -> list[Any]: ...
+
+
 Array: TypeAlias = NDArray[Any]
 ArrayInput: TypeAlias = Array | SupportsArray | SupportsDLPack | memoryview
 Axis: TypeAlias = int | tuple[int, ...] | None

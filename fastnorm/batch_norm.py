@@ -5,33 +5,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
-
 from fastnorm import _core
-from fastnorm._args import (
-    array,
-    channels,
-    deliver,
-    epsilon,
-    float_dtype,
-    given_moments,
-    gradient,
-    gradient_sum,
-    integer,
-    output,
-    parameter,
-    positive,
-    weight_of_batch,
-)
-from fastnorm._groups import BATCH, LAYER_BATCH, over_batch, refuse_single_values
-from fastnorm._layer import Layer
+from fastnorm._activation import activation_flags, gradient_output
+from fastnorm._args import array, deliver, given_moments, gradient, gradient_sum, output, parameter
+from fastnorm._groups import BATCH, over_batch, refuse_single_values
+from fastnorm._masked import mask_argument, masked_forward, time_axis, zero_beside
+from fastnorm._masked_gradient import masked_backward
+from fastnorm._numbers import epsilon, weight_of_batch
 from fastnorm._running import RunningStatistics
-from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
+from fastnorm.moments import (
+    Moments,
+    moments_for_gradient,
+    moments_of_groups,
+    moments_of_part,
+    parts_of_moments,
+)
 from fastnorm.standardize import Gradients, gradients_of
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike
-
     from fastnorm._types import Array, ArrayInput
 
 
@@ -47,6 +38,10 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: Literal[False] = False,
 ) -> Array: ...
@@ -62,6 +57,10 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: Literal[True],
 ) -> tuple[Array, Moments]: ...
@@ -76,6 +75,10 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: bool = False,
 ) -> Array | tuple[Array, Moments]:
@@ -99,6 +102,17 @@ def batch_norm(
         Added to the variance, inside the root; in squared units of `x`. 0 is allowed.
     channel_axis : int, default 1
         The axis of length C; -1 for channels-last.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result in the same pass: gelu is the exact one, gelu_tanh its approximation
+        by a hyperbolic tangent. None for none.
+    mask : array of bool, optional
+        True where a value counts in the statistics; broadcasts against `x`. All of x is normalized
+        by them, masked values too.
+    lengths : array of int, shape (N,), optional
+        In place of a mask: how many steps of each sample count, along the first axis beside those
+        of the samples and the channels.
+    zero_masked : bool, default False
+        Set the result, and its gradient, to 0 where the mask is False.
     out : ndarray, optional
         Receives the result; of x's shape and dtype. It may be `x`.
     return_stats : bool, default False
@@ -159,9 +173,23 @@ def batch_norm(
     (array([ 1., 10.]), array([  1.5, 100.5]))
     """
     flags = (_core.MANY if training else _core.GIVEN) | (_core.STATS if return_stats else 0)
-    usual = _core.normalize_batch(
-        x, weight, bias, running_mean, running_var, momentum, eps, out, flags, BATCH, channel_axis
-    )
+    if activation is not None:
+        flags |= activation_flags(activation)
+    usual = None
+    if mask is None and lengths is None and not zero_masked:
+        usual = _core.normalize_batch(
+            x,
+            weight,
+            bias,
+            running_mean,
+            running_var,
+            momentum,
+            eps,
+            out,
+            flags,
+            BATCH,
+            channel_axis,
+        )
     if usual is not None:
         if not return_stats:
             y: Array = usual
@@ -177,8 +205,17 @@ def batch_norm(
     running = RunningStatistics(running_mean, running_var, groups, updated=training)
     if training:
         refuse_single_values(groups, x.shape)
+    eps = epsilon(eps)
+    steps = time_axis(channel_axis, x.ndim)
+    counted = mask_argument(mask, lengths, zero_masked, x.shape, steps)
+    if counted is not None and training:
+        parts = masked_forward(x, counted, groups, y, weight, bias, eps, flags, zero_masked)
+        y = deliver(y, out)
+        running.fold_in(*parts[:2], momentum, parts[2])
+        return (y, moments_of_part(parts, groups)) if return_stats else y
     mean, var = running.for_core()
-    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), flags)
+    _core.forward(x, y, groups, weight, bias, mean, var, eps, flags)
+    zero_beside(y, counted, zero_masked)
     y = deliver(y, out)
     running.fold_in(mean, var, momentum)
     return (y, moments_of_groups(mean, var, groups, training)) if return_stats else y
@@ -196,6 +233,10 @@ def batch_norm_backward(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     stats: Moments | tuple[Any, Any, int] | None = None,
     out: Array | None = None,
 ) -> Gradients:
@@ -205,8 +246,10 @@ def batch_norm_backward(
     ----------
     dy : array
         Gradient of the loss with respect to y, of x's shape and dtype.
-    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis
-        As given to `batch_norm`. Of `bias` only shape and dtype matter, `momentum` does not.
+    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis, activation,
+    mask, lengths, zero_masked
+        As given to `batch_norm`. Of `bias` only shape and dtype matter, but with an
+        activation its values do; `momentum` does not.
     stats : Moments, optional
         What ``return_stats=True`` gave; if None recomputed from `x`, in evaluation taken from the
         running statistics.
@@ -257,144 +300,51 @@ def batch_norm_backward(
     flags = _core.MANY if training else _core.FIXED
     if not training and stats is None:
         mean, var, count, flags = running_mean, running_var, 0, _core.FIXED | _core.RUNNING
+    if activation is not None:
+        flags |= activation_flags(activation)
     running = (running_mean, running_var)
-    usual = _core.gradient(
-        dy, x, weight, bias, mean, var, count, eps, out, flags, BATCH, channel_axis, None, *running
-    )
+    usual = None
+    if mask is None and lengths is None and not zero_masked:
+        usual = _core.gradient(
+            dy,
+            x,
+            weight,
+            bias,
+            mean,
+            var,
+            count,
+            eps,
+            out,
+            flags,
+            BATCH,
+            channel_axis,
+            None,
+            *running,
+        )
     if usual is not None:
         return tuple.__new__(Gradients, usual)
     x = array(x, "x")
     dy = gradient(dy, x)
     groups = over_batch(channel_axis, x.shape)
     eps = epsilon(eps)
-    dx = output(out, x, dy)
+    dx = gradient_output(out, x, dy, flags)
     factor = parameter(weight, "weight", groups, x, out)
     summand = parameter(bias, "bias", groups, x, out)
     statistics = RunningStatistics(*running, groups, updated=False)
+    dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
+    steps = time_axis(channel_axis, x.ndim)
+    counted = mask_argument(mask, lengths, zero_masked, x.shape, steps)
+    held: Any = stats
     if training:
         refuse_single_values(groups, x.shape)
-        mean, var = moments_for_gradient(x, stats, groups, out)
     else:
-        mean, var = statistics.for_core() if stats is None else given_moments(stats, groups, 0, out)
-    dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
-    _core.backward(dy, x, dx, groups, factor, mean, var, eps, flags, dweight, dbias)
-    return gradients_of(dx, out, dweight, weight, dbias, bias)
-
-
-class BatchNorm(Layer):
-    """Batch normalization as a layer with its parameters and running statistics.
-
-    Parameters
-    ----------
-    num_features : int
-        Number of channels C.
-    eps : float, default 1e-5
-        Added to the variance, inside the root.
-    momentum : float or None, default 0.1
-        Weight of the batch in the running statistics; None is 1/k for batch k, their average.
-    affine : bool, default True
-        Have a weight (initially 1) and a bias (initially 0) of shape (C,).
-    track_running_stats : bool, default True
-        Keep running statistics, and use them in evaluation. Without them the statistics of the
-        batch are used in evaluation too.
-    channel_axis : int, default 1
-        The axis of length C; -1 for channels-last.
-    dtype : dtype, default float32
-        Type of parameters and running statistics, one of the four. That of the input may differ.
-
-    Attributes
-    ----------
-    weight, bias, running_mean, running_var : ndarray or None
-        The parameters, and the running statistics, initially 0 and 1.
-    num_batches_tracked : ndarray of int64, 0-d, or None
-        Number of batches in the running statistics. Empty ones, unlike in PyTorch, do not count.
-    grads : dict of str to ndarray
-        Gradients of the parameters from the last `backward`.
-    training : bool
-        Whether to use and track the statistics of the batch.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range.
-    TypeError
-        If an argument is of the wrong type.
-
-    See Also
-    --------
-    batch_norm : The function behind it, with formula and source.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import fastnorm
-    >>> layer = fastnorm.BatchNorm(1, momentum=None, eps=0)
-    >>> layer(np.array([[1.0], [3.0]], dtype=np.float32))
-    array([[-1.],
-           [ 1.]], dtype=float32)
-    >>> layer.running_mean, layer.running_var
-    (array([2.], dtype=float32), array([2.], dtype=float32))
-    """
-
-    _stored = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-    _shown = ("num_features", "eps", "momentum", "affine", "track_running_stats", "channel_axis")
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        channel_axis: int = 1,
-        dtype: DTypeLike = np.float32,
-    ) -> None:
-        super().__init__()
-        self.num_features = positive(num_features, "num_features")
-        self.eps = epsilon(eps)
-        self.momentum = None if momentum is None else weight_of_batch(momentum)
-        self.affine = affine
-        self.track_running_stats = track_running_stats
-        self.channel_axis = integer(channel_axis, "channel_axis")
-        self._make_affine((self.num_features,), dtype, weight=affine, bias=affine)
-        tracked, shape, stored = track_running_stats, self.num_features, float_dtype(dtype)
-        self.running_mean = np.zeros(shape, stored) if tracked else None
-        self.running_var = np.ones(shape, stored) if tracked else None
-        self.num_batches_tracked = np.zeros((), np.int64) if tracked else None
-
-    def reset_running_stats(self) -> None:
-        """Forget all batches: what a batch with a NaN has spoiled cannot be averaged out."""
-        for name, start in (("running_mean", 0), ("running_var", 1), ("num_batches_tracked", 0)):
-            if (stored := getattr(self, name)) is not None:
-                stored[...] = start
-
-    def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
-        axis, expected = self.channel_axis, self.num_features
-        by_batch = self.training or not self.track_running_stats
-        flags = _core.STATS | (_core.MANY if by_batch else _core.GIVEN)
-        batches = 1 if self.num_batches_tracked is None else int(self.num_batches_tracked) + 1
-        weight, bias, mean, var = self.weight, self.bias, self.running_mean, self.running_var
-        momentum = 1.0 / batches if self.momentum is None else self.momentum
-        usual = _core.normalize_batch(
-            x, weight, bias, mean, var, momentum, self.eps, None, flags, LAYER_BATCH, axis, expected
+        held = statistics.for_core() if stats is None else given_moments(stats, groups, 0, out)
+    if counted is not None and (training or zero_masked):
+        inputs = dy, x, counted, dx, groups, factor, summand
+        masked_backward(*inputs, held, eps, flags, dweight, dbias, zero_masked)
+    else:
+        mean, var = moments_for_gradient(x, held, groups, out) if training else held
+        _core.backward(
+            dy, x, dx, groups, factor, mean, var, eps, flags, dweight, dbias, None, summand
         )
-        if usual is not None:
-            y, batch_mean, batch_var, groups = usual
-            stats = moments_of_groups(batch_mean, batch_var, groups, by_batch)
-        else:
-            x = channels(x, axis, expected, "num_features")
-            options: dict[str, Any] = {"momentum": momentum, "eps": self.eps, "channel_axis": axis}
-            options |= {"training": by_batch, "return_stats": True}
-            y, stats = batch_norm(x, weight, bias, mean, var, **options)
-        if by_batch and stats.count and self.num_batches_tracked is not None:
-            self.num_batches_tracked[...] = batches
-        return y, (x, stats, by_batch)
-
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments, by_batch: bool) -> Any:
-        flags = _core.MANY if by_batch else _core.FIXED
-        usual = self._gradients(dy, x, stats, flags, BATCH, self.channel_axis)
-        if usual is not None:
-            return usual
-        options: dict[str, Any] = {"eps": self.eps, "channel_axis": self.channel_axis}
-        options["training"] = by_batch
-        return batch_norm_backward(dy, x, self.weight, self.bias, stats=stats, **options)
+    return gradients_of(dx, out, dweight, weight, dbias, bias)

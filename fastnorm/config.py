@@ -11,7 +11,7 @@ import numpy as np
 
 import fastnorm
 from fastnorm import _core
-from fastnorm._args import positive
+from fastnorm._numbers import positive
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -8,23 +8,30 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from fastnorm import _core
+from fastnorm._activation import activation_flags, gradient_output
 from fastnorm._args import (
     array,
     channels,
     deliver,
     divisor,
-    epsilon,
     gradient,
     gradient_sum,
-    integer,
     new_statistic,
     output,
     parameter,
-    positive,
 )
 from fastnorm._groups import CHANNEL_GROUPS, LAYER_CHANNEL_GROUPS, over_channel_groups
 from fastnorm._layer import Layer
-from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
+from fastnorm._masked import mask_argument, masked_forward, time_axis
+from fastnorm._masked_gradient import masked_backward
+from fastnorm._numbers import epsilon, integer, positive
+from fastnorm.moments import (
+    Moments,
+    moments_for_gradient,
+    moments_of_groups,
+    moments_of_part,
+    parts_of_moments,
+)
 from fastnorm.standardize import Gradients, gradients_of
 
 if TYPE_CHECKING:
@@ -42,6 +49,10 @@ def group_norm(
     *,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: Literal[False] = False,
 ) -> Array: ...
@@ -54,6 +65,10 @@ def group_norm(
     *,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: Literal[True],
 ) -> tuple[Array, Moments]: ...
@@ -65,6 +80,10 @@ def group_norm(
     *,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: bool = False,
 ) -> Array | tuple[Array, Moments]:
@@ -82,6 +101,17 @@ def group_norm(
         Added to the variance, inside the root; in squared units of `x`. 0 is allowed.
     channel_axis : int, default 1
         The axis of length C; -1 for channels-last. Axis 0 is that of the samples.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result in the same pass: gelu is the exact one, gelu_tanh its approximation
+        by a hyperbolic tangent. None for none.
+    mask : array of bool, optional
+        True where a value counts in the statistics; broadcasts against `x`. All of x is normalized
+        by them, masked values too.
+    lengths : array of int, shape (N,), optional
+        In place of a mask: how many steps of each sample count, along the first axis beside
+        those of the samples and the channels.
+    zero_masked : bool, default False
+        Set the result, and its gradient, to 0 where the mask is False.
     out : ndarray, optional
         Receives the result; of x's shape and dtype. It may be `x`.
     return_stats : bool, default False
@@ -128,9 +158,13 @@ def group_norm(
     array([[-1.,  1., -1.,  1.]], dtype=float32)
     """
     flags = _core.STATS if return_stats else 0
-    usual = _core.normalize(
-        x, weight, bias, eps, out, flags, CHANNEL_GROUPS, num_groups, channel_axis
-    )
+    if activation is not None:
+        flags |= activation_flags(activation)
+    usual = None
+    if mask is None and lengths is None and not zero_masked:
+        usual = _core.normalize(
+            x, weight, bias, eps, out, flags, CHANNEL_GROUPS, num_groups, channel_axis
+        )
     if usual is not None:
         if not return_stats:
             y: Array = usual
@@ -142,8 +176,14 @@ def group_norm(
     y = output(out, x)
     weight = parameter(weight, "weight", groups, x, out)
     bias = parameter(bias, "bias", groups, x, out)
+    eps = epsilon(eps)
+    counted = mask_argument(mask, lengths, zero_masked, x.shape, time_axis(channel_axis, x.ndim))
+    if counted is not None:
+        parts = masked_forward(x, counted, groups, y, weight, bias, eps, flags, zero_masked)
+        y = deliver(y, out)
+        return (y, moments_of_part(parts, groups)) if return_stats else y
     mean, var = new_statistic(groups), new_statistic(groups)
-    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), 0)
+    _core.forward(x, y, groups, weight, bias, mean, var, eps, flags)
     y = deliver(y, out)
     return (y, moments_of_groups(mean, var, groups)) if return_stats else y
 
@@ -157,6 +197,10 @@ def group_norm_backward(
     *,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     stats: Moments | tuple[Any, Any, int] | None = None,
     out: Array | None = None,
 ) -> Gradients:
@@ -166,8 +210,9 @@ def group_norm_backward(
     ----------
     dy : array
         Gradient of the loss with respect to y, of x's shape and dtype.
-    x, num_groups, weight, bias, eps, channel_axis
-        As given to `group_norm`. Of `bias` only shape and dtype matter.
+    x, num_groups, weight, bias, eps, channel_axis, activation, mask, lengths, zero_masked
+        As given to `group_norm`. Of `bias` only shape and dtype matter, but with an
+        activation its values do.
     stats : Moments, optional
         What ``return_stats=True`` gave; recomputed from `x` if None.
     out : ndarray, optional
@@ -214,21 +259,30 @@ def group_norm_backward(
     array([[ 0.5,  0. , -0.5,  0. ]])
     """
     mean, var, count = parts_of_moments(stats)
-    usual = _core.gradient(
-        dy, x, weight, bias, mean, var, count, eps, out, 0, CHANNEL_GROUPS, num_groups, channel_axis
-    )
+    flags = 0 if activation is None else activation_flags(activation)
+    keys = num_groups, channel_axis
+    usual = None
+    if mask is None and lengths is None and not zero_masked:
+        usual = _core.gradient(
+            dy, x, weight, bias, mean, var, count, eps, out, flags, CHANNEL_GROUPS, *keys
+        )
     if usual is not None:
         return tuple.__new__(Gradients, usual)
     x = array(x, "x")
     dy = gradient(dy, x)
     groups = over_channel_groups(num_groups, channel_axis, x.shape)
     eps = epsilon(eps)
-    dx = output(out, x, dy)
+    dx = gradient_output(out, x, dy, flags)
     factor = parameter(weight, "weight", groups, x, out)
     summand = parameter(bias, "bias", groups, x, out)
-    mean, var = moments_for_gradient(x, stats, groups, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
-    _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, dweight, dbias)
+    counted = mask_argument(mask, lengths, zero_masked, x.shape, time_axis(channel_axis, x.ndim))
+    if counted is not None:
+        arrays = dy, x, counted, dx, groups, factor, summand
+        masked_backward(*arrays, stats, eps, flags, dweight, dbias, zero_masked)
+        return gradients_of(dx, out, dweight, weight, dbias, bias)
+    mean, var = moments_for_gradient(x, stats, groups, out)
+    _core.backward(dy, x, dx, groups, factor, mean, var, eps, flags, dweight, dbias, None, summand)
     return gradients_of(dx, out, dweight, weight, dbias, bias)
 
 
@@ -249,6 +303,8 @@ class GroupNorm(Layer):
         The axis of length C; -1 for channels-last. Axis 0 is that of the samples.
     dtype : dtype, default float32
         Type of the parameters: float16, bfloat16, float32 or float64. That of the input may differ.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result, in the same pass.
 
     Attributes
     ----------
@@ -290,8 +346,11 @@ class GroupNorm(Layer):
         affine: bool = True,
         channel_axis: int = 1,
         dtype: DTypeLike = np.float32,
+        activation: str | None = None,
     ) -> None:
         super().__init__()
+        self.activation = activation
+        self._activation = activation_flags(activation)
         self.num_channels = positive(num_channels, "num_channels")
         self.num_groups = divisor(num_groups, self.num_channels)
         self.eps = epsilon(eps)
@@ -299,40 +358,36 @@ class GroupNorm(Layer):
         self.channel_axis = integer(channel_axis, "channel_axis")
         self._make_affine((self.num_channels,), dtype, weight=affine, bias=affine)
 
-    def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
+    def _forward(self, x: ArrayInput, **part: Any) -> tuple[Array, tuple[Any, ...]]:
         number, axis, expected = self.num_groups, self.channel_axis, self.num_channels
-        usual = _core.normalize(
-            x,
-            self.weight,
-            self.bias,
-            self.eps,
-            None,
-            _core.STATS,
-            LAYER_CHANNEL_GROUPS,
-            number,
-            axis,
-            expected,
-        )
+        usual = None
+        if not part:
+            usual = _core.normalize(
+                x,
+                self.weight,
+                self.bias,
+                self.eps,
+                None,
+                _core.STATS | self._activation,
+                LAYER_CHANNEL_GROUPS,
+                number,
+                axis,
+                expected,
+            )
         if usual is not None:
             y, mean, var, groups = usual
-            return y, (x, moments_of_groups(mean, var, groups))
+            return y, (x, moments_of_groups(mean, var, groups), part)
         x = channels(x, axis, expected, "num_channels")
-        y, stats = group_norm(
-            x, number, self.weight, self.bias, eps=self.eps, channel_axis=axis, return_stats=True
-        )
-        return y, (x, stats)
+        options: dict[str, Any] = {"eps": self.eps, "channel_axis": axis}
+        options |= {"activation": self.activation, "return_stats": True}
+        y, stats = group_norm(x, number, self.weight, self.bias, **options, **part)
+        return y, (x, stats, part)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Any:
-        usual = self._gradients(dy, x, stats, 0, CHANNEL_GROUPS, self.num_groups, self.channel_axis)
+    def _backward(self, dy: ArrayInput, x: Array, stats: Moments, part: dict[str, Any]) -> Any:
+        keys = self.num_groups, self.channel_axis
+        usual = self._gradients(dy, x, stats, self._activation, CHANNEL_GROUPS, *keys)
         if usual is not None:
             return usual
-        return group_norm_backward(
-            dy,
-            x,
-            self.num_groups,
-            self.weight,
-            self.bias,
-            eps=self.eps,
-            channel_axis=self.channel_axis,
-            stats=stats,
-        )
+        options: dict[str, Any] = {"eps": self.eps, "channel_axis": self.channel_axis}
+        options |= {"activation": self.activation, "stats": stats} | part
+        return group_norm_backward(dy, x, self.num_groups, self.weight, self.bias, **options)

@@ -5,30 +5,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
-
 from fastnorm import _core
-from fastnorm._args import (
-    array,
-    channels,
-    deliver,
-    epsilon,
-    gradient,
-    gradient_sum,
-    integer,
-    new_statistic,
-    output,
-    parameter,
-    positive,
+from fastnorm._activation import activation_flags, gradient_output
+from fastnorm._args import array, deliver, gradient, gradient_sum, output, parameter
+from fastnorm._groups import INSTANCES, instance_channel, over_instances
+from fastnorm._masked import mask_argument, masked_forward, time_axis
+from fastnorm._masked_gradient import masked_backward
+from fastnorm._numbers import epsilon, weight_of_batch
+from fastnorm._running import RunningStatistics
+from fastnorm.batch_norm import batch_norm, batch_norm_backward
+from fastnorm.moments import (
+    Moments,
+    moments_for_gradient,
+    moments_of_groups,
+    moments_of_part,
+    parts_of_moments,
 )
-from fastnorm._groups import INSTANCES, LAYER_INSTANCES, over_instances
-from fastnorm._layer import Layer
-from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
 from fastnorm.standardize import Gradients, gradients_of
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike
-
     from fastnorm._types import Array, ArrayInput
 
 
@@ -37,9 +32,17 @@ def instance_norm(
     x: ArrayInput,
     weight: ArrayInput | None = None,
     bias: ArrayInput | None = None,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
     *,
+    training: bool = True,
+    momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: Literal[False] = False,
 ) -> Array: ...
@@ -48,9 +51,17 @@ def instance_norm(
     x: ArrayInput,
     weight: ArrayInput | None = None,
     bias: ArrayInput | None = None,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
     *,
+    training: bool = True,
+    momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: Literal[True],
 ) -> tuple[Array, Moments]: ...
@@ -58,9 +69,17 @@ def instance_norm(
     x: ArrayInput,
     weight: ArrayInput | None = None,
     bias: ArrayInput | None = None,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
     *,
+    training: bool = True,
+    momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: bool = False,
 ) -> Array | tuple[Array, Moments]:
@@ -73,10 +92,30 @@ def instance_norm(
         elsewhere, and of any strides.
     weight, bias : array of shape (C,), optional
         Factor and summand of each channel, of any of the four types.
+    running_mean, running_var : ndarray of shape (C,), optional
+        Running statistics, of any of the four types. In training, those that are given are updated
+        in place; in evaluation both are needed if one is given, and take the place of the sample's.
+    training : bool, default True
+        Use the statistics of each sample, and update the running ones. Without running ones it has
+        no effect.
+    momentum : float, default 0.1
+        Weight of the batch in the running statistics, 0 to 1, with PyTorch's sign. Without running
+        ones it has no effect.
     eps : float, default 1e-5
         Added to the variance, inside the root; in squared units of `x`. 0 is allowed.
     channel_axis : int, default 1
         The axis of length C; -1 for channels-last. Axis 0 is that of the samples.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result in the same pass: gelu is the exact one, gelu_tanh its approximation
+        by a hyperbolic tangent. None for none.
+    mask : array of bool, optional
+        True where a value counts in the statistics; broadcasts against `x`. All of x is normalized
+        by them, masked values too.
+    lengths : array of int, shape (N,), optional
+        In place of a mask: how many steps of each sample count, along the first axis beside those
+        of the samples and the channels.
+    zero_masked : bool, default False
+        Set the result, and its gradient, to 0 where the mask is False.
     out : ndarray, optional
         Receives the result; of x's shape and dtype. It may be `x`.
     return_stats : bool, default False
@@ -87,7 +126,8 @@ def instance_norm(
     y : ndarray
         Of x's shape and dtype and, if new, memory order; or `out`.
     stats : Moments
-        Only with `return_stats`: mean and biased variance in float64, of shape (N, C).
+        Only with `return_stats`: mean and biased variance in float64, of shape (N, C); where the
+        running statistics took their place a copy of these, of shape (C,) and with count 0.
 
     Raises
     ------
@@ -96,18 +136,30 @@ def instance_norm(
     numpy.exceptions.AxisError
         If `channel_axis` is out of range.
     ValueError
-        If `x` has fewer than 3 axes or one value per channel of a sample, a shape does not fit,
-        `out` is read-only, or `eps` is negative or not finite.
+        If `x` has fewer than 3 axes or, by its own statistics, one value per channel of a sample;
+        if one of the running statistics is missing in evaluation or read-only in training; if a
+        shape does not fit, `out` is read-only, `momentum` is not in 0 to 1, or `eps` is negative or
+        not finite.
 
     Notes
     -----
-    With mean :math:`\mu` and biased variance :math:`v` of one channel of one sample,
+    With mean :math:`\mu` and biased variance :math:`v` of one channel of one sample, or the running
+    ones in their place in evaluation,
 
     .. math:: y = w\,\frac{x - \mu}{\sqrt{v + \epsilon}} + b .
 
-    It is `group_norm` with as many groups as channels. There are no running statistics: training
-    and evaluation are the same. A constant channel gives the bias, also with ``eps=0``, where the
-    reciprocal of the root is defined as 0.
+    It is `group_norm` with as many groups as channels. Without running statistics, the usual way,
+    training and evaluation are the same. With them training moves them towards the averages over
+    the N samples: with momentum :math:`\alpha` and :math:`m` values in a channel of a sample they
+    become
+
+    .. math:: (1 - \alpha)\,\text{running mean} + \frac{\alpha}{N} \sum_n \mu_n, \qquad
+              (1 - \alpha)\,\text{running var} + \frac{\alpha}{N} \sum_n \frac{m}{m - 1}\,v_n ,
+
+    as in PyTorch: the variance of a channel over all samples, which their means add to, is more.
+    They are written last: a call that fails leaves them as they were, and so does an empty batch.
+    Evaluation by them is that of `batch_norm`. A constant channel gives the bias, also with
+    ``eps=0``, where the reciprocal of the root is defined as 0.
 
     References
     ----------
@@ -124,21 +176,46 @@ def instance_norm(
             [-1.,  1.]]], dtype=float32)
     """
     flags = _core.STATS if return_stats else 0
-    usual = _core.normalize(x, weight, bias, eps, out, flags, INSTANCES, channel_axis)
-    if usual is not None:
-        if not return_stats:
-            y: Array = usual
-            return y
-        y, mean, var, groups = usual
-        return y, moments_of_groups(mean, var, groups)
+    if activation is not None:
+        flags |= activation_flags(activation)
+    whole = mask is None and lengths is None and not zero_masked
+    if running_mean is None and running_var is None:
+        usual = None
+        if whole:
+            usual = _core.normalize(x, weight, bias, eps, out, flags, INSTANCES, channel_axis)
+        if usual is not None:
+            if not return_stats:
+                y: Array = usual
+                return y
+            y, mean, var, groups = usual
+            return y, moments_of_groups(mean, var, groups)
+    elif not training:
+        by_batch = _evaluation(x, eps, channel_axis, out) | {"activation": activation}
+        by_batch |= {"mask": mask, "lengths": lengths, "zero_masked": zero_masked}
+        by_batch |= {"momentum": momentum, "return_stats": return_stats}
+        evaluated: Array | tuple[Array, Moments] = batch_norm(
+            x, weight, bias, running_mean, running_var, **by_batch
+        )
+        return evaluated
     x = array(x, "x")
     groups = over_instances(channel_axis, x.shape)
+    momentum = weight_of_batch(momentum)
     y = output(out, x)
     weight = parameter(weight, "weight", groups, x, out)
     bias = parameter(bias, "bias", groups, x, out)
-    mean, var = new_statistic(groups), new_statistic(groups)
-    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), 0)
+    running = RunningStatistics(running_mean, running_var, groups, updated=True)
+    eps = epsilon(eps)
+    steps = time_axis(channel_axis, x.ndim)
+    counted = mask_argument(mask, lengths, zero_masked, x.shape, steps)
+    if counted is not None:
+        parts = masked_forward(x, counted, groups, y, weight, bias, eps, flags, zero_masked)
+        y = deliver(y, out)
+        running.fold_in(*parts[:2], momentum, parts[2])
+        return (y, moments_of_part(parts, groups)) if return_stats else y
+    mean, var = running.for_core()
+    _core.forward(x, y, groups, weight, bias, mean, var, eps, flags)
     y = deliver(y, out)
+    running.fold_in(mean, var, momentum)
     return (y, moments_of_groups(mean, var, groups)) if return_stats else y
 
 
@@ -147,22 +224,33 @@ def instance_norm_backward(
     x: ArrayInput,
     weight: ArrayInput | None = None,
     bias: ArrayInput | None = None,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
     *,
+    training: bool = True,
+    momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     stats: Moments | tuple[Any, Any, int] | None = None,
     out: Array | None = None,
 ) -> Gradients:
-    r"""Gradient of `instance_norm`.
+    r"""Gradient of `instance_norm`; the running statistics are constants, and are not updated.
 
     Parameters
     ----------
     dy : array
         Gradient of the loss with respect to y, of x's shape and dtype.
-    x, weight, bias, eps, channel_axis
-        As given to `instance_norm`. Of `bias` only shape and dtype matter.
+    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis, activation,
+    mask, lengths, zero_masked
+        As given to `instance_norm`. Of `bias` only shape and dtype matter, but with an activation
+        its values do; `momentum` does not.
     stats : Moments, optional
-        What ``return_stats=True`` gave; recomputed from `x` if None.
+        What ``return_stats=True`` gave; if None recomputed from `x`, in evaluation taken from the
+        running statistics if there are any.
     out : ndarray, optional
         Receives the gradient with respect to x; of its shape and dtype. It may be `dy` or `x`.
 
@@ -180,8 +268,9 @@ def instance_norm_backward(
     numpy.exceptions.AxisError
         If `channel_axis` is out of range.
     ValueError
-        If `x` has fewer than 3 axes or one value per channel of a sample, a shape does not fit,
-        `stats` belong to another input, `out` is read-only, or `eps` is negative or not finite.
+        If `x` has fewer than 3 axes or, by its own statistics, one value per channel of a sample;
+        if a shape does not fit, `stats` belong to another input or mode, `out` is read-only, or
+        `eps` is negative or not finite.
 
     Notes
     -----
@@ -191,7 +280,8 @@ def instance_norm_backward(
     .. math:: dx = r \left( g - \overline{g} - \hat x\,\overline{g \hat x} \right), \qquad
               dw = \sum dy\,\hat x, \qquad db = \sum dy ,
 
-    the sums running over all axes but that of the channels.
+    the sums running over all axes but that of the channels. In evaluation by running statistics
+    :math:`dx = r g`.
 
     References
     ----------
@@ -206,105 +296,40 @@ def instance_norm_backward(
     >>> fastnorm.instance_norm_backward(dy, x, eps=0).x
     array([[[ 0.5,  0. , -0.5,  0. ]]])
     """
-    mean, var, count = parts_of_moments(stats)
-    usual = _core.gradient(
-        dy, x, weight, bias, mean, var, count, eps, out, 0, INSTANCES, channel_axis
-    )
-    if usual is not None:
-        return tuple.__new__(Gradients, usual)
+    flags = 0 if activation is None else activation_flags(activation)
+    whole = mask is None and lengths is None and not zero_masked
+    if running_mean is None and running_var is None:
+        usual = None
+        if whole:
+            arrays = dy, x, weight, bias, *parts_of_moments(stats)
+            usual = _core.gradient(*arrays, eps, out, flags, INSTANCES, channel_axis)
+        if usual is not None:
+            return tuple.__new__(Gradients, usual)
+    elif not training:
+        by_batch = _evaluation(x, eps, channel_axis, out) | {"activation": activation}
+        by_batch |= {"mask": mask, "lengths": lengths, "zero_masked": zero_masked, "stats": stats}
+        return batch_norm_backward(dy, x, weight, bias, running_mean, running_var, **by_batch)
     x = array(x, "x")
     dy = gradient(dy, x)
     groups = over_instances(channel_axis, x.shape)
     eps = epsilon(eps)
-    dx = output(out, x, dy)
+    dx = gradient_output(out, x, dy, flags)
     factor = parameter(weight, "weight", groups, x, out)
     summand = parameter(bias, "bias", groups, x, out)
-    mean, var = moments_for_gradient(x, stats, groups, out)
+    RunningStatistics(running_mean, running_var, groups, updated=False)  # for its checks
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
-    _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, dweight, dbias)
+    steps = time_axis(channel_axis, x.ndim)
+    counted = mask_argument(mask, lengths, zero_masked, x.shape, steps)
+    if counted is not None:
+        inputs = dy, x, counted, dx, groups, factor, summand
+        masked_backward(*inputs, stats, eps, flags, dweight, dbias, zero_masked)
+        return gradients_of(dx, out, dweight, weight, dbias, bias)
+    mean, var = moments_for_gradient(x, stats, groups, out)
+    _core.backward(dy, x, dx, groups, factor, mean, var, eps, flags, dweight, dbias, None, summand)
     return gradients_of(dx, out, dweight, weight, dbias, bias)
 
 
-class InstanceNorm(Layer):
-    """Instance normalization as a layer with its parameters, if any.
-
-    Parameters
-    ----------
-    num_features : int
-        Number of channels C.
-    eps : float, default 1e-5
-        Added to the variance, inside the root.
-    affine : bool, default False
-        Have a weight (initially 1) and a bias (initially 0) of shape (C,).
-    channel_axis : int, default 1
-        The axis of length C; -1 for channels-last. Axis 0 is that of the samples.
-    dtype : dtype, default float32
-        Type of the parameters: float16, bfloat16, float32 or float64. That of the input may differ.
-
-    Attributes
-    ----------
-    weight, bias : ndarray or None
-        The parameters.
-    grads : dict of str to ndarray
-        Gradients of the parameters from the last `backward`.
-    training : bool
-        Has no effect here.
-
-    Raises
-    ------
-    ValueError
-        If `num_features` is below 1, or `eps` is negative or not finite.
-    TypeError
-        If an argument is of the wrong type.
-
-    See Also
-    --------
-    instance_norm : The function behind it, with formula and source.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import fastnorm
-    >>> layer = fastnorm.InstanceNorm(1, eps=0)
-    >>> layer(np.array([[[1.0, 3.0]]], dtype=np.float32))
-    array([[[-1.,  1.]]], dtype=float32)
-    """
-
-    _shown = ("num_features", "eps", "affine", "channel_axis")
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        affine: bool = False,
-        channel_axis: int = 1,
-        dtype: DTypeLike = np.float32,
-    ) -> None:
-        super().__init__()
-        self.num_features = positive(num_features, "num_features")
-        self.eps = epsilon(eps)
-        self.affine = affine
-        self.channel_axis = integer(channel_axis, "channel_axis")
-        self._make_affine((self.num_features,), dtype, weight=affine, bias=affine)
-
-    def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
-        axis, expected = self.channel_axis, self.num_features
-        usual = _core.normalize(
-            x, self.weight, self.bias, self.eps, None, _core.STATS, LAYER_INSTANCES, axis, expected
-        )
-        if usual is not None:
-            y, mean, var, groups = usual
-            return y, (x, moments_of_groups(mean, var, groups))
-        x = channels(x, axis, expected, "num_features")
-        y, stats = instance_norm(
-            x, self.weight, self.bias, eps=self.eps, channel_axis=axis, return_stats=True
-        )
-        return y, (x, stats)
-
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Any:
-        usual = self._gradients(dy, x, stats, 0, INSTANCES, self.channel_axis)
-        if usual is not None:
-            return usual
-        return instance_norm_backward(
-            dy, x, self.weight, self.bias, eps=self.eps, channel_axis=self.channel_axis, stats=stats
-        )
+def _evaluation(x: Any, eps: Any, channel_axis: Any, out: Any) -> dict[str, Any]:
+    """Return the options of `batch_norm` for evaluation, once x was found to have instances."""
+    instance_channel(channel_axis, array(x, "x").shape)
+    return {"training": False, "eps": eps, "channel_axis": channel_axis, "out": out}

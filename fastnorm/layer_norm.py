@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from fastnorm import _core
+from fastnorm._activation import activation_flags, gradient_output
 from fastnorm._args import (
     array,
     deliver,
-    epsilon,
     gradient,
     gradient_sum,
     new_statistic,
@@ -22,7 +22,16 @@ from fastnorm._args import (
 )
 from fastnorm._groups import AXES, LAYER_AXES, over_axes
 from fastnorm._layer import Layer
-from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
+from fastnorm._masked import mask_argument, masked_forward
+from fastnorm._masked_gradient import masked_backward
+from fastnorm._numbers import epsilon
+from fastnorm.moments import (
+    Moments,
+    moments_for_gradient,
+    moments_of_groups,
+    moments_of_part,
+    parts_of_moments,
+)
 from fastnorm.standardize import Gradients, gradients_of
 
 if TYPE_CHECKING:
@@ -39,6 +48,10 @@ def layer_norm(
     *,
     axis: int | tuple[int, ...] = -1,
     eps: float = 1e-5,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: Literal[False] = False,
 ) -> Array: ...
@@ -50,6 +63,10 @@ def layer_norm(
     *,
     axis: int | tuple[int, ...] = -1,
     eps: float = 1e-5,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: Literal[True],
 ) -> tuple[Array, Moments]: ...
@@ -60,6 +77,10 @@ def layer_norm(
     *,
     axis: int | tuple[int, ...] = -1,
     eps: float = 1e-5,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: bool = False,
 ) -> Array | tuple[Array, Moments]:
@@ -78,6 +99,16 @@ def layer_norm(
     eps : float, default 1e-5
         Added to the variance, inside the root; in squared units of `x`. 0 is allowed. The default
         is PyTorch's; Keras has 1e-3, Flax 1e-6.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result in the same pass: gelu is the exact one, gelu_tanh its approximation
+        by a hyperbolic tangent. None for none.
+    mask : array of bool, optional
+        True where a value counts in the statistics; broadcasts against `x`. All of x is normalized
+        by them, masked values too.
+    lengths : array of int, shape (N,), optional
+        In place of a mask: how many steps of each sample count, along axis 1 of x.
+    zero_masked : bool, default False
+        Set the result, and its gradient, to 0 where the mask is False.
     out : ndarray, optional
         Receives the result; of x's shape and dtype. It may be `x`.
     return_stats : bool, default False
@@ -125,7 +156,11 @@ def layer_norm(
            [-1.,  2.]], dtype=float32)
     """
     flags = _core.STATS if return_stats else 0
-    usual = _core.normalize(x, weight, bias, eps, out, flags, AXES, axis)
+    if activation is not None:
+        flags |= activation_flags(activation)
+    usual = None
+    if mask is None and lengths is None and not zero_masked:
+        usual = _core.normalize(x, weight, bias, eps, out, flags, AXES, axis)
     if usual is not None:
         if not return_stats:
             y: Array = usual
@@ -137,8 +172,14 @@ def layer_norm(
     y = output(out, x)
     weight = parameter(weight, "weight", groups, x, out)
     bias = parameter(bias, "bias", groups, x, out)
+    eps = epsilon(eps)
+    counted = mask_argument(mask, lengths, zero_masked, x.shape, 1)
+    if counted is not None:
+        parts = masked_forward(x, counted, groups, y, weight, bias, eps, flags, zero_masked)
+        y = deliver(y, out)
+        return (y, moments_of_part(parts, groups)) if return_stats else y
     mean, var = new_statistic(groups), new_statistic(groups)
-    _core.forward(x, y, groups, weight, bias, mean, var, epsilon(eps), 0)
+    _core.forward(x, y, groups, weight, bias, mean, var, eps, flags)
     y = deliver(y, out)
     return (y, moments_of_groups(mean, var, groups)) if return_stats else y
 
@@ -151,6 +192,10 @@ def layer_norm_backward(
     *,
     axis: int | tuple[int, ...] = -1,
     eps: float = 1e-5,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     stats: Moments | tuple[Any, Any, int] | None = None,
     out: Array | None = None,
 ) -> Gradients:
@@ -160,8 +205,9 @@ def layer_norm_backward(
     ----------
     dy : array
         Gradient of the loss with respect to y, of x's shape and dtype.
-    x, weight, bias, axis, eps
-        As given to `layer_norm`. Of `bias` only shape and dtype matter.
+    x, weight, bias, axis, eps, activation, mask, lengths, zero_masked
+        As given to `layer_norm`. Of `bias` only shape and dtype matter, but with an
+        activation its values do.
     stats : Moments, optional
         What ``return_stats=True`` gave; recomputed from `x` if None.
     out : ndarray, optional
@@ -207,19 +253,27 @@ def layer_norm_backward(
     array([[ 0.5,  0. , -0.5,  0. ]])
     """
     mean, var, count = parts_of_moments(stats)
-    usual = _core.gradient(dy, x, weight, bias, mean, var, count, eps, out, 0, AXES, axis)
+    flags = 0 if activation is None else activation_flags(activation)
+    usual = None
+    if mask is None and lengths is None and not zero_masked:
+        usual = _core.gradient(dy, x, weight, bias, mean, var, count, eps, out, flags, AXES, axis)
     if usual is not None:
         return tuple.__new__(Gradients, usual)
     x = array(x, "x")
     dy = gradient(dy, x)
     groups = over_axes(axis, x.shape)
     eps = epsilon(eps)
-    dx = output(out, x, dy)
+    dx = gradient_output(out, x, dy, flags)
     factor = parameter(weight, "weight", groups, x, out)
     summand = parameter(bias, "bias", groups, x, out)
-    mean, var = moments_for_gradient(x, stats, groups, out)
     dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
-    _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, dweight, dbias)
+    counted = mask_argument(mask, lengths, zero_masked, x.shape, 1)
+    if counted is not None:
+        arrays = dy, x, counted, dx, groups, factor, summand
+        masked_backward(*arrays, stats, eps, flags, dweight, dbias, zero_masked)
+        return gradients_of(dx, out, dweight, weight, dbias, bias)
+    mean, var = moments_for_gradient(x, stats, groups, out)
+    _core.backward(dy, x, dx, groups, factor, mean, var, eps, flags, dweight, dbias, None, summand)
     return gradients_of(dx, out, dweight, weight, dbias, bias)
 
 
@@ -238,6 +292,8 @@ class LayerNorm(Layer):
         Have a bias, if `elementwise_affine`.
     dtype : dtype, default float32
         Type of the parameters: float16, bfloat16, float32 or float64. That of the input may differ.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result, in the same pass.
 
     Attributes
     ----------
@@ -283,8 +339,11 @@ class LayerNorm(Layer):
         elementwise_affine: bool = True,
         bias: bool = True,
         dtype: DTypeLike = np.float32,
+        activation: str | None = None,
     ) -> None:
         super().__init__()
+        self.activation = activation
+        self._activation = activation_flags(activation)
         self.normalized_shape = trailing_shape(normalized_shape)
         self.eps = epsilon(eps)
         self.elementwise_affine = elementwise_affine
@@ -296,22 +355,42 @@ class LayerNorm(Layer):
             bias=elementwise_affine and bias,
         )
 
-    def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
+    def _forward(self, x: ArrayInput, **part: Any) -> tuple[Array, tuple[Any, ...]]:
         axes, expected = self._axes, self.normalized_shape
-        usual = _core.normalize(
-            x, self.weight, self.bias, self.eps, None, _core.STATS, LAYER_AXES, axes, expected
-        )
+        flags = _core.STATS | self._activation
+        usual = None
+        if not part:
+            usual = _core.normalize(
+                x, self.weight, self.bias, self.eps, None, flags, LAYER_AXES, axes, expected
+            )
         if usual is not None:
             y, mean, var, groups = usual
-            return y, (x, moments_of_groups(mean, var, groups))
+            return y, (x, moments_of_groups(mean, var, groups), part)
         x = trailing(x, expected)
-        y, stats = layer_norm(x, self.weight, self.bias, axis=axes, eps=self.eps, return_stats=True)
-        return y, (x, stats)
+        y, stats = layer_norm(
+            x,
+            self.weight,
+            self.bias,
+            axis=axes,
+            eps=self.eps,
+            activation=self.activation,
+            return_stats=True,
+            **part,
+        )
+        return y, (x, stats, part)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: Moments) -> Any:
-        usual = self._gradients(dy, x, stats, 0, AXES, self._axes)
+    def _backward(self, dy: ArrayInput, x: Array, stats: Moments, part: dict[str, Any]) -> Any:
+        usual = self._gradients(dy, x, stats, self._activation, AXES, self._axes)
         if usual is not None:
             return usual
         return layer_norm_backward(
-            dy, x, self.weight, self.bias, axis=self._axes, eps=self.eps, stats=stats
+            dy,
+            x,
+            self.weight,
+            self.bias,
+            axis=self._axes,
+            eps=self.eps,
+            activation=self.activation,
+            stats=stats,
+            **part,
         )

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastnorm import _core
-from fastnorm._args import array, given_moments, integer, new_statistic
+from fastnorm._args import array, given_moments, new_statistic
 from fastnorm._groups import AXES, over_axes
+from fastnorm._masked import Part, mask_argument
+from fastnorm._numbers import integer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from fastnorm._core import Groups
-    from fastnorm._types import Array, ArrayInput, Axis
+    from fastnorm._types import Array, ArrayInput, Axis, Shape
 
 
 class RawMoments(NamedTuple):
@@ -46,15 +48,16 @@ class Moments:
     ----------
     mean, var : array_like
         Mean and biased variance (divisor `count`) of each group, of one shape; kept as float64.
-    count : int
-        Number of values in each group. Groups without a value have count 0, and so have the running
-        statistics that `batch_norm` reports in evaluation, behind which stands no batch.
+    count : int, or array of int
+        Number of values in each group; an array of one entry per group where a mask makes them
+        differ. Groups without a value have count 0, and so have the running statistics that
+        `batch_norm` reports in evaluation, behind which stands no batch.
 
     Attributes
     ----------
     mean, var : ndarray of float64
         Mean, in units of the data, and variance, in squared units. NaN where a group is empty.
-    count : int
+    count : int, or ndarray of int64
         Number of values in each group, exact.
 
     Raises
@@ -89,11 +92,9 @@ class Moments:
     def __init__(self, mean: ArrayLike, var: ArrayLike, count: int) -> None:
         self.mean = np.asarray(mean, dtype=np.float64)
         self.var = np.asarray(var, dtype=np.float64)
-        self.count = integer(count, "count")
+        self.count = _count_of(count, self.mean.shape)
         if self.mean.shape != self.var.shape:
             raise ValueError(f"var has shape {self.var.shape}, expected {self.mean.shape} = mean's")
-        if self.count < 0:
-            raise ValueError(f"count must be >= 0, got {count!r}")
         self._axis = 0 if self.mean.ndim else None
         self._keepdims = False
 
@@ -149,18 +150,13 @@ class Moments:
                     f"moments of shape {other_mean.shape} cannot be merged into moments of shape "
                     f"{mean.shape}"
                 )
-            if other_count == 0:
-                continue
-            if count == 0:
-                mean, var, count = other_mean, other_var, other_count
-                continue
-            total = count + other_count
-            share, other_share = count / total, other_count / total
-            with np.errstate(over="ignore", invalid="ignore"):  # NaN and Inf stay in their group
-                delta = other_mean - mean
-                var = share * var + other_share * other_var + delta * delta * (share * other_share)
-                mean = mean + delta * other_share
-            count = total
+            if not (np.ndim(count) or np.ndim(other_count)):
+                if other_count == 0:
+                    continue
+                if count == 0:
+                    mean, var, count = other_mean, other_var, other_count
+                    continue
+            mean, var, count = _merged(mean, var, count, other_mean, other_var, other_count)
         merged = Moments(np.array(mean), np.array(var), count)
         merged._axis, merged._keepdims = self._axis, self._keepdims
         return merged
@@ -198,7 +194,7 @@ class Moments:
         Moments(mean=array([2., 2.]), var=array([1., 0.]), count=2)
         """
         merged = self.merge(moments(x, self._axis, keepdims=self._keepdims))
-        self.mean, self.var, self.count = merged
+        self.mean, self.var, self.count = merged  # of one group or of many
         return self
 
     def __iter__(self) -> Iterator[Any]:
@@ -214,7 +210,9 @@ class Moments:
         return f"Moments(mean={self.mean!r}, var={self.var!r}, count={self.count})"
 
 
-def moments(x: ArrayInput, axis: Axis = None, *, keepdims: bool = False) -> Moments:
+def moments(
+    x: ArrayInput, axis: Axis = None, *, keepdims: bool = False, mask: ArrayInput | None = None
+) -> Moments:
     r"""Mean and biased variance over any axes, in float64 and in one pass over `x`.
 
     Parameters
@@ -226,6 +224,9 @@ def moments(x: ArrayInput, axis: Axis = None, *, keepdims: bool = False) -> Mome
         Axes to reduce, in any order; None for all of them, ``()`` for none.
     keepdims : bool, default False
         Keep the reduced axes, with length 1.
+    mask : array of bool, optional
+        True where a value counts; broadcasts against `x`. The count is an array then, of one entry
+        per group.
 
     Returns
     -------
@@ -265,16 +266,21 @@ def moments(x: ArrayInput, axis: Axis = None, *, keepdims: bool = False) -> Mome
     >>> fastnorm.moments(np.array([[1.0, 3.0], [2.0, 8.0]], dtype=np.float32), axis=-1)
     Moments(mean=array([2., 5.]), var=array([1., 9.]), count=2)
     """
-    usual = _core.measure(x, AXES, axis, keepdims)
+    usual = _core.measure(x, AXES, axis, keepdims) if mask is None else None
     if usual is not None:
         mean, var, groups = usual
+        found = moments_of_groups(mean, var, groups)
     else:
         x = array(x, "x")
         groups = over_axes(axis, x.shape)
-        mean, var = _compute(x, groups)
-        if keepdims:
-            mean, var = mean.reshape(groups.kept), var.reshape(groups.kept)
-    found = moments_of_groups(mean, var, groups)
+        shape = groups.kept if keepdims else groups.free
+        counted = mask_argument(mask, None, False, x.shape, 1)
+        if counted is None:
+            mean, var = _compute(x, groups)
+            found = moments_of_groups(mean.reshape(shape), var.reshape(shape), groups)
+        else:
+            parts = Part(x, counted, groups).statistics(raw=False)
+            found = moments_of_part(tuple(np.asarray(p).reshape(shape) for p in parts), groups)
     found._axis = axis
     found._keepdims = bool(keepdims)
     return found
@@ -289,6 +295,21 @@ def moments_of_groups(mean: Array, var: Array, groups: Groups, counted: bool = T
     found._axis = groups.axes
     found._keepdims = False
     return found
+
+
+def moments_of_part(parts: tuple[Any, ...], groups: Groups) -> Moments:
+    """Return statistics of the part of each group that a mask lets count."""
+    found = object.__new__(Moments)
+    found.mean, found.var, found.count = parts
+    found._axis = groups.axes
+    found._keepdims = False
+    return found
+
+
+def deviation(var: Array, eps: float) -> Array:
+    """Return ``sqrt(var + eps)``; NaN and Inf stay in their group, without a warning."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(np.sqrt(var + eps))
 
 
 def parts_of_moments(stats: Any) -> tuple[Any, Any, Any]:
@@ -318,6 +339,41 @@ def _compute(x: Array, groups: Groups) -> tuple[Array, Array]:
     mean, var = new_statistic(groups), new_statistic(groups)
     _core.forward(x, None, groups, None, None, mean, var, 0.0, 0)
     return mean, var
+
+
+def _count_of(value: Any, shape: Shape) -> Any:
+    """Return a count of all groups or, where they differ, of each."""
+    if np.ndim(value) == 0 and not isinstance(value, np.ndarray):
+        number = integer(value, "count")
+        if number < 0:
+            raise ValueError(f"count must be >= 0, got {value!r}")
+        return number
+    counts = np.asarray(value)
+    if counts.dtype.kind not in "iu":
+        raise TypeError(f"count has dtype {counts.dtype}, expected an integer type")
+    if counts.shape != shape:
+        raise ValueError(f"count has shape {counts.shape}, expected {shape} = mean's")
+    if (counts < 0).any():
+        raise ValueError(f"count must be >= 0, got {counts.min()}")
+    return counts.astype(np.int64)
+
+
+def _merged(
+    mean: Array, var: Array, count: Any, other_mean: Array, other_var: Array, other_count: Any
+) -> tuple[Array, Array, Any]:
+    """Two parts as one; a group of which one part has no value is what the other makes it."""
+    total = count + other_count
+    with np.errstate(all="ignore"):  # NaN and Inf stay in their group
+        share, other_share = count / total, other_count / total
+        delta = other_mean - mean
+        both_var = share * var + other_share * other_var + delta * delta * (share * other_share)
+        both = mean + delta * other_share
+    if not np.ndim(total):
+        return both, both_var, total
+    first, second = np.equal(other_count, 0), np.equal(count, 0)
+    both = np.where(first, mean, np.where(second, other_mean, both))
+    both_var = np.where(first, var, np.where(second, other_var, both_var))
+    return both, both_var, total
 
 
 def _moments_of(part: Any) -> Moments:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 import numpy as np
 
 from fastnorm import _core
+from fastnorm._activation import activation_flags, gradient_output
 from fastnorm._args import (
     array,
     deliver,
-    epsilon,
     given_mean_square,
     gradient,
     gradient_sum,
@@ -24,6 +24,9 @@ from fastnorm._args import (
 )
 from fastnorm._groups import AXES, LAYER_AXES, over_axes
 from fastnorm._layer import Layer
+from fastnorm._masked import mask_argument, masked_forward
+from fastnorm._masked_gradient import masked_backward
+from fastnorm._numbers import epsilon
 from fastnorm.moments import RawMoments, parts_of_mean_square
 
 if TYPE_CHECKING:
@@ -56,6 +59,10 @@ def rms_norm(
     *,
     axis: int | tuple[int, ...] = -1,
     eps: float = 1e-6,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: Literal[False] = False,
 ) -> Array: ...
@@ -66,6 +73,10 @@ def rms_norm(
     *,
     axis: int | tuple[int, ...] = -1,
     eps: float = 1e-6,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: Literal[True],
 ) -> tuple[Array, RawMoments]: ...
@@ -75,6 +86,10 @@ def rms_norm(
     *,
     axis: int | tuple[int, ...] = -1,
     eps: float = 1e-6,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     out: Array | None = None,
     return_stats: bool = False,
 ) -> Array | tuple[Array, RawMoments]:
@@ -92,6 +107,16 @@ def rms_norm(
     eps : float, default 1e-6
         Added to the mean square, inside the root; in squared units of `x`. 0 is allowed. The
         default is that of Llama, Keras and Flax; PyTorch takes the machine epsilon.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result in the same pass: gelu is the exact one, gelu_tanh its approximation
+        by a hyperbolic tangent. None for none.
+    mask : array of bool, optional
+        True where a value counts in the statistics; broadcasts against `x`. All of x is normalized
+        by them, masked values too.
+    lengths : array of int, shape (N,), optional
+        In place of a mask: how many steps of each sample count, along axis 1 of x.
+    zero_masked : bool, default False
+        Set the result, and its gradient, to 0 where the mask is False.
     out : ndarray, optional
         Receives the result; of x's shape and dtype. It may be `x`.
     return_stats : bool, default False
@@ -140,7 +165,11 @@ def rms_norm(
            [ 0.,  2.,  0.,  0.]], dtype=float32)
     """
     flags = _RAW_STATS if return_stats else _core.RAW
-    usual = _core.normalize(x, weight, None, eps, out, flags, AXES, axis)
+    if activation is not None:
+        flags |= activation_flags(activation)
+    usual = None
+    if mask is None and lengths is None and not zero_masked:
+        usual = _core.normalize(x, weight, None, eps, out, flags, AXES, axis)
     if usual is not None:
         if not return_stats:
             y: Array = usual
@@ -151,8 +180,20 @@ def rms_norm(
     groups = over_axes(axis, x.shape)
     y = output(out, x)
     weight = parameter(weight, "weight", groups, x, out)
+    eps = epsilon(eps)
+    counted = mask_argument(mask, lengths, zero_masked, x.shape, 1)
+    if counted is not None:
+        _, square, count = masked_forward(
+            x, counted, groups, y, weight, None, eps, flags, zero_masked
+        )
+        y = deliver(y, out)
+        return (
+            (y, RawMoments(square, count))  # type: ignore[arg-type]  # a count per group
+            if return_stats
+            else y
+        )
     mean_square = new_statistic(groups)
-    _core.forward(x, y, groups, weight, None, None, mean_square, epsilon(eps), _core.RAW)
+    _core.forward(x, y, groups, weight, None, None, mean_square, eps, flags)
     y = deliver(y, out)
     return (y, RawMoments(mean_square, groups.size)) if return_stats else y
 
@@ -164,6 +205,10 @@ def rms_norm_backward(
     *,
     axis: int | tuple[int, ...] = -1,
     eps: float = 1e-6,
+    activation: str | None = None,
+    mask: ArrayInput | None = None,
+    lengths: ArrayInput | None = None,
+    zero_masked: bool = False,
     stats: RawMoments | tuple[Any, int] | None = None,
     out: Array | None = None,
 ) -> RMSNormGradients:
@@ -173,7 +218,7 @@ def rms_norm_backward(
     ----------
     dy : array
         Gradient of the loss with respect to y, of x's shape and dtype.
-    x, weight, axis, eps
+    x, weight, axis, eps, activation, mask, lengths, zero_masked
         As given to `rms_norm`.
     stats : RawMoments, optional
         What ``return_stats=True`` gave; recomputed from `x` if None.
@@ -219,24 +264,32 @@ def rms_norm_backward(
     array([[ 3., -1.,  1., -1.]])
     """
     square, count = parts_of_mean_square(stats)
-    usual = _core.gradient(
-        dy, x, weight, None, None, square, count, eps, out, _core.RAW, AXES, axis
-    )
+    flags = _core.RAW if activation is None else _core.RAW | activation_flags(activation)
+    usual = None
+    if mask is None and lengths is None and not zero_masked:
+        usual = _core.gradient(
+            dy, x, weight, None, None, square, count, eps, out, flags, AXES, axis
+        )
     if usual is not None:
         return tuple.__new__(RMSNormGradients, usual)
     x = array(x, "x")
     dy = gradient(dy, x)
     groups = over_axes(axis, x.shape)
     eps = epsilon(eps)
-    dx = output(out, x, dy)
+    dx = gradient_output(out, x, dy, flags)
     factor = parameter(weight, "weight", groups, x, out)
+    dweight = gradient_sum(factor, groups.view)
+    counted = mask_argument(mask, lengths, zero_masked, x.shape, 1)
+    if counted is not None:
+        arrays = dy, x, counted, dx, groups, factor, None
+        masked_backward(*arrays, stats, eps, flags, dweight, None, zero_masked)
+        return RMSNormGradients(deliver(dx, out), parameter_gradient(dweight, weight, "weight"))
     if stats is None:
         square = new_statistic(groups)
         _core.forward(x, None, groups, None, None, None, square, eps, _core.RAW)
     else:
         square = given_mean_square(stats, groups, out)
-    dweight = gradient_sum(factor, groups.view)
-    _core.backward(dy, x, dx, groups, factor, None, square, eps, _core.RAW, dweight, None)
+    _core.backward(dy, x, dx, groups, factor, None, square, eps, flags, dweight, None)
     return RMSNormGradients(deliver(dx, out), parameter_gradient(dweight, weight, "weight"))
 
 
@@ -253,6 +306,8 @@ class RMSNorm(Layer):
         Have a weight (initially 1) of shape `normalized_shape`.
     dtype : dtype, default float32
         Type of the weight: float16, bfloat16, float32 or float64. That of the input may differ.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result, in the same pass.
 
     Attributes
     ----------
@@ -292,30 +347,54 @@ class RMSNorm(Layer):
         eps: float = 1e-6,
         elementwise_affine: bool = True,
         dtype: DTypeLike = np.float32,
+        activation: str | None = None,
     ) -> None:
         super().__init__()
+        self.activation = activation
+        self._activation = activation_flags(activation)
         self.normalized_shape = trailing_shape(normalized_shape)
         self.eps = epsilon(eps)
         self.elementwise_affine = elementwise_affine
         self._axes = tuple(range(-len(self.normalized_shape), 0))
         self._make_affine(self.normalized_shape, dtype, weight=elementwise_affine, bias=False)
 
-    def _forward(self, x: ArrayInput) -> tuple[Array, tuple[Any, ...]]:
+    def _forward(self, x: ArrayInput, **part: Any) -> tuple[Array, tuple[Any, ...]]:
         axes, expected = self._axes, self.normalized_shape
-        usual = _core.normalize(
-            x, self.weight, None, self.eps, None, _RAW_STATS, LAYER_AXES, axes, expected
-        )
+        flags = _RAW_STATS | self._activation
+        usual = None
+        if not part:
+            usual = _core.normalize(
+                x, self.weight, None, self.eps, None, flags, LAYER_AXES, axes, expected
+            )
         if usual is not None:
             y, _, var, groups = usual
-            return y, (x, RawMoments(var, groups.size))
+            return y, (x, RawMoments(var, groups.size), part)
         x = trailing(x, expected)
-        y, stats = rms_norm(x, self.weight, axis=axes, eps=self.eps, return_stats=True)
-        return y, (x, stats)
+        y, stats = rms_norm(
+            x,
+            self.weight,
+            axis=axes,
+            eps=self.eps,
+            activation=self.activation,
+            return_stats=True,
+            **part,
+        )
+        return y, (x, stats, part)
 
-    def _backward(self, dy: ArrayInput, x: Array, stats: RawMoments) -> Any:
+    def _backward(self, dy: ArrayInput, x: Array, stats: RawMoments, part: dict[str, Any]) -> Any:
+        flags = _core.RAW | self._activation
         usual = _core.gradient(
-            dy, x, self.weight, None, None, *stats, self.eps, None, _core.RAW, AXES, self._axes
+            dy, x, self.weight, None, None, *stats, self.eps, None, flags, AXES, self._axes
         )
         if usual is not None:
             return usual
-        return rms_norm_backward(dy, x, self.weight, axis=self._axes, eps=self.eps, stats=stats)
+        return rms_norm_backward(
+            dy,
+            x,
+            self.weight,
+            axis=self._axes,
+            eps=self.eps,
+            activation=self.activation,
+            stats=stats,
+            **part,
+        )

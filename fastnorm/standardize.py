@@ -10,7 +10,6 @@ from fastnorm._args import (
     array,
     broadcast_parameter,
     deliver,
-    epsilon,
     gradient,
     gradient_sum,
     new_statistic,
@@ -18,6 +17,7 @@ from fastnorm._args import (
     parameter_gradient,
 )
 from fastnorm._groups import AXES, over_axes
+from fastnorm._numbers import epsilon
 from fastnorm.moments import Moments, moments_for_gradient, moments_of_groups, parts_of_moments
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def standardize_backward(
     shape = _joint_shape(factor, summand)
     dweight, dbias = gradient_sum(factor, shape), gradient_sum(summand, shape)
     _core.backward(dy, x, dx, groups, factor, mean, var, eps, 0, dweight, dbias)
-    dweight, dbias = _sum_to(dweight, factor), _sum_to(dbias, summand)
+    dweight, dbias = sum_to(dweight, factor), sum_to(dbias, summand)
     return gradients_of(dx, out, dweight, weight, dbias, bias)
 
 
@@ -257,7 +257,7 @@ def _joint_shape(weight: Array | None, bias: Array | None) -> Shape:
     return tuple(n if n != 1 else m for n, m in zip(weight.shape, bias.shape, strict=True))
 
 
-def _sum_to(total: Array | None, parameter: Array | None) -> Array | None:
+def sum_to(total: Array | None, parameter: Array | None) -> Array | None:
     """Sum a gradient over the axes on which only the other parameter varies."""
     if total is None or parameter is None or total.shape == parameter.shape:
         return total

@@ -22,20 +22,27 @@ every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=list(FAM
 def forward(module, family: Family, case: Case, x, arguments, **options):
     """y, and the statistics where they are asked for; the arguments stay as they are."""
     function = getattr(module, family.op)
-    return function(x, **family.copied(arguments), **(dict(case.options) | options))
+    results = function(x, **family.copied(arguments), **(dict(case.options) | options))
+    if not family.several:
+        return results
+    return (results[0], results[-1]) if options.get("return_stats") else results[0]
 
 
 def backward(module, family: Family, case: Case, dy, x, arguments, **options):
-    """The named tuple of gradients."""
+    """The named tuple of gradients, of a family that is `settled` after the call itself."""
     function = getattr(module, f"{family.op}_backward")
-    return function(dy, x, **family.copied(arguments), **(dict(case.options) | options))
+    held = family.copied(arguments)
+    if family.settled:
+        settings = {"eps": options["eps"]} if "eps" in options else {}
+        getattr(module, family.op)(x, **held, **(dict(case.options) | settings))
+    return function(dy, x, **held, **(dict(case.options) | options))
 
 
 def everything(family: Family, case: Case, dy, x, arguments, **options) -> dict[str, np.ndarray]:
     """y, every updated argument and every gradient of `fastnorm`, by name."""
     held = family.copied(arguments)
     y = getattr(fastnorm, family.op)(x, **held, **case.options, **options)
-    results = {"y": y}
+    results = {f"y {i}": values for i, values in enumerate(y)} if family.several else {"y": y}
     results |= {a.name: held[a.name] for a in family.arguments if a.updated and a.name in held}
     gradients = backward(fastnorm, family, case, dy, x, arguments)._asdict()
     results |= {f"gradient of {name}": v for name, v in gradients.items() if v is not None}

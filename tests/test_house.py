@@ -38,7 +38,7 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-EVERYWHERE = [*in_tree("fastnorm", "src", "tests", "benches", ".ci"), ROOT / "setup.py"]
+EVERYWHERE = [*in_tree("fastnorm", "src", "tests", "benches", "examples", ".ci"), ROOT / "setup.py"]
 API = sorted(p for p in (ROOT / "fastnorm").glob("*.py") if p.stem != "__main__")
 KERNELS = in_tree("src/kernels")
 COMPILED = [p for p in in_tree("src", "fastnorm/_core") if p.suffix not in {".py", ".pyi"}]
@@ -122,7 +122,10 @@ def test_the_api_names_neither_reference_nor_compare(path):
     assert not {name for name in named if re.match(above, name)}
 
 
-@pytest.mark.parametrize("name", sorted(p.stem for p in API if re.match(r"_[a-z]|config", p.stem)))
+SHARED = sorted(p.stem for p in API if re.match(r"_(?!\w+_layer$)[a-z]|config", p.stem))
+
+
+@pytest.mark.parametrize("name", SHARED)
 def test_what_families_share_names_no_family(name):
     """Checks, groups and settings serve every family; they know `moments`, which all build on."""
     families = {p.stem for p in API if not p.stem.startswith("_")} - {"config", "moments"}

@@ -3,7 +3,7 @@
 
 from fastnorm._core import dispatch, threads
 from fastnorm._core.curve import FLOOR, RATIO, SWISH, TANH, curve, curve_gradient
-from fastnorm._core.entry import FIXED, GIVEN, RAW, backward, forward
+from fastnorm._core.entry import ACTIVATED, ACTIVATIONS, FIXED, GIVEN, RAW, backward, forward, slope
 from fastnorm._core.groups import Groups, Recent
 from fastnorm._core.threads import (
     get_num_threads,
@@ -23,6 +23,8 @@ from fastnorm._core.usual import (
 from fastnorm._core.usual_gradient import gradient
 
 __all__ = [
+    "ACTIVATED",
+    "ACTIVATIONS",
     "AGAINST",
     "FIXED",
     "FLOOR",
@@ -49,6 +51,7 @@ __all__ = [
     "normalize_batch",
     "set_local_num_threads",
     "set_num_threads",
+    "slope",
 ]
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the drivers share: a call, its cut into pieces, its numerics (headers in src/drivers)."""
 
-from fastnorm._core.dispatch cimport fn_centre, fn_kernels, fn_slope
+from fastnorm._core.dispatch cimport fn_centre, fn_kernels, fn_memory, fn_param, fn_slope
 from fastnorm._core.plan cimport fn_dim, fn_plan
 
 cdef extern from "fn_call.h" nogil:
@@ -19,6 +19,9 @@ cdef extern from "fn_call.h" nogil:
         bint given
         bint fixed
         bint stream
+        int activation
+        bint summed
+        bint slope
         bint single
         int threads
 
@@ -41,6 +44,9 @@ cdef extern from "fn_call.h" nogil:
 
     fn_cut fn_cut_rows(size_t segs, size_t n)
     fn_span fn_piece(const fn_cut *cut, size_t segs, size_t n, size_t piece)
+    void fn_write(const fn_call *c, void *y, Py_ssize_t ldy, const void *x, Py_ssize_t ldx,
+                  const void *dy, Py_ssize_t lddy, size_t rows, size_t n, const fn_centre *centre,
+                  const fn_param *param, const fn_memory *memory)
     double fn_real_at(const char *p, bint single)
 
 cdef extern from "fn_numerics.h" nogil:

@@ -47,6 +47,9 @@ cdef extern from "fn_kernels.h" nogil:
         fn_moments_rows_t moments_rows_wide
         fn_moments_cols_t moments_cols
         fn_moments_cols_t moments_cols_wide
+        void activated(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy, fn_ld lddy,
+                       size_t rows, size_t n, const fn_centre *centre, const fn_param *param,
+                       int kind, const fn_memory *memory) noexcept nogil
         void affine(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t n,
                     const fn_centre *centre, const fn_param *param,
                     const fn_memory *memory) noexcept nogil
@@ -60,6 +63,8 @@ cdef extern from "fn_kernels.h" nogil:
                           fn_ld lddy, size_t rows, size_t n, const fn_centre *centre,
                           const fn_param *param, const fn_slope *slope,
                           const fn_memory *memory) noexcept nogil
+        void sum(void *to, fn_ld ldt, const void *a, fn_ld lda, const void *b, fn_ld ldb,
+                 size_t rows, size_t n) noexcept nogil
         void curve(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t n,
                    const fn_curve *curve, const fn_memory *memory) noexcept nogil
         void curve_gradient(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void *dy,
@@ -76,6 +81,7 @@ cdef extern from "fn_kernels.h" nogil:
         fn_kernels type[4]
 
     int FN_F16, FN_BF16, FN_F32, FN_F64, FN_NTYPES
+    int FN_RELU, FN_SILU, FN_GELU, FN_GELU_TANH
     int FN_FLOOR, FN_RATIO, FN_SWISH, FN_TANH
     int FN_LANES_MAX, FN_ROW_BLOCK, FN_JOINT_BLOCK, FN_COL_BLOCK, FN_LANE_BYTES
 

@@ -12,6 +12,8 @@ cdef enum:
     FN_RAW = 1    # no centring: var holds the mean square
     FN_GIVEN = 2  # forward: the statistics are inputs
     FN_FIXED = 4  # backward: the statistics are constants
+    # ... 128: of usual calls, see recognize.pxd
+    FN_ACTIVATED = 256  # times the number of an activation
 
 
 cdef int storage(ndarray x) noexcept

@@ -8,10 +8,26 @@ from fastnorm._core.groups import Groups
 RAW: int
 GIVEN: int
 FIXED: int
+ACTIVATED: int
+ACTIVATIONS: dict[str, int]
 
 def forward(
     x: NDArray[Any],
     out: NDArray[Any] | None,
+    groups: Groups,
+    weight: NDArray[Any] | None,
+    bias: NDArray[Any] | None,
+    mean: NDArray[Any] | None,
+    var: NDArray[Any],
+    eps: float,
+    flags: int,
+    term: NDArray[Any] | None = None,
+    other: NDArray[Any] | None = None,
+) -> None: ...
+def slope(
+    dy: NDArray[Any],
+    x: NDArray[Any],
+    dx: NDArray[Any],
     groups: Groups,
     weight: NDArray[Any] | None,
     bias: NDArray[Any] | None,
@@ -33,4 +49,5 @@ def backward(
     dweight: NDArray[Any] | None,
     dbias: NDArray[Any] | None,
     means: NDArray[Any] | None = None,
+    bias: NDArray[Any] | None = None,
 ) -> None: ...

@@ -5,6 +5,7 @@ cdef extern from "fn_plan.h" nogil:
     int FN_MAXDIM
     int FN_ROWS, FN_COLS
     int FN_X, FN_Y, FN_DY, FN_W, FN_B, FN_DP, FN_S, FN_NOPS
+    int FN_TERM, FN_OTHER
 
     ctypedef struct fn_dim:
         Py_ssize_t len

@@ -25,6 +25,19 @@ class Probe:
         param_by_row: bool = False,
         stream: bool = False,
     ) -> NDArray[Any]: ...
+    def activated(
+        self,
+        activation: str,
+        x: NDArray[Any],
+        hi: NDArray[Any],
+        r: NDArray[Any],
+        m: NDArray[Any],
+        by_row: bool = False,
+        w: NDArray[Any] | None = None,
+        b: NDArray[Any] | None = None,
+        dy: NDArray[Any] | None = None,
+        stream: bool = False,
+    ) -> NDArray[Any]: ...
     def grad_sums_rows(
         self,
         x: NDArray[Any],
@@ -63,6 +76,7 @@ class Probe:
         db: NDArray[Any] | None = None,
         stream: bool = False,
     ) -> NDArray[Any]: ...
+    def sum(self, x: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]: ...
     def curve(
         self,
         x: NDArray[Any],

@@ -91,7 +91,9 @@ def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     data.add_argument("--input", type=Path, metavar="FILE", help=".npy, or .npz: all its arrays")
     data.add_argument("--op", choices=OPS, metavar="OP", help=f"one of {', '.join(OPS)}")
     data.add_argument("--axis", type=int, nargs="+", metavar="N", help="axes of the statistics")
-    data.add_argument("--num-groups", type=_positive, metavar="N", help="for group_norm")
+    data.add_argument(
+        "--num-groups", type=_positive, metavar="N", help="for group_norm, evonorm_s0"
+    )
     data.add_argument("--channel-axis", type=int, metavar="N", help="1 (default), or -1 for last")
     return parser, compare
 

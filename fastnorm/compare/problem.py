@@ -8,6 +8,7 @@ a call is found by ``getattr(module, op)``: what is timed and what is checked ca
 from __future__ import annotations
 
 import importlib
+import inspect
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnorm.compare import numpy_twin
-from fastnorm.compare.arguments import draw_arguments, normal
+from fastnorm.compare.arguments import ARGUMENTS, draw_arguments, normal
 from fastnorm.compare.case import Case, Direction
 
 Array = NDArray[Any]
@@ -74,7 +75,8 @@ class Problem:
         direction : {"forward", "backward"}
             Which of the two functions.
         stats : object, optional
-            For the backward function: the statistics of its own forward one, see `statistics`.
+            For the backward function: the statistics of its own forward one, see `statistics`;
+            None where there are none.
         **options
             Further keyword arguments, such as out.
         """
@@ -82,13 +84,16 @@ class Problem:
         if direction == "forward":
             return partial(getattr(module, self.case.op), self.x, **arguments)
         backward = getattr(module, f"{self.case.op}_backward")
-        return partial(backward, self.dy, self.x, **arguments, stats=stats)
+        given = {} if stats is None else {"stats": stats}
+        return partial(backward, self.dy, self.x, **arguments, **given)
 
     def statistics(self, module: ModuleType) -> Any:
-        """Return what the forward function of `module` keeps for its backward function."""
+        """Return what the forward function of `module` keeps for its backward function, if any."""
         if module is numpy_twin:
-            return self.call(module, "forward")()[1]
-        return self.call(module, "forward", return_stats=True)()[1]
+            return self.call(module, "forward")()[-1]
+        if "return_stats" not in inspect.signature(getattr(module, self.case.op)).parameters:
+            return None
+        return self.call(module, "forward", return_stats=True)()[-1]
 
     def timed_call(self, module: ModuleType, direction: Direction) -> Call:
         """Return the call as it is timed: into a touched `out`, a gradient with its statistics."""
@@ -99,13 +104,15 @@ class Problem:
         return self.call(module, direction, stats=self.statistics(module), out=self.buffer())
 
     def in_float64(self) -> Problem:
-        """Return the same values in float64, in arrays of their own, for the reference."""
-        return Problem(
-            self.case,
-            self.x.astype(np.float64),
-            self.dy.astype(np.float64),
-            {name: _widened(values) for name, values in self.parameters.items()},
-        )
+        """Return the same values for the reference: parameters in float64, in arrays of their own.
+
+        The reference converts x and dy itself, and has to know their type where sums are rounded.
+        """
+        parameters = {name: _widened(values) for name, values in self.parameters.items()}
+        for argument in ARGUMENTS.get(self.case.op, ()):
+            if argument.of_x:
+                parameters[argument.name] = self.parameters[argument.name]
+        return Problem(self.case, self.x, self.dy, parameters)
 
     def outputs(self, module: ModuleType, direction: Direction) -> dict[str, Array]:
         """Call `module`'s implementation and return its results by name.
@@ -118,7 +125,7 @@ class Problem:
             return {"mean": mean, "var": var}
         if direction == "forward":
             result = self.call(module, direction)()
-            return {"y": result[0] if module is numpy_twin else result}
+            return {"y": result[0] if isinstance(result, tuple) else result}
         gradients = self.call(module, direction, stats=self.statistics(module))()._asdict()
         return {f"d{name}": value for name, value in gradients.items() if value is not None}
 
@@ -155,7 +162,7 @@ def build(case: Case, dtype: np.dtype[Any], x: Array | None = None) -> Problem:
     dy[...] = normal(rng, case.shape, dtype)
 
     compute = np.dtype(np.float64 if dtype == np.float64 else np.float32)
-    return Problem(case, x, dy, draw_arguments(case, rng, compute))
+    return Problem(case, x, dy, draw_arguments(case, rng, compute, dtype))
 
 
 def _widened(value: Any) -> Any:

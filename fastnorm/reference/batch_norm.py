@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
+from fastnorm.reference.masked import counted, time_axis, usable, zeroed
 from fastnorm.reference.moments import Float64Array, Moments, moments
 from fastnorm.reference.standardize import (
     Gradients,
@@ -34,6 +35,10 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     out: NDArray[Any] | None = None,
     return_stats: Literal[False] = False,
 ) -> NDArray[Any]: ...
@@ -49,6 +54,10 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     out: NDArray[Any] | None = None,
     return_stats: Literal[True],
 ) -> tuple[NDArray[Any], Moments]: ...
@@ -63,6 +72,10 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     out: NDArray[Any] | None = None,
     return_stats: bool = False,
 ) -> NDArray[Any] | tuple[NDArray[Any], Moments]:
@@ -85,6 +98,15 @@ def batch_norm(
         Added to the variance, in squared units of `x`.
     channel_axis : int, default 1
         The axis of length C.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result.
+    mask : array_like of bool, optional
+        True where a value counts in the statistics; broadcasts against `x`.
+    lengths : array_like of int, optional
+        In place of a mask: how many steps of each sample count, along the first axis beside those
+        of the samples and the channels.
+    zero_masked : bool, default False
+        Set the result, and its gradient, to 0 where the mask is False.
     out : ndarray, optional
         Array of x's shape that receives the result, cast to its dtype. It may be `x`.
     return_stats : bool, default False
@@ -126,19 +148,21 @@ def batch_norm(
     Internal Covariate Shift", ICML 2015, arXiv:1502.03167, algorithms 1 and 2.
     """
     values = as_float64(x)
-    channel, axes = _resolve(values, channel_axis, training)
+    channel, axes = resolve_batch(values, channel_axis, training)
+    part = counted(mask, lengths, values.shape, time_axis(channel_axis, values.ndim))
     if training:
-        stats = moments(values, axes)
+        stats = moments(values, axes, mask=part)
+        centre, power = usable(stats)
     else:
         stats = _running_stats(running_mean, running_var)
+        centre, power = stats.mean, stats.var
     factor = expand_optional(weight, values.shape, channel)
     summand = expand_optional(bias, values.shape, channel)
-    y = deliver(scale_and_shift(values, factor, summand, stats.mean, stats.var, eps, axes), out)
+    y = scale_and_shift(values, factor, summand, centre, power, eps, axes, activation)
+    y = deliver(zeroed(y, part, zero_masked), out)
 
-    if training and values.size > 0:
-        unbiased = stats.var * (stats.count / (stats.count - 1))
-        _update(running_mean, stats.mean, momentum)
-        _update(running_var, unbiased, momentum)
+    if training:
+        update_both(running_mean, running_var, stats, momentum)
     return (y, stats) if return_stats else y
 
 
@@ -154,6 +178,10 @@ def batch_norm_backward(
     momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     stats: Moments | None = None,
     out: NDArray[Any] | None = None,
 ) -> Gradients:
@@ -163,7 +191,8 @@ def batch_norm_backward(
     ----------
     dy : array_like
         Gradient of the loss with respect to y, of x's shape.
-    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis
+    x, weight, bias, running_mean, running_var, training, momentum, eps, channel_axis, activation,
+    mask, lengths, zero_masked
         As given to `batch_norm`. Of `bias` only the shape matters, `momentum` does not.
     stats : Moments, optional
         What ``return_stats=True`` gave; recomputed from `x`, or in evaluation taken from the
@@ -199,24 +228,32 @@ def batch_norm_backward(
     S. Ioffe, C. Szegedy, "Batch Normalization", ICML 2015, arXiv:1502.03167, section 3.
     """
     values = as_float64(x)
-    channel, axes = _resolve(values, channel_axis, training)
-    if stats is None:
-        stats = moments(values, axes) if training else _running_stats(running_mean, running_var)
+    channel, axes = resolve_batch(values, channel_axis, training)
+    part = counted(mask, lengths, values.shape, time_axis(channel_axis, values.ndim))
+    if training:
+        stats = moments(values, axes, mask=part) if stats is None else stats
+        centre, power = usable(stats)
+    else:
+        stats = _running_stats(running_mean, running_var) if stats is None else stats
+        centre, power = stats.mean, stats.var
     gradients = pull_back(
         dy,
         values,
         expand_optional(weight, values.shape, channel),
         expand_optional(bias, values.shape, channel),
-        stats.mean,
-        stats.var,
+        centre,
+        power,
         eps,
         axes,
+        activation=activation,
         fixed=not training,
+        mask=part,
+        zero_masked=zero_masked,
     )
     return collapse(gradients._replace(x=deliver(gradients.x, out)), weight, bias)
 
 
-def _resolve(
+def resolve_batch(
     x: Float64Array, channel_axis: int, training: bool
 ) -> tuple[tuple[int], tuple[int, ...]]:
     """Return the channel axis and the axes of the statistics, both non-negative."""
@@ -236,6 +273,35 @@ def _running_stats(running_mean: NDArray[Any] | None, running_var: NDArray[Any] 
     )
 
 
-def _update(running: NDArray[Any] | None, batch: Float64Array, momentum: float) -> None:
-    if running is not None:
-        deliver((1.0 - momentum) * as_float64(running) + momentum * batch, running)
+def update_both(
+    running_mean: NDArray[Any] | None,
+    running_var: NDArray[Any] | None,
+    batch: Moments,
+    momentum: float,
+) -> None:
+    """Move the running statistics, those that are there, towards those of a batch with values."""
+    more = np.asarray(batch.count) - 1
+    with np.errstate(all="ignore"):
+        unbiased = batch.var * (batch.count / more)
+    update_running(running_mean, batch.mean, momentum, batch.count)
+    update_running(running_var, unbiased, momentum, more)
+
+
+def update_running(
+    running: NDArray[Any] | None, batch: Float64Array, momentum: float, found: ArrayLike = 1
+) -> None:
+    """Move a running statistic, where there is one, towards that of a batch, in place.
+
+    batch: one entry per channel, or one per sample and channel, of which it is the average.
+    found: positive where there is an entry; what has none stays as it is.
+    """
+    if running is None:
+        return
+    there = np.broadcast_to(np.asarray(found) > 0, batch.shape)
+    samples = tuple(range(batch.ndim - 1))
+    some = there.sum(axis=samples)
+    before = as_float64(running)
+    with np.errstate(all="ignore"):
+        mean = np.where(there, batch, 0.0).sum(axis=samples) / some
+        moved = (1.0 - momentum) * before + momentum * mean
+    deliver(np.where(some == 0, before, moved), running)

@@ -8,6 +8,7 @@ from typing import Any, Literal, overload
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
+from fastnorm.reference.masked import counted, time_axis, usable, zeroed
 from fastnorm.reference.moments import Moments, moments
 from fastnorm.reference.standardize import (
     Gradients,
@@ -15,9 +16,9 @@ from fastnorm.reference.standardize import (
     collapse,
     deliver,
     expand_optional,
+    pull_back,
     refuse_single_values,
     scale_and_shift,
-    standardize_backward,
 )
 
 
@@ -30,6 +31,10 @@ def group_norm(
     *,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     out: NDArray[Any] | None = None,
     return_stats: Literal[False] = False,
 ) -> NDArray[Any]: ...
@@ -42,6 +47,10 @@ def group_norm(
     *,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     out: NDArray[Any] | None = None,
     return_stats: Literal[True],
 ) -> tuple[NDArray[Any], Moments]: ...
@@ -53,6 +62,10 @@ def group_norm(
     *,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     out: NDArray[Any] | None = None,
     return_stats: bool = False,
 ) -> NDArray[Any] | tuple[NDArray[Any], Moments]:
@@ -71,6 +84,15 @@ def group_norm(
         Added to the variance, in squared units of `x`.
     channel_axis : int, default 1
         The axis of length C, any but the first.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result.
+    mask : array_like of bool, optional
+        True where a value counts in the statistics; broadcasts against `x`.
+    lengths : array_like of int, optional
+        In place of a mask: how many steps of each sample count, along the first axis beside those
+        of the samples and the channels.
+    zero_masked : bool, default False
+        Set the result, and its gradient, to 0 where the mask is False.
     out : ndarray, optional
         Array of x's shape that receives the result, cast to its dtype. It may be `x`.
     return_stats : bool, default False
@@ -106,12 +128,16 @@ def group_norm(
     Y. Wu, K. He, "Group Normalization", ECCV 2018, arXiv:1803.08494.
     """
     values = as_float64(x)
-    shape, channel, axes = _resolve(values.shape, num_groups, channel_axis)
+    shape, channel, axes = split_channels(values.shape, num_groups, channel_axis)
     split = values.reshape(shape)
-    stats = moments(split, axes)
+    part = counted(mask, lengths, values.shape, time_axis(channel_axis, values.ndim))
+    part = None if part is None else part.reshape(shape)
+    stats = moments(split, axes, mask=part)
     factor = expand_optional(weight, shape, channel)
     summand = expand_optional(bias, shape, channel)
-    y = scale_and_shift(split, factor, summand, stats.mean, stats.var, eps, axes)
+    centre, power = usable(stats)
+    y = scale_and_shift(split, factor, summand, centre, power, eps, axes, activation)
+    y = zeroed(y, part, zero_masked)
     y = deliver(y.reshape(values.shape), out)
     return (y, stats) if return_stats else y
 
@@ -125,6 +151,10 @@ def group_norm_backward(
     *,
     eps: float = 1e-5,
     channel_axis: int = 1,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     stats: Moments | None = None,
     out: NDArray[Any] | None = None,
 ) -> Gradients:
@@ -134,7 +164,7 @@ def group_norm_backward(
     ----------
     dy : array_like
         Gradient of the loss with respect to y, of x's shape.
-    x, num_groups, weight, bias, eps, channel_axis
+    x, num_groups, weight, bias, eps, channel_axis, activation, mask, lengths, zero_masked
         As given to `group_norm`. Of `bias` only the shape matters.
     stats : Moments, optional
         What ``return_stats=True`` gave; recomputed from `x` if None.
@@ -170,21 +200,31 @@ def group_norm_backward(
     Y. Wu, K. He, "Group Normalization", ECCV 2018, arXiv:1803.08494.
     """
     values = as_float64(x)
-    shape, channel, axes = _resolve(values.shape, num_groups, channel_axis)
-    gradients = standardize_backward(
+    shape, channel, axes = split_channels(values.shape, num_groups, channel_axis)
+    split = values.reshape(shape)
+    part = counted(mask, lengths, values.shape, time_axis(channel_axis, values.ndim))
+    part = None if part is None else part.reshape(shape)
+    if stats is None:
+        stats = moments(split, axes, mask=part)
+    centre, power = usable(stats)
+    gradients = pull_back(
         as_float64(dy).reshape(shape),
-        values.reshape(shape),
+        split,
         expand_optional(weight, shape, channel),
         expand_optional(bias, shape, channel),
-        axis=axes,
-        eps=eps,
-        stats=stats,
+        centre,
+        power,
+        eps,
+        axes,
+        activation=activation,
+        mask=part,
+        zero_masked=zero_masked,
     )
     dx = deliver(gradients.x.reshape(values.shape), out)
     return collapse(gradients._replace(x=dx), weight, bias)
 
 
-def _resolve(
+def split_channels(
     shape: tuple[int, ...], num_groups: int, channel_axis: int
 ) -> tuple[tuple[int, ...], tuple[int, int], tuple[int, ...]]:
     """Split the channel axis: the new shape, its two channel axes, the axes of the statistics."""

@@ -8,14 +8,16 @@ from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike, NDArray
 
-from fastnorm.reference.moments import Moments, resolve_axes
+from fastnorm.reference.masked import counted, usable, zeroed
+from fastnorm.reference.moments import Moments, moments, resolve_axes
 from fastnorm.reference.standardize import (
     Gradients,
     as_float64,
     collapse,
+    deliver,
     expand_optional,
-    standardize,
-    standardize_backward,
+    pull_back,
+    scale_and_shift,
 )
 
 
@@ -27,6 +29,10 @@ def layer_norm(
     *,
     axis: int | Sequence[int] = -1,
     eps: float = 1e-5,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     out: NDArray[Any] | None = None,
     return_stats: Literal[False] = False,
 ) -> NDArray[Any]: ...
@@ -38,6 +44,10 @@ def layer_norm(
     *,
     axis: int | Sequence[int] = -1,
     eps: float = 1e-5,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     out: NDArray[Any] | None = None,
     return_stats: Literal[True],
 ) -> tuple[NDArray[Any], Moments]: ...
@@ -48,6 +58,10 @@ def layer_norm(
     *,
     axis: int | Sequence[int] = -1,
     eps: float = 1e-5,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     out: NDArray[Any] | None = None,
     return_stats: bool = False,
 ) -> NDArray[Any] | tuple[NDArray[Any], Moments]:
@@ -63,6 +77,14 @@ def layer_norm(
         The feature axes.
     eps : float, default 1e-5
         Added to the variance, in squared units of `x`.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result.
+    mask : array_like of bool, optional
+        True where a value counts in the statistics; broadcasts against `x`.
+    lengths : array_like of int, optional
+        In place of a mask: how many steps of each sample count, along axis 1.
+    zero_masked : bool, default False
+        Set the result, and its gradient, to 0 where the mask is False.
     out : ndarray, optional
         Array of x's shape that receives the result, cast to its dtype. It may be `x`.
     return_stats : bool, default False
@@ -96,15 +118,13 @@ def layer_norm(
     """
     values = as_float64(x)
     axes = resolve_axes(axis, values.ndim)
-    y, stats = standardize(
-        values,
-        expand_optional(weight, values.shape, axes),
-        expand_optional(bias, values.shape, axes),
-        axis=axes,
-        eps=eps,
-        out=out,
-        return_stats=True,
-    )
+    part = counted(mask, lengths, values.shape, 1)
+    stats = moments(values, axes, mask=part)
+    factor = expand_optional(weight, values.shape, axes)
+    summand = expand_optional(bias, values.shape, axes)
+    centre, power = usable(stats)
+    y = scale_and_shift(values, factor, summand, centre, power, eps, axes, activation)
+    y = deliver(zeroed(y, part, zero_masked), out)
     return (y, stats) if return_stats else y
 
 
@@ -116,6 +136,10 @@ def layer_norm_backward(
     *,
     axis: int | Sequence[int] = -1,
     eps: float = 1e-5,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     stats: Moments | None = None,
     out: NDArray[Any] | None = None,
 ) -> Gradients:
@@ -125,7 +149,7 @@ def layer_norm_backward(
     ----------
     dy : array_like
         Gradient of the loss with respect to y, of x's shape.
-    x, weight, bias, axis, eps
+    x, weight, bias, axis, eps, activation, mask, lengths, zero_masked
         As given to `layer_norm`. Of `bias` only the shape matters.
     stats : Moments, optional
         What ``return_stats=True`` gave; recomputed from `x` if None.
@@ -160,14 +184,21 @@ def layer_norm_backward(
     """
     values = as_float64(x)
     axes = resolve_axes(axis, values.ndim)
-    gradients = standardize_backward(
+    part = counted(mask, lengths, values.shape, 1)
+    if stats is None:
+        stats = moments(values, axes, mask=part)
+    centre, power = usable(stats)
+    gradients = pull_back(
         dy,
         values,
         expand_optional(weight, values.shape, axes),
         expand_optional(bias, values.shape, axes),
-        axis=axes,
-        eps=eps,
-        stats=stats,
-        out=out,
+        centre,
+        power,
+        eps,
+        axes,
+        activation=activation,
+        mask=part,
+        zero_masked=zero_masked,
     )
-    return collapse(gradients, weight, bias)
+    return collapse(gradients._replace(x=deliver(gradients.x, out)), weight, bias)

@@ -81,7 +81,11 @@ class RawMoments(NamedTuple):
 
 
 def moments(
-    x: ArrayLike, axis: int | Sequence[int] | None = None, *, keepdims: bool = False
+    x: ArrayLike,
+    axis: int | Sequence[int] | None = None,
+    *,
+    keepdims: bool = False,
+    mask: ArrayLike | None = None,
 ) -> Moments:
     r"""Mean and biased variance of `x` over `axis`.
 
@@ -94,6 +98,8 @@ def moments(
         empty tuple reduces none (every value is its own group, of variance 0).
     keepdims : bool, default False
         Keep the reduced axes with length 1.
+    mask : array_like of bool, optional
+        True where a value counts; broadcasts against `x`. The count has an entry per group then.
 
     Returns
     -------
@@ -130,6 +136,9 @@ def moments(
     """
     values = np.asarray(x, dtype=np.float64)
     axes = resolve_axes(axis, values.ndim)
+    if mask is not None:
+        part = np.broadcast_to(np.asarray(mask, dtype=bool), values.shape)
+        return _part_moments(values, part, axes, keepdims=keepdims)
 
     mean = average(values, axes)
     with np.errstate(invalid="ignore"):  # Inf - Inf in a group with an Inf, which becomes NaN
@@ -143,6 +152,20 @@ def moments(
         mean, var = np.squeeze(mean, axes), np.squeeze(var, axes)
     # asarray: arithmetic on 0-d arrays gives scalars.
     return Moments(np.asarray(mean), np.asarray(var), count_values(values.shape, axes))
+
+
+def _part_moments(
+    x: Float64Array, mask: NDArray[np.bool_], axes: tuple[int, ...], *, keepdims: bool
+) -> Moments:
+    """Mean, biased variance and count of what counts."""
+    count = mask.sum(axis=axes, keepdims=True)
+    with np.errstate(all="ignore"):
+        mean = np.where(mask, x, 0.0).sum(axis=axes, keepdims=True) / count
+        mean = mean + np.where(mask, x - mean, 0.0).sum(axis=axes, keepdims=True) / count
+        var = np.where(mask, x - mean, 0.0) ** 2
+        var = var.sum(axis=axes, keepdims=True) / count
+    parts = [np.asarray(p if keepdims else np.squeeze(p, axes)) for p in (mean, var, count)]
+    return Moments(*parts)  # type: ignore[arg-type]  # a count per group
 
 
 def raw_moments(x: Float64Array, axes: tuple[int, ...]) -> RawMoments:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, overload
 
 from numpy.typing import ArrayLike, NDArray
 
+from fastnorm.reference.masked import counted, masked_square, usable, zeroed
 from fastnorm.reference.moments import Float64Array, RawMoments, raw_moments, resolve_axes
 from fastnorm.reference.standardize import (
     as_float64,
@@ -41,6 +42,10 @@ def rms_norm(
     *,
     axis: int | Sequence[int] = -1,
     eps: float = 1e-6,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     out: NDArray[Any] | None = None,
     return_stats: Literal[False] = False,
 ) -> NDArray[Any]: ...
@@ -51,6 +56,10 @@ def rms_norm(
     *,
     axis: int | Sequence[int] = -1,
     eps: float = 1e-6,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     out: NDArray[Any] | None = None,
     return_stats: Literal[True],
 ) -> tuple[NDArray[Any], RawMoments]: ...
@@ -60,6 +69,10 @@ def rms_norm(
     *,
     axis: int | Sequence[int] = -1,
     eps: float = 1e-6,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     out: NDArray[Any] | None = None,
     return_stats: bool = False,
 ) -> NDArray[Any] | tuple[NDArray[Any], RawMoments]:
@@ -75,6 +88,14 @@ def rms_norm(
         The feature axes.
     eps : float, default 1e-6
         Added to the mean square, in squared units of `x`.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to the result.
+    mask : array_like of bool, optional
+        True where a value counts in the statistics; broadcasts against `x`.
+    lengths : array_like of int, optional
+        In place of a mask: how many steps of each sample count, along axis 1.
+    zero_masked : bool, default False
+        Set the result, and its gradient, to 0 where the mask is False.
     out : ndarray, optional
         Array of x's shape that receives the result, cast to its dtype. It may be `x`.
     return_stats : bool, default False
@@ -108,9 +129,12 @@ def rms_norm(
     """
     values = as_float64(x)
     axes = resolve_axes(axis, values.ndim)
-    stats = raw_moments(values, axes)
+    part = counted(mask, lengths, values.shape, 1)
+    stats = raw_moments(values, axes) if part is None else masked_square(values, part, axes)
+    _, power = usable(stats)
     factor = expand_optional(weight, values.shape, axes)
-    y = deliver(scale_and_shift(values, factor, None, None, stats.mean_square, eps, axes), out)
+    y = scale_and_shift(values, factor, None, None, power, eps, axes, activation)
+    y = deliver(zeroed(y, part, zero_masked), out)
     return (y, stats) if return_stats else y
 
 
@@ -121,6 +145,10 @@ def rms_norm_backward(
     *,
     axis: int | Sequence[int] = -1,
     eps: float = 1e-6,
+    activation: str | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_masked: bool = False,
     stats: RawMoments | None = None,
     out: NDArray[Any] | None = None,
 ) -> RMSNormGradients:
@@ -130,7 +158,7 @@ def rms_norm_backward(
     ----------
     dy : array_like
         Gradient of the loss with respect to y, of x's shape.
-    x, weight, axis, eps
+    x, weight, axis, eps, activation, mask, lengths, zero_masked
         As given to `rms_norm`.
     stats : RawMoments, optional
         What ``return_stats=True`` gave; recomputed from `x` if None.
@@ -166,8 +194,22 @@ def rms_norm_backward(
     """
     values = as_float64(x)
     axes = resolve_axes(axis, values.ndim)
+    part = counted(mask, lengths, values.shape, 1)
     if stats is None:
-        stats = raw_moments(values, axes)
+        stats = raw_moments(values, axes) if part is None else masked_square(values, part, axes)
+    _, power = usable(stats)
     factor = expand_optional(weight, values.shape, axes)
-    dx, dweight, _ = pull_back(dy, values, factor, None, None, stats.mean_square, eps, axes)
+    dx, dweight, _ = pull_back(
+        dy,
+        values,
+        factor,
+        None,
+        None,
+        power,
+        eps,
+        axes,
+        activation=activation,
+        mask=part,
+        zero_masked=zero_masked,
+    )
     return RMSNormGradients(deliver(dx, out), reshape_like(dweight, weight))

@@ -8,12 +8,14 @@ A family chooses the axes of its statistics groups and those of its parameters. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastnorm.reference.activation import activate, slope
+from fastnorm.reference.masked import zeroed
 from fastnorm.reference.moments import (
     Float64Array,
     Moments,
@@ -190,15 +192,17 @@ def scale_and_shift(
     power: Float64Array,
     eps: float,
     axes: tuple[int, ...],
+    activation: str | None = None,
 ) -> Float64Array:
-    """Affine map of the normalized values; `weight` and `bias` broadcast against `x`."""
+    """Affine map of the normalized values, and an activation of that; `weight` and `bias`
+    broadcast against `x`."""
     with np.errstate(all="ignore"):  # NaN and Inf in their group are results, not surprises
         y, _ = normalize(x, centre, power, eps, axes)
         if weight is not None:
             y = y * as_float64(weight)
         if bias is not None:
             y = y + as_float64(bias)
-    return y
+    return activate(y, activation)
 
 
 def pull_back(
@@ -211,25 +215,44 @@ def pull_back(
     eps: float,
     axes: tuple[int, ...],
     *,
+    activation: str | None = None,
     fixed: bool = False,
+    mask: Any = None,
+    zero_masked: bool = False,
+    average: Callable[[Float64Array, tuple[int, ...]], Float64Array] = average,
 ) -> Gradients:
     """Gradients of `scale_and_shift`, also through the statistics unless they are `fixed`.
 
     Through the statistics means that `centre` is the mean of x over `axes`, or None for no
-    centring, and `power` the mean of ``(x - centre)**2``.
+    centring, and `power` the mean of ``(x - centre)**2``; with a mask those of what counts, so that
+    nothing else takes part in the correction. The results beside it depend on them too, unless they
+    are set to zero. They are means by `average`, which takes more than `x` into account where there
+    is more behind the statistics.
     """
-    dy = as_float64(dy)
+    upstream: Float64Array = zeroed(as_float64(dy), mask, zero_masked)
+    if mask is not None:
+        x = np.where(mask | (not zero_masked), x, 0.0)
+    if activation is not None:
+        upstream = upstream * slope(
+            scale_and_shift(x, weight, bias, centre, power, eps, axes), activation
+        )
     with np.errstate(all="ignore"):
         normalized, root = normalize(x, centre, power, eps, axes)
-        g = dy if weight is None else dy * as_float64(weight)
+        g = upstream if weight is None else upstream * as_float64(weight)
         dx = g
         if not fixed:
-            dx = dx - normalized * average(g * normalized, axes)
+            part, share = 1.0, 1.0
+            if mask is not None:
+                part = mask
+                share = count_values(x.shape, axes) / np.maximum(
+                    mask.sum(axis=axes, keepdims=True), 1
+                )
+            dx = dx - part * normalized * average(g * normalized, axes) * share
             if centre is not None:
-                dx = dx - average(g, axes)
+                dx = dx - part * average(g, axes) * share
         dx = dx * root
-        dweight = None if weight is None else sum_to(dy * normalized, np.shape(weight))
-        dbias = None if bias is None else sum_to(dy, np.shape(bias))
+        dweight = None if weight is None else sum_to(upstream * normalized, np.shape(weight))
+        dbias = None if bias is None else sum_to(upstream, np.shape(bias))
     return Gradients(dx, dweight, dbias)
 
 

@@ -8,8 +8,8 @@ arrays are read; coefficients are of the compute type.
 cimport numpy as cnp
 
 from fastnorm._core.dispatch cimport (
-    FN_BF16, FN_F16, FN_F32, FN_F64, FN_FLOOR, FN_RATIO, FN_SWISH, FN_TANH, fn_centre, fn_curve,
-    fn_kernels, fn_memory, fn_param, fn_slope, kernels_of,
+    FN_BF16, FN_F16, FN_F32, FN_F64, FN_FLOOR, FN_GELU, FN_GELU_TANH, FN_RATIO, FN_RELU, FN_SILU,
+    FN_SWISH, FN_TANH, fn_centre, fn_curve, fn_kernels, fn_memory, fn_param, fn_slope, kernels_of,
 )
 
 import numpy as np
@@ -17,6 +17,9 @@ import numpy as np
 cnp.import_array()
 
 cdef dict TYPES = {"f16": FN_F16, "bf16": FN_BF16, "f32": FN_F32, "f64": FN_F64}
+cdef dict ACTIVATIONS = {
+    "relu": FN_RELU, "silu": FN_SILU, "gelu": FN_GELU, "gelu_tanh": FN_GELU_TANH,
+}
 cdef dict CURVES = {"floor": FN_FLOOR, "ratio": FN_RATIO, "swish": FN_SWISH, "tanh": FN_TANH}
 
 
@@ -74,6 +77,19 @@ cdef class Probe:
         self.k.fence()
         return y
 
+    def activated(self, str activation, cnp.ndarray x not None, hi, r, m, bint by_row=False, w=None,
+                  b=None, dy=None, bint stream=False):
+        """x: (rows, n). Returns the activation of y, or with dy its slope times dy."""
+        cdef cnp.ndarray y = np.empty_like(x)
+        cdef fn_centre centre = self.centre(hi, r, m, by_row)
+        cdef fn_param param = fn_param(data(w), data(b), False)
+        cdef fn_memory memory = fn_memory(stream, 0, 0)
+        self.k.activated(data(y), y.strides[0], data(x), x.strides[0], data(dy),
+                         0 if dy is None else dy.strides[0], x.shape[0], x.shape[1], &centre,
+                         &param, ACTIVATIONS[activation], &memory)
+        self.k.fence()
+        return y
+
     def grad_sums_rows(self, cnp.ndarray x not None, cnp.ndarray dy not None, hi, r, m,
                        bint by_row=False, w=None):
         """x, dy: (rows, n). Returns both sums of every row, or with a single centre of all rows."""
@@ -110,6 +126,13 @@ cdef class Probe:
                             dy.strides[0], x.shape[0], x.shape[1], &centre, &param, &slope, &memory)
         self.k.fence()
         return dx
+
+    def sum(self, cnp.ndarray x not None, cnp.ndarray other not None):
+        """x, other: (rows, n). Returns their sum."""
+        cdef cnp.ndarray y = np.empty_like(x)
+        self.k.sum(data(y), y.strides[0], data(x), x.strides[0], data(other), other.strides[0],
+                   x.shape[0], x.shape[1])
+        return y
 
     cdef fn_curve curve_of(self, str which, tuple coefs, bint by_row, cnp.ndarray sums):
         """Coefficients: one value per column, or by_row per row or a single one for all."""

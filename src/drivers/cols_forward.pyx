@@ -10,7 +10,7 @@ over pieces   fewer tiles than threads: pieces of rows of every tile are summed 
 from libc.stdlib cimport free, malloc
 
 from fastnorm._core.call cimport (
-    FN_GATHER, fn_call, fn_gather, fn_run_buffer, fn_scatter,
+    FN_GATHER, fn_call, fn_gather, fn_run_buffer, fn_scatter, fn_write,
 )
 from fastnorm._core.cols_statistics cimport (
     centre_columns, piece_moments, put_statistics, read_rows, scratch_bytes, tile_at, tile_t,
@@ -18,8 +18,9 @@ from fastnorm._core.cols_statistics cimport (
 from fastnorm._core.columns cimport fn_columns_merge, fn_cut_cols, fn_grid
 from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_memory, fn_param
 from fastnorm._core.plan cimport (
-    FN_B, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_start,
+    FN_B, FN_DY, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_start,
 )
+from fastnorm._core.summands cimport add_block
 from fastnorm._core.threads cimport effective, parallel_for
 
 cdef enum:
@@ -48,14 +49,17 @@ cdef void apply(const job *t, const Py_ssize_t *outer, size_t j, size_t width, s
     cdef size_t item = c.kernels.item, real = c.kernels.real, row = row0, rows, at, take
     cdef bint by_row = p.red_param and (c.at[FN_W] != NULL or c.at[FN_B] != NULL)
     cdef bint both = by_row and p.run_param
-    cdef bint even = p.even and p.direct[FN_X] and p.direct[FN_Y]
+    cdef bint even = p.even and p.direct[FN_X] and p.direct[FN_Y] and (
+        not c.slope or p.direct[FN_DY])
     cdef fn_run_buffer xs
+    cdef fn_run_buffer dys
     cdef fn_run_buffer ys
     cdef fn_run_buffer ws
     cdef fn_run_buffer bs
     cdef const char *x = c.at[FN_X] + outer[FN_X]
+    cdef const char *dy = NULL
     cdef char *y = c.at[FN_Y] + outer[FN_Y]
-    cdef Py_ssize_t step_x = 0, step_y = 0
+    cdef Py_ssize_t step_x = 0, step_y = 0, step_dy = 0
     cdef fn_centre centre = fn_centre(tile.hi, tile.r, tile.m, False, 0)
     cdef fn_param param = fn_param(NULL, NULL, by_row and not both)
     cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
@@ -64,6 +68,7 @@ cdef void apply(const job *t, const Py_ssize_t *outer, size_t j, size_t width, s
     if even and p.nred:
         step_x = red.stride[FN_X]
         step_y = red.stride[FN_Y]
+        step_dy = red.stride[FN_DY]
     fn_walk_start(&walk, red, p.nred, row0)
     while row < row1:
         rows = 1
@@ -90,10 +95,15 @@ cdef void apply(const job *t, const Py_ssize_t *outer, size_t j, size_t width, s
                 param.b = bs
             if not p.direct[FN_X]:
                 fn_gather(xs, x + walk.off[FN_X], run, p.nrun, FN_X, j + at, take, item)
-            c.kernels.affine(
-                y + walk.off[FN_Y] + (j + at) * item if p.direct[FN_Y] else ys, step_y,
-                x + walk.off[FN_X] + (j + at) * item if p.direct[FN_X] else xs, step_x,
-                rows, take, &centre, &param, &memory)
+            if c.slope:
+                dy = c.at[FN_DY] + outer[FN_DY] + walk.off[FN_DY] + (j + at) * item
+                if not p.direct[FN_DY]:
+                    fn_gather(dys, c.at[FN_DY] + outer[FN_DY] + walk.off[FN_DY], run, p.nrun, FN_DY,
+                              j + at, take, item)
+                    dy = dys
+            fn_write(c, y + walk.off[FN_Y] + (j + at) * item if p.direct[FN_Y] else ys, step_y,
+                     x + walk.off[FN_X] + (j + at) * item if p.direct[FN_X] else xs, step_x, dy,
+                     step_dy, rows, take, &centre, &param, &memory)
             if not p.direct[FN_Y]:
                 fn_scatter(ys, y + walk.off[FN_Y], run, p.nrun, FN_Y, j + at, take, item)
             at += take
@@ -120,6 +130,16 @@ cdef void merge(const job *t, size_t piece, size_t width, const tile_t *tile, co
                      m2)
 
 
+cdef void find_piece(const job *t, const Py_ssize_t *outer, size_t piece, size_t j, size_t width,
+                     tile_t *tile) noexcept nogil:
+    """The statistics of one piece of rows, whose x is made first where it is a sum."""
+    cdef const fn_call *c = t.call
+    cdef size_t row = piece * t.grid.rows
+    if c.summed:
+        add_block(c, outer, row, rows_of(t, piece), j, width)
+    piece_moments(c, c.at[FN_X] + outer[FN_X], row, rows_of(t, piece), j, width, tile)
+
+
 cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
     """Over tiles: statistics of a tile, then its output."""
     cdef job *t = <job *>context
@@ -136,10 +156,9 @@ cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
             first.piece_mean = tile.mean
             first.piece_low = tile.low
             first.piece_m2 = tile.m2
-            piece_moments(c, c.at[FN_X] + outer.off[FN_X], 0, rows_of(t, 0), j, width, &first)
+            find_piece(t, outer.off, 0, j, width, &first)
             for piece in range(1, t.grid.pieces):
-                piece_moments(c, c.at[FN_X] + outer.off[FN_X], piece * t.grid.rows,
-                              rows_of(t, piece), j, width, &tile)
+                find_piece(t, outer.off, piece, j, width, &tile)
                 merge(t, piece, width, &tile, tile.piece_mean, tile.piece_low, tile.piece_m2)
             put_statistics(c, outer.off, j, width, &tile)
         if c.at[FN_Y] != NULL:
@@ -165,8 +184,7 @@ cdef void pieces_task(void *context, Py_ssize_t task) noexcept nogil:
         tile.piece_mean = t.parts + 3 * n * wide
         tile.piece_low = tile.piece_mean + wide
         tile.piece_m2 = tile.piece_low + wide
-        piece_moments(c, c.at[FN_X] + outer.off[FN_X], row * t.grid.rows, rows_of(t, row), j,
-                      width, &tile)
+        find_piece(t, outer.off, row, j, width, &tile)
         n += 1
 
 

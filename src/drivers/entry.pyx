@@ -13,10 +13,12 @@ from numpy cimport ndarray
 
 from fastnorm._core cimport cols_backward, cols_forward, rows_backward, rows_forward
 from fastnorm._core.call cimport fn_call
-from fastnorm._core.dispatch cimport FN_BF16, FN_F16, FN_F32, FN_F64, kernels, streams
+from fastnorm._core.dispatch cimport (
+    FN_BF16, FN_F16, FN_F32, FN_F64, FN_GELU, FN_GELU_TANH, FN_RELU, FN_SILU, kernels, streams,
+)
 from fastnorm._core.groups cimport Groups
 from fastnorm._core.plan cimport (
-    FN_B, FN_DP, FN_DY, FN_NOPS, FN_ROWS, FN_S, FN_W, FN_X, FN_Y, fn_plan, make,
+    FN_B, FN_DP, FN_DY, FN_NOPS, FN_OTHER, FN_ROWS, FN_S, FN_TERM, FN_W, FN_X, FN_Y, fn_plan, make,
 )
 
 cdef extern from "numpy/arrayobject.h":
@@ -27,6 +29,12 @@ cnp.import_array()
 RAW = FN_RAW
 GIVEN = FN_GIVEN
 FIXED = FN_FIXED
+ACTIVATED = FN_ACTIVATED
+# What an activation adds to the flags.
+ACTIVATIONS = {
+    "relu": FN_RELU * FN_ACTIVATED, "silu": FN_SILU * FN_ACTIVATED,
+    "gelu": FN_GELU * FN_ACTIVATED, "gelu_tanh": FN_GELU_TANH * FN_ACTIVATED,
+}
 
 cdef enum:
     BRIEF = 4096  # values below which giving the GIL away and taking it back would be felt
@@ -77,6 +85,7 @@ cdef void begin(fn_call *c, fn_plan *plan, Groups groups, int stored, double eps
     c.raw = flags & FN_RAW
     c.given = flags & FN_GIVEN
     c.fixed = flags & FN_FIXED
+    c.activation = flags / FN_ACTIVATED
 
 
 cdef void place_values(fn_plan *plan, fn_call *c, Groups groups, int op, ndarray a) noexcept:
@@ -129,7 +138,9 @@ cdef bint finish(fn_call *c, fn_plan *plan, int ndim) noexcept:
     for op in range(FN_NOPS):
         item[op] = c.kernels.item
     item[FN_W] = item[FN_B] = c.kernels.real
-    item[FN_DP] = item[FN_S] = sizeof(double)
+    item[FN_S] = sizeof(double)
+    if not c.summed:
+        item[FN_DP] = sizeof(double)
     make(plan, ndim, item)
     values = plan.groups * plan.segs * plan.n
     # An output in place is in the cache already; streamed lines must start at whole elements.
@@ -181,7 +192,8 @@ cdef void *data_of(ndarray a) noexcept:
 
 
 def forward(ndarray x not None, ndarray out, Groups groups not None, ndarray weight, ndarray bias,
-            ndarray mean, ndarray var not None, double eps, int flags):
+            ndarray mean, ndarray var not None, double eps, int flags, ndarray term=None,
+            ndarray other=None):
     """Statistics of the groups of x (unless GIVEN), and out = (x - mean) / std * weight + bias.
 
     Parameters
@@ -198,7 +210,9 @@ def forward(ndarray x not None, ndarray out, Groups groups not None, ndarray wei
     eps : float
         Added to var.
     flags : int
-        RAW, GIVEN.
+        RAW, GIVEN, and one of ACTIVATIONS, which is applied to the result.
+    term, other : ndarray, optional
+        Of x's shape and type: x = term + other is made first. x may be either of them.
     """
     cdef fn_plan plan
     cdef fn_call call
@@ -207,6 +221,10 @@ def forward(ndarray x not None, ndarray out, Groups groups not None, ndarray wei
         return
     begin(&call, &plan, groups, stored, eps, flags)
     place_values(&plan, &call, groups, FN_X, x)
+    if term is not None:
+        call.summed = True
+        place_values(&plan, &call, groups, FN_TERM, term)
+        place_values(&plan, &call, groups, FN_OTHER, other)
     if out is not None:
         place_values(&plan, &call, groups, FN_Y, out)
         if weight is not None:
@@ -217,10 +235,37 @@ def forward(ndarray x not None, ndarray out, Groups groups not None, ndarray wei
     run_forward(&call, &plan, groups.ndim)
 
 
+def slope(ndarray dy not None, ndarray x not None, ndarray dx not None, Groups groups not None,
+          ndarray weight, ndarray bias, ndarray mean, ndarray var not None, double eps, int flags):
+    """dx = the gradient before the activation that `forward` with these arguments ends with.
+
+    Parameters
+    ----------
+    dy, x, dx, groups, weight, bias, mean, var, eps, flags
+        As in backward.
+    """
+    cdef fn_plan plan
+    cdef fn_call call
+    begin(&call, &plan, groups, storage_of(x), eps, flags | FN_GIVEN)
+    call.slope = True
+    place_values(&plan, &call, groups, FN_X, x)
+    place_values(&plan, &call, groups, FN_DY, dy)
+    place_values(&plan, &call, groups, FN_Y, dx)
+    if weight is not None:
+        place_against(&plan, &call, groups, FN_W, weight)
+    if bias is not None:
+        place_against(&plan, &call, groups, FN_B, bias)
+    place_statistics(&plan, &call, groups, data_of(mean), data_of(var))
+    run_forward(&call, &plan, groups.ndim)
+
+
 def backward(ndarray dy not None, ndarray x not None, ndarray dx, Groups groups not None,
              ndarray weight, ndarray mean, ndarray var not None, double eps, int flags,
-             ndarray dweight, ndarray dbias, ndarray means=None):
+             ndarray dweight, ndarray dbias, ndarray means=None, ndarray bias=None):
     """Gradients of `forward` for given statistics.
+
+    Where an activation followed, dx first receives the gradient before it, which is dy to all that
+    comes after; dx is needed then.
 
     Parameters
     ----------
@@ -229,13 +274,15 @@ def backward(ndarray dy not None, ndarray x not None, ndarray dx, Groups groups 
     groups, weight, mean, var, eps
         As in forward; the statistics are inputs.
     flags : int
-        RAW; FIXED: the statistics are constants, dx = dy * weight / std.
+        RAW; FIXED: the statistics are constants, dx = dy * weight / std; one of ACTIVATIONS.
     dweight, dbias : ndarray or None
         float64, zero, C-contiguous, of one shape that broadcasts against `groups.split`.
     means : ndarray, optional
         float64, C-contiguous, an entry for each group twice: the means of dy * weight and of
         dy * weight * xh to take for those of the groups, of which no sums are made then. Neither
         `dweight` nor `dbias` can be wanted.
+    bias : ndarray or None
+        As in forward; read where there is an activation.
     """
     cdef fn_plan plan
     cdef fn_call call
@@ -243,7 +290,10 @@ def backward(ndarray dy not None, ndarray x not None, ndarray dx, Groups groups 
     cdef int stored = storage_of(x)
     if cnp.PyArray_SIZE(x) == 0:
         return
-    begin(&call, &plan, groups, stored, eps, flags)
+    if flags >= FN_ACTIVATED:
+        slope(dy, x, dx, groups, weight, bias, mean, var, eps, flags)
+        dy = dx
+    begin(&call, &plan, groups, stored, eps, flags % FN_ACTIVATED)
     place_values(&plan, &call, groups, FN_X, x)
     place_values(&plan, &call, groups, FN_DY, dy)
     if dx is not None:

@@ -23,6 +23,9 @@ typedef struct {
     int given;  /* forward: the statistics are inputs */
     int fixed;  /* backward: the statistics are constants */
     int stream; /* store past the cache */
+    int activation; /* forward: of what is normalized; 0: none */
+    int summed;     /* forward: x is a sum that is made first */
+    int slope;      /* forward: its slope times dy is written, not its value */
     int single; /* the compute type is float */
     int threads;
 } fn_call;
@@ -91,6 +94,21 @@ fn_piece(const fn_cut *cut, size_t segs, size_t n, size_t piece)
         span.j1 = n;
     }
     return span;
+}
+
+/* What is wanted of some rows: they normalized, the activation of that, or its slope times dy. */
+static inline void
+fn_write(const fn_call *c, void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy,
+         fn_ld lddy, size_t rows, size_t n, const fn_centre *centre, const fn_param *param,
+         const fn_memory *memory)
+{
+    if (c->activation) {
+        c->kernels->activated(y, ldy, x, ldx, dy, lddy, rows, n, centre, param, c->activation,
+                              memory);
+    }
+    else {
+        c->kernels->affine(y, ldy, x, ldx, rows, n, centre, param, memory);
+    }
 }
 
 /* A parameter's value; parameters are stored in the compute type. */

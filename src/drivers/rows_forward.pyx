@@ -17,13 +17,14 @@ from libc.stdlib cimport free, malloc
 from fastnorm._core.call cimport (
     FN_BATCH, fn_batch, fn_call, fn_centre_of, fn_centre_rows, fn_cut, fn_cut_rows, fn_each,
     fn_each_double, fn_each_real, fn_gather, fn_merge, fn_moment, fn_piece, fn_rows, fn_run_buffer,
-    fn_scatter, fn_span,
+    fn_scatter, fn_span, fn_write,
 )
 from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, l2_bytes
 from fastnorm._core.plan cimport (
-    FN_B, FN_NOPS, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_B, FN_DY, FN_NOPS, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 from fastnorm._core.rows_statistics cimport batch_moments, piece_moments, put_statistics
+from fastnorm._core.summands cimport add_piece, add_rows
 from fastnorm._core.threads cimport effective, parallel_for
 
 cdef enum:
@@ -55,9 +56,10 @@ cdef void normalize_rows(const job *t, const Py_ssize_t *off, const fn_dim *alon
     cdef bint vector = p.run_param
     cdef bint weighted = c.at[FN_W] != NULL, biased = c.at[FN_B] != NULL
     cdef bint direct = p.direct[FN_X] and p.direct[FN_Y] and (not vector or (
-        (not weighted or p.direct[FN_W]) and (not biased or p.direct[FN_B])))
+        (not weighted or p.direct[FN_W]) and (not biased or p.direct[FN_B]))) and (
+            not c.slope or p.direct[FN_DY])
     cdef bint each
-    cdef Py_ssize_t step_x = 0, step_y = 0
+    cdef Py_ssize_t step_x = 0, step_y = 0, step_dy = 0
     cdef fn_each w = fn_each(NULL, 0), b = fn_each(NULL, 0), mean = fn_each(NULL, 0)
     cdef fn_each var = fn_each(c.var + off[FN_S], statistics)
     cdef double means[32]
@@ -65,8 +67,11 @@ cdef void normalize_rows(const job *t, const Py_ssize_t *off, const fn_dim *alon
     cdef double weights[32]
     cdef double biases[32]
     cdef const char *x = c.at[FN_X] + off[FN_X]
+    cdef const char *dy = NULL
+    cdef const char *upstream
     cdef char *y = c.at[FN_Y] + off[FN_Y]
     cdef fn_run_buffer xs
+    cdef fn_run_buffer dys
     cdef fn_run_buffer ys
     cdef fn_run_buffer ws
     cdef fn_run_buffer bs
@@ -74,9 +79,12 @@ cdef void normalize_rows(const job *t, const Py_ssize_t *off, const fn_dim *alon
     cdef fn_centre centre
     cdef fn_param param = fn_param(NULL, NULL, False)
     cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], ahead, 0)
+    if c.slope:
+        dy = c.at[FN_DY] + off[FN_DY]
     if along != NULL:
         step_x = along.stride[FN_X]
         step_y = along.stride[FN_Y]
+        step_dy = along.stride[FN_DY]
     if not c.raw:
         mean = fn_each(c.at[FN_S] + off[FN_S], statistics)
     if not vector:
@@ -98,8 +106,10 @@ cdef void normalize_rows(const job *t, const Py_ssize_t *off, const fn_dim *alon
             param.w = c.at[FN_W] + off[FN_W] + <Py_ssize_t>(j0 * real)
         if vector and biased:
             param.b = c.at[FN_B] + off[FN_B] + <Py_ssize_t>(j0 * real)
-        c.kernels.affine(y + j0 * item, step_y, x + j0 * item, step_x, rows, j1 - j0, &centre,
-                         &param, &memory)
+        if c.slope:
+            dy += j0 * item
+        fn_write(c, y + j0 * item, step_y, x + j0 * item, step_x, dy, step_dy, rows, j1 - j0,
+                 &centre, &param, &memory)
         return
     for _i in range(rows):
         j = j0
@@ -113,14 +123,22 @@ cdef void normalize_rows(const job *t, const Py_ssize_t *off, const fn_dim *alon
                 param.b = bs
             if not p.direct[FN_X]:
                 fn_gather(xs, x, p.dims + inner, ndims, FN_X, j, take, item)
-            c.kernels.affine(y + j * item if p.direct[FN_Y] else ys, 0,
-                             x + j * item if p.direct[FN_X] else xs, 0, 1, take, &centre, &param,
-                             &memory)
+            upstream = NULL
+            if c.slope:
+                upstream = dy + j * item
+                if not p.direct[FN_DY]:
+                    fn_gather(dys, dy, p.dims + inner, ndims, FN_DY, j, take, item)
+                    upstream = dys
+            fn_write(c, y + j * item if p.direct[FN_Y] else ys, 0,
+                     x + j * item if p.direct[FN_X] else xs, 0, upstream, 0, 1, take, &centre,
+                     &param, &memory)
             if not p.direct[FN_Y]:
                 fn_scatter(ys, y, p.dims + inner, ndims, FN_Y, j, take, item)
             j += take
         x += step_x
         y += step_y
+        if c.slope:
+            dy += step_dy
         centre.hi = <const char *>centre.hi + centre.step * real
         centre.r = <const char *>centre.r + centre.step * real
         centre.m = <const char *>centre.m + centre.step * real
@@ -176,6 +194,8 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
             rows = min(min(t.batch, stop - g), <size_t>last.len - g % <size_t>last.len)
             # The next batch is fetched while this one is worked on.
             ahead = <Py_ssize_t>rows * step_x if near and g + 2 * rows <= stop else 0
+        if c.summed:
+            add_rows(c, at.off, last, rows, 0, p.n)
         if not c.given:
             batch_moments(c, &t.cut, c.at[FN_X] + at.off[FN_X], step_x, rows, at.off[FN_S],
                           step_s, ahead)
@@ -205,6 +225,8 @@ cdef void group_task(void *context, Py_ssize_t task) noexcept nogil:
         if not c.given:
             m = fn_moment(0, 0, 0, 0)
             for piece in range(t.cut.count):
+                if c.summed:
+                    add_piece(c, at.off, &t.cut, piece)
                 fn_merge(&m, piece_moments(c, &t.cut, c.at[FN_X] + at.off[FN_X], piece, ahead))
             put_statistics(c, at.off[FN_S], &m)
         if c.at[FN_Y] != NULL:
@@ -222,6 +244,8 @@ cdef void moments_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef const fn_plan *p = t.call.plan
     cdef fn_walk at
     fn_walk_start(&at, p.dims, p.nouter, <size_t>task / t.cut.count)
+    if t.call.summed:
+        add_piece(t.call, at.off, &t.cut, <size_t>task % t.cut.count)
     t.parts[task] = piece_moments(t.call, &t.cut, t.call.at[FN_X] + at.off[FN_X],
                                   <size_t>task % t.cut.count, 0)
 

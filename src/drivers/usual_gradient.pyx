@@ -12,12 +12,13 @@ from numpy cimport ndarray
 from fastnorm._core.call cimport fn_call
 from fastnorm._core.dispatch cimport FN_F64
 from fastnorm._core.entry cimport (
-    FN_FIXED, FN_RAW, begin, place_packed, place_statistics, place_values, run_backward, storage,
+    FN_ACTIVATED, FN_FIXED, FN_GIVEN, FN_RAW, begin, place_packed, place_statistics, place_values,
+    run_backward, run_forward, storage,
 )
 from fastnorm._core.groups cimport Groups, Recent
-from fastnorm._core.plan cimport FN_DP, FN_DY, FN_W, FN_X, FN_Y, fn_plan
+from fastnorm._core.plan cimport FN_B, FN_DP, FN_DY, FN_W, FN_X, FN_Y, fn_plan
 from fastnorm._core.recognize cimport (
-    FN_MANY, FN_RUNNING, alike, clear_of, usual, usual_number, usual_output, usual_parameter,
+    FN_MANY, FN_RUNNING, alike, apart, clear_of, usual, usual_number, usual_output, usual_parameter,
     usual_statistic, usual_values,
 )
 from fastnorm._core.usual cimport NEAR, doubles, find_statistics, groups_of, new_like, widen
@@ -68,7 +69,7 @@ def gradient(dy, x, weight, bias, mean, var, count, eps, out, int flags, Recent 
         The statistics, as they were returned; var None: they are computed. RAW: var is the mean
         square, mean None.
     flags : int
-        RAW, FIXED, MANY, AGAINST, RUNNING.
+        RAW, FIXED, MANY, AGAINST, RUNNING, one of ACTIVATIONS.
     running_mean, running_var : ndarray or None
         What was given beside `mean` and `var`, and is not read.
 
@@ -83,6 +84,9 @@ def gradient(dy, x, weight, bias, mean, var, count, eps, out, int flags, Recent 
     if (not usual_values(x) or not usual(dy) or not alike(<ndarray>dy, <ndarray>x)
             or not usual_number(eps, INFINITY) or not usual_output(out, <ndarray>x)
             or (out is not None and not clear_of(<ndarray>out, <ndarray>dy))):
+        return None
+    # With an activation the output holds the gradient before it, while x is still needed
+    if flags >= FN_ACTIVATED and out is not None and not apart(<ndarray>out, <ndarray>x):
         return None
     groups = groups_of(<ndarray>x, recent, first, second, None)
     if groups is None or (flags & FN_MANY and groups.values < 2):
@@ -141,7 +145,22 @@ cdef tuple gradients(ndarray dy, ndarray x, object weight, object bias, object m
             variances = float64_of(<ndarray>var, variances)
             if means != NULL:
                 means = float64_of(<ndarray>mean, means)
-        begin(&call, &plan, groups, stored, eps, flags)
+        if flags >= FN_ACTIVATED:
+            begin(&call, &plan, groups, stored, eps, flags | FN_GIVEN)
+            call.slope = True
+            place_values(&plan, &call, groups, FN_X, x)
+            place_values(&plan, &call, groups, FN_DY, dy)
+            place_values(&plan, &call, groups, FN_Y, dx)
+            if weight is not None:
+                place_packed(&plan, &call, groups, FN_W, cnp.PyArray_DATA(<ndarray>weight), along,
+                             call.kernels.real)
+            if bias is not None:
+                place_packed(&plan, &call, groups, FN_B, cnp.PyArray_DATA(<ndarray>bias), along,
+                             call.kernels.real)
+            place_statistics(&plan, &call, groups, means, variances)
+            run_forward(&call, &plan, groups.ndim)
+            dy = dx
+        begin(&call, &plan, groups, stored, eps, flags % FN_ACTIVATED)
         place_values(&plan, &call, groups, FN_X, x)
         place_values(&plan, &call, groups, FN_DY, dy)
         place_values(&plan, &call, groups, FN_Y, dx)

@@ -59,6 +59,14 @@ typedef struct {
     ptrdiff_t ahead_x, ahead_dy; /* bytes to the rows that are read after these; 0: unknown */
 } fn_memory;
 
+/* Functions of one value. They and their slopes have their limits at infinity, and are NaN of NaN alone. */
+enum {
+    FN_RELU = 1,  /* max(z, 0); its slope at 0 is 0 */
+    FN_SILU,      /* z sigmoid(z) */
+    FN_GELU,      /* z Phi(z), Phi the normal distribution */
+    FN_GELU_TANH  /* z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))) / 2 */
+};
+
 typedef ptrdiff_t fn_ld; /* distance of two rows in bytes */
 
 /* shift[i] = mean of a few samples of row i: near its mean, and it where all are equal. */
@@ -80,6 +88,10 @@ typedef fn_moments_cols_t fn_moments_cols_wide_t;
 typedef void (*fn_affine_t)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t n,
                             const fn_centre *centre, const fn_param *param,
                             const fn_memory *memory);
+/* z = xh * w + b. dy NULL: y = act(z), else y = dy * act'(z), of one of the kinds above. y may be dy. */
+typedef void (*fn_activated_t)(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy,
+                               fn_ld lddy, size_t rows, size_t n, const fn_centre *centre,
+                               const fn_param *param, int kind, const fn_memory *memory);
 /* s1[i] += sum_j g, s2[i] += sum_j g * (x - hi) * r, g = dy * w (w a vector along the run, NULL: g = dy);
  * the centre is by_row, or (xh a vector over statistics: the share of a row in sums along it) per column,
  * where m counts too: s2[i] += sum_j g * xh. With a centre of step 0 all rows go to one s1 and s2. */
@@ -96,6 +108,9 @@ typedef void (*fn_grad_combine_t)(void *dx, fn_ld lddx, const void *x, fn_ld ldx
                                   fn_ld lddy, size_t rows, size_t n, const fn_centre *centre,
                                   const fn_param *param, const fn_slope *slope,
                                   const fn_memory *memory);
+/* to = a + b, rounded once; to may be a or b. */
+typedef void (*fn_sum_t)(void *to, fn_ld ldt, const void *a, fn_ld lda, const void *b, fn_ld ldb,
+                         size_t rows, size_t n);
 /* y = f(x). */
 typedef void (*fn_curve_t)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t n,
                            const fn_curve *curve, const fn_memory *memory);

@@ -21,6 +21,9 @@
  * gradients of the parameters (both of one shape), S the statistics. */
 enum { FN_X, FN_Y, FN_DY, FN_W, FN_B, FN_DP, FN_S, FN_NOPS };
 
+/* Forward, where x is a sum that is still to be made: its terms, of the type and shape of x. */
+enum { FN_TERM = FN_DY, FN_OTHER = FN_DP };
+
 enum { FN_ROWS, FN_COLS };
 
 typedef struct {

@@ -1,27 +1,52 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What     y = ((x - hi) * r + m) * w + b  (forward), and the rounding of double coefficients to the
- *          compute type that goes before it (narrow).
+ * What     y = z = ((x - hi) * r + m) * w + b (affine), y = act(z) or dy * act'(z) (activated), and the
+ *          rounding of double coefficients to the compute type that goes before them (narrow).
  * Layouts  by_row: hi, r, m are scalars of a row (layer norm, NCHW).
  *          else:   vectors, one value per column, the same for all rows (channels last, axis=1).
  *          w, b: vectors along the run, or, beside a centre per column, one value per row.
  * Method   The mean is subtracted in two parts: x - hi with hi = (A)mean, exact where x is near the
  *          mean (Sterbenz), and what hi left over within m, so that the error of y does not grow with
  *          |mean| / std. Parameters of one value per statistic are in r and m already.
- * Aliasing y may be x.
- * Needs    lanes.tmpl.h.
+ * Aliasing y may be x, or dy.
+ * Needs    lanes.tmpl.h, activate.tmpl.h.
  */
 
 /* How w and b vary in a call; a constant where a panel is inlined. */
 enum { FN_N(PLAIN), FN_N(WEIGHT), FN_N(BIAS), FN_N(BOTH), FN_N(EACH_ROW) };
 
+/* What becomes of z: nothing, its activation, or the slope of that times dy. */
+enum { FN_N(AS_IT_IS), FN_N(VALUE), FN_N(SLOPE) };
+
+/* The activation, and where dy lies beside x. */
+typedef struct {
+    int kind;
+    const char *dy;
+    fn_ld lddy;
+} FN_N(fn_after);
+
+/* The one activation that is a single instruction here, any other out of line. */
+FN_INLINE void
+FN_N(activate_all)(int kind, FN_LV *z, int count)
+{
+    if (kind != FN_RELU) {
+        FN_N(lv_activate_some)(z, count, kind);
+        return;
+    }
+    FN_UNROLL
+    for (int k = 0; k < count; k++) {
+        z[k] = FN_N(lv_activate)(FN_RELU, z[k]);
+    }
+}
+
 /* K logical vectors of columns from j on, or its first `left`, down one band of rows: coefficients that
- * belong to columns are read once. y is where column j goes. K, by_row and how are constants in every
- * call but that of affine_edge. */
+ * belong to columns are read once. y is where column j goes. K, by_row, how and what are constants in
+ * every call but those of affine_edge. */
 FN_INLINE void
 FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, size_t rows, size_t j,
-                   size_t left, const fn_centre *centre, const fn_param *param, ptrdiff_t ahead,
-                   int K, int by_row, int how)
+                   size_t left, const fn_centre *centre, const fn_param *param,
+                   const FN_N(fn_after) * after, ptrdiff_t ahead, int K, int by_row, int how,
+                   int what)
 {
     const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m, *ws = param->w, *bs = param->b;
     const int vw = how == FN_N(WEIGHT) || how == FN_N(BOTH);
@@ -47,6 +72,7 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
         }
     }
     x += j * sizeof(FN_T);
+    const char *dy = what == FN_N(SLOPE) ? after->dy + (fn_ld)row0 * after->lddy : NULL;
     for (size_t i = row0; i < row0 + rows; i++, x += ldx, y += ldy) {
         /* All loads before the first store: a store at the same place of another page would hold up
          * the load after it. */
@@ -78,6 +104,18 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
             }
             out[k] = v;
         }
+        if (what == FN_N(VALUE)) {
+            FN_N(activate_all)(after->kind, out, K);
+        }
+        if (what == FN_N(SLOPE)) {
+            FN_N(lv_activate_slope_some)(out, K, after->kind);
+            FN_UNROLL
+            for (int k = 0; k < K; k++) {
+                const FN_T *pg = (const FN_T *)dy + j + k * FN_LANES;
+                out[k] = FN_N(lv_mul)(out[k], FN_N(lv_load_any)(pg, left, out[k]));
+            }
+            dy += after->lddy;
+        }
         FN_UNROLL
         for (int k = 0; k < K; k++) {
             FN_N(lv_store_any)((FN_T *)y + k * FN_LANES, out[k], left);
@@ -88,15 +126,17 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
 /* Fewer columns than a vector holds: one copy for all the cases, or they would be most of the code. */
 FN_NOINLINE void
 FN_N(affine_edge)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, size_t rows, size_t j,
-                  size_t left, const fn_centre *centre, const fn_param *param, int how)
+                  size_t left, const fn_centre *centre, const fn_param *param,
+                  const FN_N(fn_after) * after, int how, int what)
 {
-    FN_N(affine_panel)(y, ldy, x, ldx, row0, rows, j, left, centre, param, 0, 1, centre->by_row,
-                       how);
+    FN_N(affine_panel)(y, ldy, x, ldx, row0, rows, j, left, centre, param, after, 0, 1,
+                       centre->by_row, how, what);
 }
 
 FN_INLINE void
 FN_N(affine_block)(const fn_out *o, const char *x_, fn_ld ldx, const fn_centre *centre,
-                   const fn_param *param, ptrdiff_t ahead_x, int by_row, int how)
+                   const fn_param *param, const FN_N(fn_after) * after, ptrdiff_t ahead_x,
+                   int by_row, int how, int what)
 {
     const size_t end = o->row + o->rows, wide = FN_SWEEP * FN_LANES;
     const fn_ld next_band = by_row ? 0 : FN_N(next_band)(ldx, o->n);
@@ -108,24 +148,48 @@ FN_N(affine_block)(const fn_out *o, const char *x_, fn_ld ldx, const fn_centre *
         FN_T *to = (FN_T *)y;
         size_t j = o->j0;
         for (; j + wide <= o->j1; j += wide, to += wide) {
-            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, ahead,
-                               FN_SWEEP, by_row, how);
+            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,
+                               ahead, FN_SWEEP, by_row, how, what);
         }
         for (; FN_SWEEP > 1 && j + FN_LANES <= o->j1; j += FN_LANES, to += FN_LANES) {
-            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, ahead, 1,
-                               by_row, how);
+            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,
+                               ahead, 1, by_row, how, what);
         }
         if (j < o->j1 && o->apart && o->j1 - o->j0 >= FN_LANES) {
             /* A whole vector again rather than part of one. */
             to -= FN_LANES - (o->j1 - j);
             j = o->j1 - FN_LANES;
-            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, 0, 1,
-                               by_row, how);
+            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after, 0,
+                               1, by_row, how, what);
         }
         else if (j < o->j1) {
             FN_N(affine_edge)((char *)to, o->ldy, x, ldx, row, len, j, o->j1 - j, centre, param,
-                              how);
+                              after, how, what);
         }
+    }
+}
+
+/* Every way in which coefficients and parameters vary is code of its own. */
+FN_INLINE void
+FN_N(affine_any)(const fn_out *o, const void *x, fn_ld ldx, const fn_centre *centre,
+                 const fn_param *param, const FN_N(fn_after) * after, ptrdiff_t ahead, int what)
+{
+    const int how = param->by_row ? FN_N(EACH_ROW) : (param->w != NULL) | (param->b != NULL) << 1;
+    switch (how << 1 | (centre->by_row != 0)) {
+#define FN_CASE(s)                                                                                 \
+    case s:                                                                                        \
+        FN_N(affine_block)(o, x, ldx, centre, param, after, ahead, (s) & 1, (s) >> 1, what);       \
+        break;
+        FN_CASE(0)
+        FN_CASE(1)
+        FN_CASE(2)
+        FN_CASE(3)
+        FN_CASE(4)
+        FN_CASE(5)
+        FN_CASE(6)
+        FN_CASE(7)
+        FN_CASE(8)
+#undef FN_CASE
     }
 }
 
@@ -133,25 +197,28 @@ static void
 FN_N(fn_affine)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t n,
                 const fn_centre *centre, const fn_param *param, const fn_memory *memory)
 {
-    const int how = param->by_row ? FN_N(EACH_ROW) : (param->w != NULL) | (param->b != NULL) << 1;
     fn_out o;
     fn_out_start(&o, memory->stream, FN_OUT_BYTES / 2, y, ldy, rows, n, sizeof(FN_T), y == x);
     while (fn_out_next(&o)) {
-        switch (how << 1 | (centre->by_row != 0)) {
-#define FN_CASE(s)                                                                                 \
-    case s:                                                                                        \
-        FN_N(affine_block)(&o, x, ldx, centre, param, memory->ahead_x, (s) & 1, (s) >> 1);         \
-        break;
-            FN_CASE(0)
-            FN_CASE(1)
-            FN_CASE(2)
-            FN_CASE(3)
-            FN_CASE(4)
-            FN_CASE(5)
-            FN_CASE(6)
-            FN_CASE(7)
-            FN_CASE(8)
-#undef FN_CASE
+        FN_N(affine_any)(&o, x, ldx, centre, param, NULL, memory->ahead_x, FN_N(AS_IT_IS));
+    }
+}
+
+static void
+FN_N(fn_activated)(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy, fn_ld lddy,
+                   size_t rows, size_t n, const fn_centre *centre, const fn_param *param, int kind,
+                   const fn_memory *memory)
+{
+    const FN_N(fn_after) after = {kind, dy, lddy};
+    fn_out o;
+    fn_out_start(&o, memory->stream, FN_OUT_BYTES / 2, y, ldy, rows, n, sizeof(FN_T),
+                 y == x || y == dy);
+    while (fn_out_next(&o)) {
+        if (dy) {
+            FN_N(affine_any)(&o, x, ldx, centre, param, &after, memory->ahead_x, FN_N(SLOPE));
+        }
+        else {
+            FN_N(affine_any)(&o, x, ldx, centre, param, &after, memory->ahead_x, FN_N(VALUE));
         }
     }
 }

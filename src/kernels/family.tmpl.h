@@ -4,11 +4,13 @@
 #include "simd/lanes.tmpl.h"
 #include "simd/functions.tmpl.h"
 
+#include "activate.tmpl.h"
 #include "affine.tmpl.h"
 #include "curve.tmpl.h"
 #include "grad_combine.tmpl.h"
 #include "grad_sums.tmpl.h"
 #include "moments.tmpl.h"
+#include "sum.tmpl.h"
 
 static void
 FN_N(fn_fence)(void)
@@ -17,7 +19,9 @@ FN_N(fn_fence)(void)
 }
 
 #undef FN_MATH
+#undef FN_TAIL
 #undef FN_WORDS
+#undef FN_TAIL
 #undef FN_COUNT
 #undef FN_UNROLL_ALL
 #undef FN_N

@@ -36,11 +36,22 @@ def each_channel(shape: tuple[int, ...], options: Options) -> np.ndarray:
     )
 
 
+def each_row(shape: tuple[int, ...], options: Options) -> np.ndarray:
+    """Every row of a weight is a group, as in `weight_norm`; None: all of it is one."""
+    axis = options.get("channel_axis", 0)
+    return one_group(shape, {}) if axis is None else each_channel(shape, {"channel_axis": axis})
+
+
 def each_plane(shape: tuple[int, ...], options: Options) -> np.ndarray:
     """Every channel of every sample is a group, as in `instance_norm`."""
     samples = np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1))
     axis = options.get("channel_axis", 1) % len(shape)
     return each_channel(shape, options) + shape[axis] * samples
+
+
+def each_sample(shape: tuple[int, ...], options: Options) -> np.ndarray:
+    """Every entry of axis 0 is a group."""
+    return np.broadcast_to(np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1)), shape)
 
 
 def each_element(shape: tuple[int, ...], options: Options) -> np.ndarray:
@@ -68,9 +79,10 @@ class Family:
         (options have eps); None where PyTorch cannot express it, and `no_torch` says why.
     no_torch : str
         The reason.
-    layer : callable
+    layer : callable or None
         ``layer(case, arguments)``: the layer with these arguments as its parameters, and a tuple of
-        its inputs beside x; called on x in training mode it gives the function's y.
+        its inputs beside x; called on x in training mode it gives the function's y. None for a
+        function without one.
     learned : tuple of str
         Names that `layer.grads` has, with those of the gradient's fields: ``(("weight", "g"),)``.
     centred : bool
@@ -83,6 +95,13 @@ class Family:
         error bounds are relative to it.
     statistics : bool
         Whether `return_stats` and `stats` are there.
+    settled : bool
+        Whether the gradient takes what a call updates as the call has left it.
+    several : bool
+        Whether the function returns a tuple, of which y is the first.
+    parametric : bool
+        Whether the layer holds x, a weight: `layer` finds it in the arguments under "x", and the
+        layer is called without it.
     draw_x : callable
         ``draw_x(rng, shape)``: x of float64, by default normal around 0.5.
     """
@@ -92,13 +111,16 @@ class Family:
     shared: tuple[tuple[int, ...], Options]
     groups: Callable[[tuple[int, ...], Options], np.ndarray]
     torch: Callable[..., Any] | None
-    layer: Callable[[Case, dict[str, Any]], tuple[Any, tuple[Any, ...]]]
+    layer: Callable[[Case, dict[str, Any]], tuple[Any, tuple[Any, ...]]] | None
     learned: tuple[tuple[str, str], ...] = (("weight", "weight"), ("bias", "bias"))
     no_torch: str = ""
     centred: bool = True
     smooth_eps: float | None = 0.1
     growth: float = 8.0
     statistics: bool = True
+    settled: bool = False
+    several: bool = False
+    parametric: bool = False
     draw_x: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray] = field(
         default=lambda rng, shape: rng.normal(0.5, 1.0, shape)
     )
@@ -130,10 +152,18 @@ class Family:
         dy = rng.standard_normal(case.shape)
         kind = np.dtype(dtype if parameter_dtype is None else parameter_dtype)
         drawn = draw_arguments(case, rng, np.dtype(np.float64))
+        of_x = {argument.name for argument in self.arguments if argument.of_x}
         given = {
-            name: value.astype(kind) if _is_float(value) else value for name, value in drawn.items()
+            name: value.astype(dtype if name in of_x else kind) if _is_float(value) else value
+            for name, value in drawn.items()
         }
         return dy.astype(dtype), x.astype(dtype), given
+
+    def made(self, case: Case, x, arguments: dict[str, Any]) -> tuple[Any, tuple[Any, ...]]:
+        """The layer with these arguments, and all inputs of its call."""
+        held = self.copied(arguments)
+        layer, others = self.layer(case, {"x": x, **held} if self.parametric else held)
+        return layer, others if self.parametric else (x, *others)
 
     def copied(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The arguments with copies of those that a call may update."""

@@ -58,9 +58,12 @@ def choices(*options: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(" ".join(some).split()) for some in product(*options))
 
 
+# Names of the activation functions.
+ACTIVATIONS = ("relu", "silu", "gelu", "gelu_tanh")
+
 # method: its variants. "columns", "rows", "one": the centre has a value per column, per row, or one
 # for all rows; of rows that are summed, "one" makes a single sum. "each": parameters per row.
-# "sums": those of dy * xh and of dy are taken on the way.
+# "sums": those of dy * xh and of dy are taken on the way. "dy": the slope times it is asked for.
 VARIANTS = {
     "shift_rows": ((),),
     "moments_rows": choices(("rows", "one"), ("", "wide")),
@@ -75,6 +78,10 @@ VARIANTS = {
         *choices(("columns", "rows", "one"), ("", "w", "each"), ("", "stream")),
         *choices(("rows", "one"), ("", "w"), ("sums",), ("", "stream")),
     ),
+    "activated": choices(
+        ("columns", "rows", "one"), ("", "w b"), ("", "dy"), ("", "stream"), ACTIVATIONS
+    ),
+    "sum": ((),),
     "curve": choices(("columns", "rows", "one"), (*COEFS,), ("", "stream")),
     "curve_gradient": choices(("columns", "rows", "one"), (*COEFS,), ("", "stream")),
     "settle": ((),),
@@ -83,11 +90,11 @@ VARIANTS = {
 ALL = tuple((method, words) for method in VARIANTS for words in VARIANTS[method])
 
 # Arguments that are data; other arrays are coefficients.
-DATA = {"x", "dy"}
+DATA = {"x", "dy", "other"}
 # Arguments that a method writes into.
 WRITTEN = {"dw", "db", "part", "total", "sums"}
 # Methods with an output of x's type and shape.
-ELEMENTWISE = {"affine", "curve", "curve_gradient", "grad_combine"}
+ELEMENTWISE = {"affine", "activated", "curve", "curve_gradient", "grad_combine", "sum"}
 
 
 def real(kind: str) -> type:
@@ -111,6 +118,8 @@ def draw(method: str, words, kind: str, rows: int, n: int, rng, mean: float = 3.
     arguments = {"x": some(mean, 2)}
     if method == "shift_rows":
         return arguments
+    if method == "sum":
+        return arguments | {"other": some(0, 1)}
     size = {"columns": n, "rows": rows, "one": 1}[words[0]]
     if method.startswith("moments"):
         wide = "wide" in words
@@ -135,7 +144,9 @@ def draw(method: str, words, kind: str, rows: int, n: int, rng, mean: float = 3.
         "m": coefficients(0, 0.5, size),
         "by_row": words[0] != "columns",
     }
-    if method != "affine":
+    if method == "activated":
+        arguments["activation"] = words[-1]
+    if "dy" in words or method.startswith("grad"):
         arguments["dy"] = some(0.2, 2)
     if method == "grad_combine":
         slope = {"a": coefficients(0.5, 0.05, size), "b": coefficients(0.2, 0.1, size)}

@@ -12,10 +12,21 @@ import pytest
 import sizes
 from fastnorm._core import dispatch
 from fastnorm._core.probe import Probe
-from kernels import calls, test_affine, test_curve, test_grad_combine, test_grad_sums, test_moments
+from kernels import (
+    calls,
+    test_activate,
+    test_affine,
+    test_curve,
+    test_grad_combine,
+    test_grad_sums,
+    test_moments,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = (test_affine, test_curve, test_grad_combine, test_grad_sums, test_moments)
+MODULES = (
+    *(test_activate, test_affine, test_curve),
+    *(test_grad_combine, test_grad_sums, test_moments),
+)
 
 
 @pytest.mark.parametrize("primitive", dispatch.PRIMITIVES)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import fastnorm
 from fastnorm import reference
 from reference_cases import CASES, CENTRED_CASES, backward, draw, forward, group_sums
 
@@ -138,3 +139,18 @@ def test_memory_order_does_not_matter(case):
     _, x, *parameters = draw(case)
     y = forward(case, np.asfortranarray(x), *parameters)
     np.testing.assert_allclose(y, forward(case, x, *parameters), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("m", [2, 4, 8, 16, 32, 128])
+def test_noise_of_batch_statistics(m):
+    """Of m standard-normal values the variance is (m - 1) / m on average, and spreads as it says.
+
+    This is what a batch that is too small does: the estimate is low, and noisy.
+    """
+    groups = 200_000 // m
+    x = np.random.default_rng(m).standard_normal((groups, m))
+    for moments in (reference.moments, fastnorm.moments):
+        var = moments(x, axis=1).var
+        deviation = np.sqrt(2 * (m - 1)) / m
+        assert abs(var.mean() - (m - 1) / m) < 5 * deviation / np.sqrt(groups)
+        assert abs(var.std() / deviation - 1) < 0.05

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,10 @@ def others(x: Array, *kept: int) -> tuple[int, ...]:
     return tuple(axis for axis in range(x.ndim) if axis not in {k % x.ndim for k in kept})
 
 
+@overload
+def along(parameter: Array, x: Array, axis: Axis) -> Array: ...
+@overload
+def along(parameter: Array | None, x: Array, axis: Axis) -> Array | None: ...
 def along(parameter: Array | None, x: Array, axis: Axis) -> Array | None:
     """`parameter`, whose values run along `axis` of x, with ones on the other axes."""
     if parameter is None:

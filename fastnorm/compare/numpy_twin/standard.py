@@ -214,14 +214,31 @@ def instance_norm(
     x: Array,
     weight: Array | None = None,
     bias: Array | None = None,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
     *,
+    training: bool = True,
+    momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
     out: Array | None = None,
 ) -> tuple[Array, Stats]:
-    """`standardize` over all axes but the batch's and the channels'."""
+    """`standardize` over all axes but the batch's and the channels'; or by running statistics."""
+    if not training and running_mean is not None:
+        return batch_norm(
+            x, weight, bias, running_mean, running_var,
+            training=False, eps=eps, channel_axis=channel_axis, out=out,
+        )  # fmt: skip
     weight, bias = along(weight, x, channel_axis), along(bias, x, channel_axis)
-    return standardize(x, weight, bias, axis=others(x, 0, channel_axis), eps=eps, out=out)
+    axes = others(x, 0, channel_axis)
+    y, (mean, var) = standardize(x, weight, bias, axis=axes, eps=eps, out=out)
+    if running_mean is not None and running_var is not None:
+        count = x.size // mean.size
+        rows = (len(x), -1)
+        unbiased = var.reshape(rows).mean(axis=0) * (count / (count - 1))
+        running_mean += momentum * (mean.reshape(rows).mean(axis=0) - running_mean)
+        running_var += momentum * (unbiased - running_var)
+    return y, (mean, var)
 
 
 def instance_norm_backward(
@@ -229,13 +246,22 @@ def instance_norm_backward(
     x: Array,
     weight: Array | None = None,
     bias: Array | None = None,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
     *,
+    training: bool = True,
+    momentum: float = 0.1,
     eps: float = 1e-5,
     channel_axis: int = 1,
     stats: Stats,
     out: Array | None = None,
 ) -> Gradients:
     """Gradient of `instance_norm`."""
+    if not training and running_mean is not None:
+        return batch_norm_backward(
+            dy, x, weight, bias,
+            training=False, eps=eps, channel_axis=channel_axis, stats=stats, out=out,
+        )  # fmt: skip
     wide_weight, wide_bias = along(weight, x, channel_axis), along(bias, x, channel_axis)
     axes = others(x, 0, channel_axis)
     gradients = standardize_backward(

@@ -2,7 +2,7 @@
  *
  * What    The constants of simd/functions.tmpl.h for float and for double.
  * Method  e^r = 1 + r + r^2 E(r) on |r| <= ln(2) / 2, and Phi(-a) = e^(-a^2 / 2) / (a + k) M(q) with
- *         q = (a - k) / (a + k), for 0 <= a <= far, where Phi(-far) is less than half of the smallest
+ *         q = (a - k) / (a + k), for 0 <= a <= far, where a Phi'(a) is less than half of the smallest
  *         subnormal. E and M are weighted least squares fits at 200 Chebyshev nodes in 50 digits, coefficients
  *         rounded one after another, lowest first, and the others fitted again. Their largest relative
  *         errors in ulp/2 (2^-24, 2^-53): E 0.25 of e^r - 1 for both types, M 0.53 (degree 8) for float
@@ -20,19 +20,19 @@
     typedef struct {                                                                               \
         int mantissa; /* bits */                                                                   \
         word sign, exponent, upper_half;                                                           \
-        real whole, whole_twice;    /* magic, plus the bias, plus twice the bias */                \
+        real whole, whole_twice;     /* magic, plus the bias, plus twice the bias */               \
         real log2_e, ln2_hi, ln2_lo; /* products of ln2_hi and n have no rounding error */         \
-        real exp_least, exp_most;   /* e^x is 0, infinity */                                       \
-        real logistic_most;         /* 1 / (1 + e^-x) is 1 from before here */                     \
-        real tanh_most;             /* tanh(x / 2) is 1 from before here */                        \
-        real far, k, density;       /* density: 1 / sqrt(2 pi) */                                  \
-        real cubic_far;             /* 2 u(z) of GELU's tanh form is beyond exp_least */           \
-        real cubic_1, cubic_3;      /* 2 u(z) = cubic_1 z + cubic_3 z^3 */                         \
+        real exp_least, exp_most;    /* e^x is 0, infinity */                                      \
+        real logistic_most;          /* 1 / (1 + e^-x) is 1 from before here */                    \
+        real tanh_most;              /* tanh(x / 2) is 1 from before here */                       \
+        real far, k, density;        /* density: 1 / sqrt(2 pi) */                                 \
+        real cubic_far;              /* 2 u(z) of GELU's tanh form is beyond exp_least */          \
+        real cubic_1, cubic_3;       /* 2 u(z) = cubic_1 z + cubic_3 z^3 */                        \
         real exp[(degree_exp) + 1], tail[(degree_tail) + 1];                                       \
     } fn_constants_##tag;
 
-FN_CONSTANTS(f32, float, uint32_t, 4, 8)
-FN_CONSTANTS(f64, double, uint64_t, 9, 21)
+FN_CONSTANTS(f32, float, uint32_t, 4, 9)
+FN_CONSTANTS(f64, double, uint64_t, 9, 22)
 
 static const fn_constants_f32 fn_math_f32 = {
     .mantissa = 23,
@@ -48,15 +48,15 @@ static const fn_constants_f32 fn_math_f32 = {
     .exp_most = 89,
     .logistic_most = 30,
     .tanh_most = 20,
-    .far = 14.4f,
-    .k = 3.75f,
+    .far = 14.6f,
+    .k = 3.375f,
     .density = 0x1.988454p-2f,
     .cubic_far = 11,
     .cubic_1 = 0x1.988454p+0f,
     .cubic_3 = 0x1.2444f2p-4f,
     .exp = {0.5f, 0x1.5554aep-3f, 0x1.55557cp-5f, 0x1.1228e8p-7f, 0x1.6c9d48p-10f},
-    .tail = {0x1.80268cp-1f, -0x1.2d2704p-1f, 0x1.6968fp-2f, -0x1.36506ap-3f, 0x1.332578p-5f,
-             0x1.3a3c8p-10f, -0x1.115632p-8f, 0x1.0c5652p-11f, 0x1.d33aecp-12f},
+    .tail = {0x1.7b6eep-1f, -0x1.1b21ccp-1f, 0x1.2e77p-2f, -0x1.92fb7p-4f, 0x1.1dbc56p-7f,
+             0x1.00676cp-7f, -0x1.27624cp-9f, -0x1.bdcfc6p-11f, 0x1.4743aap-12f, 0x1.1e7e0ap-13f},
 };
 
 static const fn_constants_f64 fn_math_f64 = {
@@ -73,8 +73,8 @@ static const fn_constants_f64 fn_math_f64 = {
     .exp_most = 710,
     .logistic_most = 50,
     .tanh_most = 40,
-    .far = 38.6,
-    .k = 5,
+    .far = 38.8,
+    .k = 3.75,
     .density = 0x1.9884533d43651p-2,
     .cubic_far = 22,
     .cubic_1 = 0x1.9884533d43651p+0,
@@ -82,12 +82,12 @@ static const fn_constants_f64 fn_math_f64 = {
     .exp = {0.5, 0x1.5555555555529p-3, 0x1.55555555539fbp-5, 0x1.111111111e5b7p-7,
             0x1.6c16c17a564e4p-10, 0x1.a01a0152bcc8ep-13, 0x1.a019b286ecb5fp-16,
             0x1.71deddc9539f5p-19, 0x1.28987d1f7481p-22, 0x1.add89dbe59707p-26},
-    .tail = {0x1.89d3abe1f95aep-1,   -0x1.54ad03f27ca16p-1,  0x1.fb31653876f6cp-2,
-             -0x1.410ed5f875b0cp-2,  0x1.51f6329f022dfp-3,   -0x1.1b1c254c958e2p-4,
-             0x1.54b4d4f45d739p-6,   -0x1.88590eb3aeb09p-9,  -0x1.a25037629379bp-11,
-             0x1.1daf1e7211856p-11,  -0x1.f214897f2d1cbp-15, -0x1.a171325eee6ffp-15,
-             0x1.17de199fb0706p-16,  0x1.0b30f8d8f6b7bp-18,  -0x1.73bb3c98ff61ep-19,
-             -0x1.6ab15ae0ff29ap-22, 0x1.d161f41116822p-22,  0x1.782aafe8d8222p-25,
-             -0x1.1ae1e0060997ep-24, -0x1.66349e6e2cbf6p-27, 0x1.f9777dc73f0a3p-28,
-             0x1.21448e7376092p-29},
+    .tail = {0x1.80268b6d87866p-1,   -0x1.2d270844fc507p-1,  0x1.696910e54b017p-2,
+             -0x1.364e796e67c9p-3,   0x1.331cd053e93e5p-5,   0x1.3246c5fb15316p-10,
+             -0x1.10d156feef9f1p-8,  0x1.3fc4db2bdf8e5p-11,  0x1.eca55f4906208p-12,
+             -0x1.eb9d98692db58p-14, -0x1.25eb2e4b52662p-14, 0x1.1e579cfcaff17p-16,
+             0x1.be8ed619b6c86p-17,  -0x1.ba456f82b91a1p-20, -0x1.72e0dba515a28p-19,
+             -0x1.592c718788f6dp-23, 0x1.1c7abffd2f9f4p-21,  0x1.473a4f99cf218p-23,
+             -0x1.3831c23c2831ep-24, -0x1.98c91cb6117d9p-25, 0x1.45c0461411283p-30,
+             0x1.e7a81bce888d8p-28,  0x1.ac85d0978f4a6p-30},
 };

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Layer normalization of x + residual, which is the second result: one pass over memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+
+import numpy as np
+
+from fastnorm import _core
+from fastnorm._activation import activation_flags
+from fastnorm._args import (
+    deliver,
+    given_moments,
+    gradient,
+    gradient_sum,
+    new_statistic,
+    parameter,
+    parameter_gradient,
+    trailing,
+)
+from fastnorm._groups import over_axes
+from fastnorm._numbers import epsilon
+from fastnorm._residual import add_upstream, apart, outputs, sum_for_gradient, terms, upstream_of
+from fastnorm.layer_norm import LayerNorm
+from fastnorm.moments import Moments, moments_of_groups
+
+if TYPE_CHECKING:
+    from fastnorm._types import Array, ArrayInput
+
+
+class AddLayerNormGradients(NamedTuple):
+    """Gradients of a scalar loss with respect to the arguments of `add_layer_norm`.
+
+    Attributes
+    ----------
+    x, residual : ndarray
+        Gradient with respect to either term, which is that with respect to their sum: one array.
+    weight, bias : ndarray or None
+        Gradients with respect to the parameters; None where the argument was None.
+    """
+
+    x: Array
+    residual: Array
+    weight: Array | None
+    bias: Array | None
+
+
+@overload
+def add_layer_norm(
+    x: ArrayInput,
+    residual: ArrayInput,
+    weight: ArrayInput | None = None,
+    bias: ArrayInput | None = None,
+    *,
+    axis: int | tuple[int, ...] = -1,
+    eps: float = 1e-5,
+    activation: str | None = None,
+    out: Array | None = None,
+    residual_out: Array | None = None,
+    return_stats: Literal[False] = False,
+) -> tuple[Array, Array]: ...
+@overload
+def add_layer_norm(
+    x: ArrayInput,
+    residual: ArrayInput,
+    weight: ArrayInput | None = None,
+    bias: ArrayInput | None = None,
+    *,
+    axis: int | tuple[int, ...] = -1,
+    eps: float = 1e-5,
+    activation: str | None = None,
+    out: Array | None = None,
+    residual_out: Array | None = None,
+    return_stats: Literal[True],
+) -> tuple[Array, Array, Moments]: ...
+def add_layer_norm(
+    x: ArrayInput,
+    residual: ArrayInput,
+    weight: ArrayInput | None = None,
+    bias: ArrayInput | None = None,
+    *,
+    axis: int | tuple[int, ...] = -1,
+    eps: float = 1e-5,
+    activation: str | None = None,
+    out: Array | None = None,
+    residual_out: Array | None = None,
+    return_stats: bool = False,
+) -> tuple[Array, Array] | tuple[Array, Array, Moments]:
+    r"""Add a residual and normalize: `layer_norm` of h = x + residual, and h.
+
+    Parameters
+    ----------
+    x, residual : array of float16, bfloat16, float32 or float64
+        The terms, of one shape and one type.
+    weight, bias : array, optional
+        As in `layer_norm`.
+    axis : int or tuple of int, default -1
+        Axes over which a group extends.
+    eps : float, default 1e-5
+        Added to the variance, inside the root; in squared units of `x`.
+    activation : {"relu", "silu", "gelu", "gelu_tanh"}, optional
+        Applied to y in the same pass.
+    out : ndarray, optional
+        Receives y; of x's shape and dtype. It may be `x` or `residual`.
+    residual_out : ndarray, optional
+        Receives h; of x's shape and dtype. It may be `x` or `residual`, which updates the residual
+        stream of a network in place.
+    return_stats : bool, default False
+        Return the statistics too.
+
+    Returns
+    -------
+    y : ndarray
+        The normalized sum, of x's shape and dtype; or `out`.
+    h : ndarray
+        x + residual, rounded to x's dtype; or `residual_out`. The statistics are of these values.
+    stats : Moments
+        Only with `return_stats`, as `layer_norm` gives them.
+
+    Raises
+    ------
+    TypeError
+        If an array is of no supported type, `residual` not of x's, or a number is none.
+    numpy.exceptions.AxisError
+        If an axis is out of range.
+    ValueError
+        If a shape does not fit, an output is read-only, both outputs share memory, an axis is
+        repeated, or `eps` is negative or not finite.
+
+    See Also
+    --------
+    layer_norm : The normalization, with its conventions.
+
+    Notes
+    -----
+    With h = x + residual and its statistics over the group,
+
+    .. math:: y = w\,\frac{h - \mu}{\sqrt{v + \epsilon}} + b .
+
+    Four arrays are moved, where an addition and a normalization move five and read one of them
+    again. As there, h is rounded to x's type before its statistics are taken.
+
+    References
+    ----------
+    J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016, arXiv:1607.06450.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnorm
+    >>> x, residual = np.array([[1.0, 1.0]]), np.array([[0.0, 2.0]])
+    >>> y, h = fastnorm.add_layer_norm(x, residual, eps=0)
+    >>> y, h
+    (array([[-1.,  1.]]), array([[1., 3.]]))
+    """
+    flags = 0
+    if activation is not None:
+        flags |= activation_flags(activation)
+    x, residual = terms(x, residual)
+    groups = over_axes(axis, x.shape)
+    eps = epsilon(eps)
+    y, total = outputs(out, residual_out, x, residual)
+    factor = apart(parameter(weight, "weight", groups, x, out), total)
+    summand = apart(parameter(bias, "bias", groups, x, out), total)
+    mean, var = new_statistic(groups), new_statistic(groups)
+    _core.forward(total, y, groups, factor, summand, mean, var, eps, flags, x, residual)
+    y, total = deliver(y, out), deliver(total, residual_out)
+    return (y, total, moments_of_groups(mean, var, groups)) if return_stats else (y, total)
+
+
+def add_layer_norm_backward(
+    dy: ArrayInput,
+    x: ArrayInput,
+    residual: ArrayInput,
+    weight: ArrayInput | None = None,
+    bias: ArrayInput | None = None,
+    *,
+    axis: int | tuple[int, ...] = -1,
+    eps: float = 1e-5,
+    activation: str | None = None,
+    stats: Moments | tuple[Any, Any, int] | None = None,
+    dresidual: ArrayInput | None = None,
+    out: Array | None = None,
+) -> AddLayerNormGradients:
+    r"""Gradient of `add_layer_norm`.
+
+    Parameters
+    ----------
+    dy : array
+        Gradient of the loss with respect to y, of x's shape and dtype.
+    x, residual, weight, bias, axis, eps, activation
+        As given to `add_layer_norm`. Of `bias` only shape and dtype matter, but with an
+        activation its values do.
+    stats : Moments, optional
+        What ``return_stats=True`` gave; recomputed if None.
+    dresidual : array, optional
+        Gradient of the loss with respect to h, the second result, from whatever came after it; of
+        x's shape and dtype. None for zeros.
+    out : ndarray, optional
+        Receives the gradient with respect to the terms. It may be `dy`, `x` or `residual`.
+
+    Returns
+    -------
+    AddLayerNormGradients
+        Fields `x`, `residual` (one array, since both gradients are the same), `weight` and `bias`.
+
+    Raises
+    ------
+    TypeError
+        If an array is of no supported type, or of another than x.
+    numpy.exceptions.AxisError
+        If an axis is out of range.
+    ValueError
+        If a shape does not fit, an axis is repeated, `stats` belong to another input, `out` is
+        read-only, or `eps` is negative or not finite.
+
+    Notes
+    -----
+    The gradient of `layer_norm` at h = x + residual, plus `dresidual`.
+
+    References
+    ----------
+    J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016, arXiv:1607.06450.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnorm
+    >>> dy, x = np.array([[1.0, 0.0, 0.0, 0.0]]), np.array([[1.0, 3.0, 1.0, 3.0]])
+    >>> residual, dh = np.zeros((1, 4)), np.ones((1, 4))
+    >>> fastnorm.add_layer_norm_backward(dy, x, residual, dresidual=dh, eps=0).x
+    array([[1.5, 1. , 0.5, 1. ]])
+    """
+    flags = 0
+    if activation is not None:
+        flags |= activation_flags(activation)
+    x, residual = terms(x, residual)
+    dy = gradient(dy, x)
+    groups = over_axes(axis, x.shape)
+    eps = epsilon(eps)
+    upstream = upstream_of(dresidual, x)
+    factor = parameter(weight, "weight", groups, x, out)
+    summand = parameter(bias, "bias", groups, x, out)
+    given = None if stats is None else given_moments(stats, groups, groups.size, out)
+    mean, var = new_statistic(groups), new_statistic(groups)
+    total = sum_for_gradient(x, residual, out, dy, groups, mean, var, 0)
+    mean, var = (mean, var) if given is None else given
+    dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
+    dx = np.empty_like(total) if activation is not None else total
+    _core.backward(
+        dy, total, dx, groups, factor, mean, var, eps, flags, dweight, dbias, None, summand
+    )
+    add_upstream(dx, upstream)
+    dx = deliver(dx, out)
+    return AddLayerNormGradients(
+        dx,
+        dx,
+        parameter_gradient(dweight, weight, "weight"),
+        parameter_gradient(dbias, bias, "bias"),
+    )
+
+
+class AddLayerNorm(LayerNorm):
+    """`add_layer_norm` over the trailing axes as a layer: of x and the residual it gives y and h.
+
+    Its arguments, parameters and state dict are those of `LayerNorm`; ``layer(x, residual)``
+    returns the tuple ``(y, h)``, and ``layer.backward(dy, dresidual)`` the gradient with respect to
+    either term, `dresidual` being that with respect to h, or None.
+
+    See Also
+    --------
+    add_layer_norm : The function behind it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnorm
+    >>> layer = fastnorm.AddLayerNorm(2, eps=0)
+    >>> y, h = layer(np.array([[1.0, 1.0]]), np.array([[0.0, 2.0]]))
+    >>> h
+    array([[1., 3.]])
+    """
+
+    def _forward(  # type: ignore[override]  # the call has one input more
+        self, x: ArrayInput, residual: ArrayInput
+    ) -> tuple[Any, tuple[Any, ...]]:
+        x, other = terms(trailing(x, self.normalized_shape), residual)
+        options: dict[str, Any] = {"axis": self._axes, "eps": self.eps}
+        options |= {"activation": self.activation}
+        y, total, stats = add_layer_norm(
+            x, other, self.weight, self.bias, **options, return_stats=True
+        )
+        return (y, total), (x, other, stats, options)
+
+    def _backward(self, dy: ArrayInput, *saved: Any, dresidual: ArrayInput | None = None) -> Any:
+        x, other, stats, options = saved
+        dx, _, *others = add_layer_norm_backward(
+            dy, x, other, self.weight, self.bias, stats=stats, dresidual=dresidual, **options
+        )
+        return dx, *others

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`layer_norm` of a sum, which is the second result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastnorm.reference.layer_norm import layer_norm, layer_norm_backward
+from fastnorm.reference.moments import Float64Array, Moments
+from fastnorm.reference.standardize import as_float64, deliver
+
+
+class AddLayerNormGradients(NamedTuple):
+    """Gradients of a scalar loss with respect to the arguments of `add_layer_norm`.
+
+    Attributes
+    ----------
+    x, residual : ndarray of float64
+        Gradient with respect to either term.
+    weight, bias : ndarray of float64 or None
+        Of the shape of the parameter; None where that was None.
+    """
+
+    x: Float64Array
+    residual: Float64Array
+    weight: Float64Array | None
+    bias: Float64Array | None
+
+
+@overload
+def add_layer_norm(
+    x: ArrayLike,
+    residual: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    axis: int | Sequence[int] = -1,
+    eps: float = 1e-5,
+    activation: str | None = None,
+    out: NDArray[Any] | None = None,
+    residual_out: NDArray[Any] | None = None,
+    return_stats: Literal[False] = False,
+) -> tuple[NDArray[Any], NDArray[Any]]: ...
+@overload
+def add_layer_norm(
+    x: ArrayLike,
+    residual: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    axis: int | Sequence[int] = -1,
+    eps: float = 1e-5,
+    activation: str | None = None,
+    out: NDArray[Any] | None = None,
+    residual_out: NDArray[Any] | None = None,
+    return_stats: Literal[True],
+) -> tuple[NDArray[Any], NDArray[Any], Moments]: ...
+def add_layer_norm(
+    x: ArrayLike,
+    residual: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    axis: int | Sequence[int] = -1,
+    eps: float = 1e-5,
+    activation: str | None = None,
+    out: NDArray[Any] | None = None,
+    residual_out: NDArray[Any] | None = None,
+    return_stats: bool = False,
+) -> tuple[NDArray[Any], NDArray[Any]] | tuple[NDArray[Any], NDArray[Any], Moments]:
+    r"""Add a residual and normalize.
+
+    Parameters
+    ----------
+    x, residual : array_like
+        The terms, of one shape; converted to float64.
+    weight, bias, axis, eps, activation
+        As in `layer_norm`.
+    out, residual_out : ndarray, optional
+        Arrays of x's shape that receive the two results, cast to their dtypes.
+    return_stats : bool, default False
+        Return the statistics too.
+
+    Returns
+    -------
+    y, h : ndarray
+        The normalized sum, and the sum.
+    stats : Moments
+        Only with `return_stats`.
+
+    Raises
+    ------
+    numpy.exceptions.AxisError
+        If an axis is out of range.
+    ValueError
+        If an axis is repeated, or a parameter has the wrong number of entries.
+
+    Notes
+    -----
+    The sum is rounded to the type of the terms, if that is narrower, before it is normalized.
+
+    References
+    ----------
+    J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016, arXiv:1607.06450.
+    """
+    total = add(x, residual)
+    y, stats = layer_norm(
+        total, weight, bias, axis=axis, eps=eps, activation=activation, out=out, return_stats=True
+    )
+    h = deliver(total, residual_out)
+    return (y, h, stats) if return_stats else (y, h)
+
+
+def add_layer_norm_backward(
+    dy: ArrayLike,
+    x: ArrayLike,
+    residual: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    *,
+    axis: int | Sequence[int] = -1,
+    eps: float = 1e-5,
+    activation: str | None = None,
+    stats: Moments | None = None,
+    dresidual: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+) -> AddLayerNormGradients:
+    r"""Gradient of `add_layer_norm`.
+
+    Parameters
+    ----------
+    dy : array_like
+        Gradient of the loss with respect to y, of x's shape.
+    x, residual, weight, bias, axis, eps, activation
+        As given to `add_layer_norm`.
+    stats : Moments, optional
+        What ``return_stats=True`` gave; recomputed if None.
+    dresidual : array_like, optional
+        Gradient of the loss with respect to the sum as a result.
+    out : ndarray, optional
+        Array of x's shape that receives the gradient with respect to the terms, cast to its dtype.
+
+    Returns
+    -------
+    AddLayerNormGradients
+        Fields `x`, `residual`, `weight`, `bias`.
+
+    Raises
+    ------
+    numpy.exceptions.AxisError
+        If an axis is out of range.
+    ValueError
+        If an axis is repeated, or a parameter has the wrong number of entries.
+
+    Notes
+    -----
+    The gradient of `layer_norm` at the sum, plus `dresidual`.
+
+    References
+    ----------
+    J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016, arXiv:1607.06450.
+    """
+    total = add(x, residual)
+    dx, *others = layer_norm_backward(
+        dy, total, weight, bias, axis=axis, eps=eps, activation=activation, stats=stats
+    )
+    if dresidual is not None:
+        dx = dx + as_float64(dresidual)
+    dx = deliver(dx, out)
+    return AddLayerNormGradients(dx, dx, *others)
+
+
+def add(x: ArrayLike, residual: ArrayLike) -> Float64Array:
+    """Return the sum in float64, rounded to the type of the terms."""
+    x, residual = np.asarray(x), np.asarray(residual)
+    total = as_float64(x) + as_float64(residual)
+    kind = np.result_type(x, residual)
+    return total if kind.kind in "iub" else total.astype(kind).astype(np.float64)

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`add_rms_norm`: an addition and `rms_norm` in one pass."""
+
+from __future__ import annotations
+
+import fastnorm
+from residuals import check_layer, check_parts, check_places, check_refusals
+
+
+def test_bits_of_the_parts(dtype, rng):
+    check_parts("add_rms_norm", dtype, rng)
+
+
+def test_outputs_in_place_of_inputs(dtype, rng):
+    check_places("add_rms_norm", dtype, rng)
+
+
+def test_refusals(rng):
+    check_refusals("add_rms_norm", rng)
+
+
+def test_layer(rng):
+    check_layer(fastnorm.AddRMSNorm(70), "add_rms_norm", rng)
