@@ -80,7 +80,8 @@ cdef void sweep(const job *t, const Py_ssize_t *off, const Py_ssize_t *ld, size_
 
 cdef size_t evenly(const fn_dim *dims, int ndims, size_t index, size_t stop, const Py_ssize_t *base,
                    Py_ssize_t *off, Py_ssize_t *ld) noexcept nogil:
-    """Where an index of some dims lies; returns how many from there on lie evenly, FN_BATCH at most."""
+    """Where an index of some dims lies; returns how many from there on lie evenly, a batch at
+    most."""
     cdef const fn_dim *last = dims + ndims - 1
     cdef int op
     cdef fn_walk at
