@@ -16,9 +16,7 @@ from numpy cimport ndarray
 from fastnorm._core.call cimport fn_cut_rows, fn_gather, fn_scatter_add
 from fastnorm._core.columns cimport fn_cut_cols
 from fastnorm._core.curve_pieces cimport add_up, job, work
-from fastnorm._core.dispatch cimport (
-    FN_F64, FN_FLOOR, FN_RATIO, FN_SWISH, FN_TANH, kernels,
-)
+from fastnorm._core.dispatch cimport FN_F64, FN_FLOOR, FN_RATIO, FN_SWISH, FN_TANH, kernels
 from fastnorm._core.entry cimport finish, storage_of
 from fastnorm._core.plan cimport FN_DP, FN_DY, FN_ROWS, FN_W, FN_X, FN_Y, fn_dim, fn_plan
 from fastnorm._core.threads cimport effective, parallel_for, task_fn

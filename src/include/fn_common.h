@@ -16,7 +16,6 @@
 #define FN_INLINE static inline __attribute__((always_inline))
 #define FN_NOINLINE static __attribute__((noinline))
 #define FN_UNROLL _Pragma("GCC unroll 4")
-#define FN_ONCE _Pragma("GCC unroll 1") /* a body too long to be repeated */
 #else
 #error "fastnorm's kernels are written with the vector extensions of GCC and Clang"
 #endif

@@ -60,8 +60,8 @@ FN_N(curve_slopes)(int kind, FN_V x, FN_V g, const FN_V *c, FN_V *d)
     if (kind == FN_RATIO) {
         const FN_V u = c[1] * x + c[2], most = FN_N(curve_most)(u, c[0]);
         const FN_VMASK above = u > c[0];
-        const FN_V one = FN_N(v_set1)(1), inverse = one / most, ratio = x * inverse, h = g * c[3] * inverse,
-                   fall = -h * ratio;
+        const FN_V one = FN_N(v_set1)(1), inverse = one / most, ratio = x * inverse,
+                   h = g * c[3] * inverse, fall = -h * ratio;
         d[0] = FN_N(curve_where)(~above, fall);
         d[1] = FN_N(curve_where)(above, fall * x);
         d[2] = FN_N(curve_where)(above, fall);
@@ -99,24 +99,24 @@ FN_N(curve_first)(FN_LV a, size_t left)
 
 #define FN_COEFS_OF(kind) ((kind) == FN_RATIO ? 5 : 3)
 
-/* One logical vector, or its first `left` values; dy NULL: forward. by_row: the sums are those of a row, to
- * which only these values count. left, kind and by_row are constants in every call but that of curve_edge. */
+/* One logical vector, or its first `left` values; by_row: the sums are those of a row, to which only
+ * these values count. left, kind, by_row and back are constants in every call but those of curve_edge. */
 FN_INLINE void
 FN_N(curve_step)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_LV *c, FN_LV *sum,
-                 int kind, int by_row)
+                 int kind, int by_row, int back)
 {
     const FN_LV none = FN_N(lv_set1)(0), v = FN_N(lv_load_any)(x, left, none);
     FN_LV out, g = none, d[FN_COEFS];
-    if (dy) {
+    if (back) {
         g = FN_N(lv_load_any)(dy, left, none);
     }
-    FN_ONCE
+    FN_UNROLL_SOME
     for (int k = 0; k < FN_NATIVE; k++) {
         FN_V ck[FN_COEFS], dk[FN_COEFS];
         for (int m = 0; m < FN_COEFS_OF(kind); m++) {
             ck[m] = c[m].v[k];
         }
-        if (!dy) {
+        if (!back) {
             out.v[k] = FN_N(curve_value)(kind, v.v[k], ck);
             continue;
         }
@@ -125,7 +125,7 @@ FN_N(curve_step)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_L
             d[m].v[k] = dk[m];
         }
     }
-    for (int m = 0; dy && m < FN_COEFS_OF(kind); m++) {
+    for (int m = 0; back && m < FN_COEFS_OF(kind); m++) {
         sum[m] = FN_N(lv_add)(sum[m], left && by_row ? FN_N(curve_first)(d[m], left) : d[m]);
     }
     FN_N(lv_store_any)(y, out, left);
@@ -134,12 +134,12 @@ FN_N(curve_step)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_L
 /* What a row ends with: one copy for all kinds and layouts. */
 FN_NOINLINE void
 FN_N(curve_edge)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_LV *c, FN_LV *sum,
-                 int kind, int by_row)
+                 int kind, int by_row, int back)
 {
     switch (kind) {
 #define FN_CASE(kind)                                                                              \
     case kind:                                                                                     \
-        FN_N(curve_step)(y, x, dy, left, c, sum, kind, by_row);                                    \
+        FN_N(curve_step)(y, x, dy, left, c, sum, kind, by_row, back);                              \
         break;
         FN_CASE(FN_FLOOR)
         FN_CASE(FN_RATIO)
@@ -153,17 +153,17 @@ FN_N(curve_edge)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_L
  * have to keep its coefficients and sums in memory. */
 FN_INLINE void
 FN_N(curve_some)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_LV *c, FN_LV *sum,
-                 const fn_curve *curve, int kind)
+                 const fn_curve *curve, int kind, int back)
 {
     FN_LV c_copy[FN_COEFS], sum_copy[FN_COEFS];
     for (int m = 0; m < FN_COEFS_OF(kind); m++) {
         c_copy[m] = c[m];
-        if (dy) {
+        if (back) {
             sum_copy[m] = sum[m];
         }
     }
-    FN_N(curve_edge)(y, x, dy, left, c_copy, sum_copy, curve->kind, curve->by_row);
-    for (int m = 0; dy && m < FN_COEFS_OF(kind); m++) {
+    FN_N(curve_edge)(y, x, dy, left, c_copy, sum_copy, curve->kind, curve->by_row, back);
+    for (int m = 0; back && m < FN_COEFS_OF(kind); m++) {
         sum[m] = sum_copy[m];
     }
 }
@@ -184,7 +184,7 @@ FN_N(curve_rows)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn
         FN_LV c[FN_COEFS], sum[FN_COEFS];
         for (int m = 0; m < FN_COEFS_OF(kind); m++) {
             c[m] = FN_N(lv_spread)((const FN_A *)curve->coef[m] + row * curve->step);
-            sum[m] = back && o->j0 ? held[m][at] : FN_N(lv_set1)(0);
+            sum[m] = back && o->j0 % FN_CURVE_BLOCK ? held[m][at] : FN_N(lv_set1)(0);
         }
         for (size_t j = o->j0, stop; j < o->j1; j = stop) {
             stop = (j / FN_CURVE_BLOCK + 1) * FN_CURVE_BLOCK;
@@ -194,27 +194,27 @@ FN_N(curve_rows)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn
                     FN_PREFETCH(x + j + ahead);
                     FN_PREFETCH(dy + j + ahead);
                 }
-                FN_N(curve_step)(y, x + j, back ? dy + j : NULL, 0, c, sum, kind, 1);
+                FN_N(curve_step)(y, x + j, dy + j, 0, c, sum, kind, 1, back);
             }
             if (j < stop && !back && o->apart && stop - o->j0 >= FN_LANES) {
                 y -= FN_LANES - (stop - j); /* a whole vector again rather than part of one */
-                FN_N(curve_step)(y, x + stop - FN_LANES, NULL, 0, c, sum, kind, 1);
+                FN_N(curve_step)(y, x + stop - FN_LANES, NULL, 0, c, sum, kind, 1, 0);
             }
             else if (j < stop) {
-                FN_N(curve_some)(y, x + j, back ? dy + j : NULL, stop - j, c, sum, curve, kind);
+                FN_N(curve_some)(y, x + j, dy + j, stop - j, c, sum, curve, kind, back);
             }
-            for (int m = 0; back && !brief && m < FN_COEFS_OF(kind); m++) {
-                if (stop % FN_CURVE_BLOCK == 0 || stop == o->n) {
-                    ((double *)curve->sum[m])[row] += (double)FN_N(lv_sum)(sum[m]);
-                    sum[m] = FN_N(lv_set1)(0);
-                }
+            const int whole = stop % FN_CURVE_BLOCK == 0 || stop == o->n;
+            for (int m = 0; back && m < FN_COEFS_OF(kind); m++) {
+                held[m][at] = sum[m];
+                sum[m] = !brief && whole ? FN_N(lv_set1)(0) : sum[m];
+            }
+            for (int m = 0; back && !brief && whole && m < FN_COEFS_OF(kind); m++) {
+                ((double *)curve->sum[m])[row] += (double)FN_N(lv_sum)(held[m][at]);
             }
         }
-        for (int m = 0; back && m < FN_COEFS_OF(kind); m++) {
-            held[m][at] = sum[m];
-            if (brief && o->j1 == o->n && (at == FN_LANES - 1 || i == o->rows - 1)) {
-                FN_N(lv_sums)(held[m], at + 1, (double *)curve->sum[m] + row - at);
-            }
+        const int full = at == FN_LANES - 1 || i == o->rows - 1;
+        for (int m = 0; back && brief && full && o->j1 == o->n && m < FN_COEFS_OF(kind); m++) {
+            FN_N(lv_sums)(held[m], at + 1, (double *)curve->sum[m] + row - at);
         }
     }
 }
@@ -239,12 +239,13 @@ FN_N(curve_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, const char *dy, 
             FN_PREFETCH(x + ahead_x);
             FN_PREFETCH(dy + ahead_dy);
         }
-        const FN_T *g = back ? (const FN_T *)dy : NULL;
         if (left) {
-            FN_N(curve_some)((FN_T *)y, (const FN_T *)x, g, left, c, sum, curve, kind);
+            FN_N(curve_some)((FN_T *)y, (const FN_T *)x, (const FN_T *)dy, left, c, sum, curve,
+                             kind, back);
         }
         else {
-            FN_N(curve_step)((FN_T *)y, (const FN_T *)x, g, 0, c, sum, kind, 0);
+            FN_N(curve_step)((FN_T *)y, (const FN_T *)x, (const FN_T *)dy, 0, c, sum, kind, 0,
+                             back);
         }
     }
     for (int m = 0; back && m < FN_COEFS_OF(kind); m++) {
@@ -280,7 +281,6 @@ FN_N(curve_cols)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn
     }
 }
 
-/* Forward where dy is NULL. */
 FN_INLINE void
 FN_N(curve_any)(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy, fn_ld lddy,
                 size_t rows, size_t n, const fn_curve *curve, const fn_memory *memory, int back)

@@ -29,6 +29,13 @@ typedef fn_vq fn_bits_f64;
 
 #define FN_NATIVE (FN_LANE_BYTES / FN_VBYTES) /* native vectors in a logical one */
 
+/* Over the native vectors, where the body is long: four copies of it would be no faster. */
+#if FN_VBYTES == 16
+#define FN_UNROLL_SOME _Pragma("GCC unroll 1")
+#else
+#define FN_UNROLL_SOME FN_UNROLL
+#endif
+
 /* Loads and stores at any alignment; the _n forms move the first n <= lanes values, a load fills the
  * rest with zeros. Memory beyond them is not touched. */
 #define FN_MEMORY(tag, type, vector)                                                               \
