@@ -22,6 +22,7 @@ cdef extern from "fn_call.h" nogil:
         int activation
         bint summed
         bint slope
+        int dz
         bint single
         int threads
 

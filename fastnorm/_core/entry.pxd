@@ -20,6 +20,7 @@ cdef int storage(ndarray x) noexcept
 cdef int storage_of(ndarray x) except -1
 cdef void begin(fn_call *c, fn_plan *plan, Groups groups, int stored, double eps,
                 int flags) noexcept
+cdef void begin_slope(fn_call *c) noexcept
 cdef void place_values(fn_plan *plan, fn_call *c, Groups groups, int op, ndarray a) noexcept
 cdef void place_packed(fn_plan *plan, fn_call *c, Groups groups, int op, void *data,
                        uint64_t axes, Py_ssize_t item) noexcept

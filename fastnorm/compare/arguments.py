@@ -226,7 +226,7 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
         running("running_var", spread, tracked_channels),
     ),
     "group_norm": _CHANNELS,
-    "adaptive_instance_norm": (Argument("style", style_image, normal),),
+    "adaptive_instance_norm": (Argument("style", style_image, normal, of_x=True),),
     "batch_renorm": (*_CHANNELS, running("running_mean", shift), running("running_std", spread)),
     "conditional_instance_norm": (
         Argument("labels", samples, classes, differentiable=False),

@@ -31,6 +31,13 @@ DTYPES = ("float32", "float16", "bfloat16", "float64")
 # Arrays as large as x that a call has to move: x; x and y; x, dy and dx. Parameters and statistics
 # are left out, they are small; re-reading is the implementation's own business.
 _STREAMS = {"moments": 1, "forward": 2, "backward": 3}
+# The same of arguments of x's type beside x (`Argument.of_x`): read, and where written the sum that
+# forward returns, the gradient of the style.
+_MORE_STREAMS = {
+    "add_layer_norm": {"forward": 2, "backward": 1},
+    "add_rms_norm": {"forward": 2, "backward": 1},
+    "adaptive_instance_norm": {"forward": 1, "backward": 2},
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,12 @@ class Problem:
 
     def traffic(self, direction: Direction) -> int:
         """Bytes that a call in `direction` has to read and write at least once."""
-        return self.x.nbytes * _STREAMS["moments" if self.case.op == "moments" else direction]
+        op = self.case.op
+        traffic = self.x.nbytes * _STREAMS["moments" if op == "moments" else direction]
+        for argument in ARGUMENTS.get(op, ()):
+            if argument.of_x:
+                traffic += self.parameters[argument.name].nbytes * _MORE_STREAMS[op][direction]
+        return traffic
 
     def buffer(self) -> Array:
         """Return an output buffer like x, with every page touched."""

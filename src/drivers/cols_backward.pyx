@@ -18,6 +18,7 @@ from fastnorm._core.cols_gradient cimport (
 from fastnorm._core.cols_statistics cimport (
     centre_columns, fold_param, kept_dims, scratch_bytes, tile_at, tile_t,
 )
+from fastnorm._core.cols_write cimport write_columns
 from fastnorm._core.columns cimport fn_columns_add, fn_columns_add_product, fn_cut_cols
 from fastnorm._core.plan cimport (
     FN_DP, FN_NOPS, FN_W, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
@@ -53,8 +54,15 @@ cdef void start_tile(const job *t, size_t n, Py_ssize_t *outer, size_t *j, size_
 
 cdef void add_piece(const job *t, const Py_ssize_t *outer, size_t piece, size_t j, size_t width,
                     tile_t *tile, double *s1, double *s2) noexcept nogil:
-    """The sums of one piece of rows, set into s1 and s2; its dx too if that needs no sums."""
+    """The sums of one piece of rows, set into s1 and s2; its dx too if that needs no sums.
+
+    Where dy has yet to be multiplied by the slope of an activation, the piece is first.
+    """
     cdef size_t row0 = piece * t.grid.rows, rows = min(t.grid.rows, t.call.plan.segs - row0)
+    cdef tile_t room
+    if t.call.slope:
+        room = tile_at(<char *>tile.s1 + scratch_bytes(t.grid.width), t.grid.width)
+        write_columns(t.call, outer, j, width, row0, row0 + rows, &room)
     memset(s1, 0, width * sizeof(double))
     memset(s2, 0, width * sizeof(double))
     if t.call.fixed:
@@ -194,7 +202,7 @@ cdef int backward(fn_call *c) noexcept nogil:
     t.call = c
     t.grid = fn_cut_cols(p)
     t.tiles = p.groups * t.grid.tiles
-    t.scratch_size = scratch_bytes(t.grid.width)
+    t.scratch_size = scratch_bytes(t.grid.width) * (2 if c.slope else 1)
     t.by_row = wanted and p.red_param
     t.share = 1 if fold_param(p) else p.fold
     t.weight_inside = c.at[FN_W] != NULL and not p.red_param and (

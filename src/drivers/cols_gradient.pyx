@@ -22,7 +22,7 @@ from fastnorm._core.dispatch cimport (
     FN_COL_BLOCK, FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, fn_slope,
 )
 from fastnorm._core.plan cimport (
-    FN_DP, FN_DY, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_DP, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 
 cdef enum:
@@ -43,7 +43,7 @@ cdef void block_sums(const job *t, const Py_ssize_t *outer, size_t row0, size_t 
     cdef fn_block_buffer dys
     cdef fn_run_buffer ws
     cdef const char *x = c.at[FN_X] + outer[FN_X]
-    cdef const char *dy = c.at[FN_DY] + outer[FN_DY]
+    cdef const char *dy = c.at[c.dz] + outer[c.dz]
     cdef const char *w = NULL
     cdef bint by_row = p.red_param and c.at[FN_W] != NULL, both = by_row and p.run_param
     cdef size_t step = 1 if both else FN_COL_BLOCK
@@ -54,10 +54,10 @@ cdef void block_sums(const job *t, const Py_ssize_t *outer, size_t row0, size_t 
     if by_row:
         w = c.at[FN_W] + outer[FN_W]
         param.w = ws
-    if p.even and p.direct[FN_X] and p.direct[FN_DY] and not both:
+    if p.even and p.direct[FN_X] and p.direct[c.dz] and not both:
         if p.nred:
             ldx = red.stride[FN_X]
-            lddy = red.stride[FN_DY]
+            lddy = red.stride[c.dz]
         start = 0
         while start < rows:
             block = min(<size_t>ROW_WEIGHTS, rows - start) if by_row else rows
@@ -85,7 +85,7 @@ cdef void block_sums(const job *t, const Py_ssize_t *outer, size_t row0, size_t 
             for i in range(block):
                 fn_gather(xs + i * FN_GATHER * item, x + walk.off[FN_X], run, p.nrun, FN_X, j + at,
                           take, item)
-                fn_gather(dys + i * FN_GATHER * item, dy + walk.off[FN_DY], run, p.nrun, FN_DY,
+                fn_gather(dys + i * FN_GATHER * item, dy + walk.off[c.dz], run, p.nrun, c.dz,
                           j + at, take, item)
                 fn_walk_next(&walk)
             c.kernels.grad_sums_cols(
@@ -157,7 +157,7 @@ cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t 
     cdef const fn_dim *red = p.dims + p.nouter
     cdef const fn_dim *run = red + p.nred
     cdef size_t item = c.kernels.item, real = c.kernels.real, row = 0, rows = 1, at, take, q
-    cdef bint direct = p.direct[FN_X] and p.direct[FN_DY], even = direct and p.even
+    cdef bint direct = p.direct[FN_X] and p.direct[c.dz], even = direct and p.even
     cdef Py_ssize_t ldx = 0, lddy = 0
     cdef fn_run_buffer xs
     cdef fn_run_buffer dys
@@ -171,26 +171,26 @@ cdef void row_gradients(const job *t, const Py_ssize_t *outer, size_t n, size_t 
     cdef fn_walk walk
     if even and p.nred:
         ldx = red.stride[FN_X]
-        lddy = red.stride[FN_DY]
+        lddy = red.stride[c.dz]
     while row < p.segs:
         rows = min(p.segs - row, <size_t>ROWS_AT_ONCE) if even else 1
         memset(s1, 0, rows * sizeof(double))
         memset(s2, 0, rows * sizeof(double))
         fn_walk_start(&walk, red, p.nred, row)
         x = c.at[FN_X] + outer[FN_X] + walk.off[FN_X]
-        dy = c.at[FN_DY] + outer[FN_DY] + walk.off[FN_DY]
+        dy = c.at[c.dz] + outer[c.dz] + walk.off[c.dz]
         at = 0
         while at < width:  # gathered blocks are those the kernel makes of a direct run
             take = width - at if direct else min(<size_t>FN_ROW_BLOCK, width - at)
             if not p.direct[FN_X]:
                 fn_gather(xs, x, run, p.nrun, FN_X, j + at, take, item)
-            if not p.direct[FN_DY]:
-                fn_gather(dys, dy, run, p.nrun, FN_DY, j + at, take, item)
+            if not p.direct[c.dz]:
+                fn_gather(dys, dy, run, p.nrun, c.dz, j + at, take, item)
             centre = fn_centre(tile.hi + at * real, tile.r + at * real, tile.m + at * real, False,
                                0)
             c.kernels.grad_sums_rows(
                 x + (j + at) * item if p.direct[FN_X] else xs, ldx,
-                dy + (j + at) * item if p.direct[FN_DY] else dys, lddy, rows, take, &centre, NULL,
+                dy + (j + at) * item if p.direct[c.dz] else dys, lddy, rows, take, &centre, NULL,
                 s1, s2, &memory)
             at += take
         for q in range(rows):
@@ -220,7 +220,7 @@ cdef void element_gradients(const job *t, const Py_ssize_t *outer, size_t j, siz
     fn_walk_start(&walk, red, p.nred, 0)
     for _row in range(p.segs):
         x = c.at[FN_X] + outer[FN_X] + walk.off[FN_X]
-        dy = c.at[FN_DY] + outer[FN_DY] + walk.off[FN_DY]
+        dy = c.at[c.dz] + outer[c.dz] + walk.off[c.dz]
         at = 0
         while at < width:
             take = min(<size_t>FN_GATHER, width - at)
@@ -228,12 +228,12 @@ cdef void element_gradients(const job *t, const Py_ssize_t *outer, size_t j, siz
             memset(s2, 0, take * sizeof(double))
             if not p.direct[FN_X]:
                 fn_gather(xs, x, run, p.nrun, FN_X, j + at, take, item)
-            if not p.direct[FN_DY]:
-                fn_gather(dys, dy, run, p.nrun, FN_DY, j + at, take, item)
+            if not p.direct[c.dz]:
+                fn_gather(dys, dy, run, p.nrun, c.dz, j + at, take, item)
             centre = fn_centre(tile.hi + at * real, tile.r + at * real, NULL, False, 0)
             c.kernels.grad_sums_cols(
                 x + (j + at) * item if p.direct[FN_X] else xs, 0,
-                dy + (j + at) * item if p.direct[FN_DY] else dys, 0, 1, take, &centre, &param, s1,
+                dy + (j + at) * item if p.direct[c.dz] else dys, 0, 1, take, &centre, &param, s1,
                 s2)
             for q in range(take):
                 s2[q] += tile.low[at + q] * s1[q]
@@ -256,7 +256,7 @@ cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
     cdef const fn_dim *run = red + p.nred
     cdef size_t item = c.kernels.item, real = c.kernels.real, row = row0, rows, at, take
     cdef bint by_row = c.at[FN_W] != NULL and p.red_param, both = by_row and p.run_param
-    cdef bint even = p.even and p.direct[FN_X] and p.direct[FN_DY] and p.direct[FN_Y]
+    cdef bint even = p.even and p.direct[FN_X] and p.direct[c.dz] and p.direct[FN_Y]
     cdef fn_run_buffer xs
     cdef fn_run_buffer dys
     cdef fn_run_buffer dxs
@@ -277,7 +277,7 @@ cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
     if even and p.nred:
         ld_dx = red.stride[FN_Y]
         ld_x = red.stride[FN_X]
-        ld_dy = red.stride[FN_DY]
+        ld_dy = red.stride[c.dz]
     while row < row1:
         rows = 1
         if even and not both:  # rows in one call, as many as weights of rows fit their buffer
@@ -290,7 +290,7 @@ cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
                 param.b = bs
         fn_walk_start(&walk, red, p.nred, row)
         x = c.at[FN_X] + outer[FN_X] + walk.off[FN_X]
-        dy = c.at[FN_DY] + outer[FN_DY] + walk.off[FN_DY]
+        dy = c.at[c.dz] + outer[c.dz] + walk.off[c.dz]
         dx = c.at[FN_Y] + outer[FN_Y] + walk.off[FN_Y]
         at = 0
         while at < width:
@@ -309,8 +309,8 @@ cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
                 param.w = ws
             to = dx + (j + at) * item if p.direct[FN_Y] else dxs
             from_dy = dy + (j + at) * item
-            if not p.direct[FN_DY]:
-                fn_gather(dys, dy, run, p.nrun, FN_DY, j + at, take, item)
+            if not p.direct[c.dz]:
+                fn_gather(dys, dy, run, p.nrun, c.dz, j + at, take, item)
                 from_dy = dys
             if c.fixed:  # b and c are zeros: dx = dy * w * a, whatever x is
                 centre.hi = slope.b

@@ -86,6 +86,14 @@ cdef void begin(fn_call *c, fn_plan *plan, Groups groups, int stored, double eps
     c.given = flags & FN_GIVEN
     c.fixed = flags & FN_FIXED
     c.activation = flags / FN_ACTIVATED
+    c.dz = FN_DY
+
+
+cdef void begin_slope(fn_call *c) noexcept:
+    """Of a backward call with an activation: dx receives its slope times dy first, piece by piece
+    where the sums are about to read it."""
+    c.slope = True
+    c.dz = FN_Y
 
 
 cdef void place_values(fn_plan *plan, fn_call *c, Groups groups, int op, ndarray a) noexcept:
@@ -144,7 +152,7 @@ cdef bint finish(fn_call *c, fn_plan *plan, int ndim) noexcept:
     make(plan, ndim, item)
     values = plan.groups * plan.segs * plan.n
     # An output in place is in the cache already; streamed lines must start at whole elements.
-    c.stream = (c.at[FN_Y] != NULL and c.at[FN_Y] != c.at[FN_X] and c.at[FN_Y] != c.at[FN_DY]
+    c.stream = (c.at[FN_Y] != NULL and c.at[FN_Y] != c.at[FN_X] and c.at[FN_Y] != c.at[c.dz]
                 and <uintptr_t>c.at[FN_Y] % c.kernels.item == 0
                 and streams(values * c.kernels.item))
     return values < BRIEF
@@ -290,16 +298,21 @@ def backward(ndarray dy not None, ndarray x not None, ndarray dx, Groups groups 
     cdef int stored = storage_of(x)
     if cnp.PyArray_SIZE(x) == 0:
         return
-    if flags >= FN_ACTIVATED:
+    if flags >= FN_ACTIVATED and (flags & FN_FIXED or means is not None):  # there will be no sums
         slope(dy, x, dx, groups, weight, bias, mean, var, eps, flags)
         dy = dx
-    begin(&call, &plan, groups, stored, eps, flags % FN_ACTIVATED)
+        flags %= FN_ACTIVATED
+    begin(&call, &plan, groups, stored, eps, flags)
     place_values(&plan, &call, groups, FN_X, x)
     place_values(&plan, &call, groups, FN_DY, dy)
     if dx is not None:
         place_values(&plan, &call, groups, FN_Y, dx)
     if weight is not None:
         place_against(&plan, &call, groups, FN_W, weight)
+    if call.activation:
+        begin_slope(&call)
+        if bias is not None:
+            place_against(&plan, &call, groups, FN_B, bias)
     if either is not None:
         place_against(&plan, &call, groups, FN_DP, either)
         call.at[FN_DP] = <char *>data_of(dweight)

@@ -23,9 +23,11 @@ typedef struct {
     int given;      /* forward: the statistics are inputs */
     int fixed;      /* backward: the statistics are constants */
     int stream;     /* store past the cache */
-    int activation; /* forward: of what is normalized; 0: none */
+    int activation; /* of what is normalized; 0: none */
     int summed;     /* forward: x is a sum that is made first */
-    int slope;      /* forward: its slope times dy is written, not its value */
+    int slope;      /* its slope times dy is written, not its value; backward: before all else */
+    int dz;         /* backward: the array of the gradient before an activation: FN_DY or, with
+                       slope, FN_Y, where it is made */
     int single;     /* the compute type is float */
     int threads;
 } fn_call;

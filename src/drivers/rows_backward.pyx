@@ -12,7 +12,8 @@ from libc.stdlib cimport free, malloc
 from fastnorm._core.call cimport fn_batch, fn_call, fn_cut_rows, fn_piece, fn_span
 from fastnorm._core.dispatch cimport fn_memory, l2_bytes
 from fastnorm._core.plan cimport (
-    FN_DP, FN_DY, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_B, FN_DP, FN_DY, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next,
+    fn_walk_start,
 )
 from fastnorm._core.rows_gradient cimport batch_gradient, combine
 from fastnorm._core.rows_params cimport uniform_gradients, vector_gradients
@@ -121,8 +122,8 @@ cdef size_t batch_of(const job *t) noexcept nogil:
     cdef const fn_dim *last = p.dims + p.nouter - 1
     if t.segs > 1 or t.cut.count > 1 or p.nred or p.split:
         return 0
-    if p.nouter and p.run_param and last.stride[FN_W]:
-        return 1  # each group has a vector of weights
+    if p.nouter and p.run_param and (last.stride[FN_W] or last.stride[FN_B]):
+        return 1  # each group has a vector of parameters
     return fn_batch(2 * t.n * t.call.kernels.item)
 
 

@@ -15,16 +15,14 @@ over pieces   few large groups: all pieces of all groups are summed in parallel,
 from libc.stdlib cimport free, malloc
 
 from fastnorm._core.call cimport (
-    FN_BATCH, fn_batch, fn_call, fn_centre_of, fn_centre_rows, fn_cut, fn_cut_rows, fn_each,
-    fn_each_double, fn_each_real, fn_gather, fn_merge, fn_moment, fn_piece, fn_rows, fn_run_buffer,
-    fn_scatter, fn_span, fn_write,
+    fn_batch, fn_call, fn_cut, fn_cut_rows, fn_merge, fn_moment, fn_piece, fn_span,
 )
-from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, l2_bytes
+from fastnorm._core.dispatch cimport l2_bytes
 from fastnorm._core.plan cimport (
-    FN_B, FN_DY, FN_NOPS, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next,
-    fn_walk_start,
+    FN_B, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 from fastnorm._core.rows_statistics cimport batch_moments, piece_moments, put_statistics
+from fastnorm._core.rows_write cimport write_rows, write_span
 from fastnorm._core.summands cimport add_piece, add_rows
 from fastnorm._core.threads cimport effective, parallel_for
 
@@ -42,136 +40,11 @@ ctypedef struct job:
     fn_moment *parts     # over pieces: one per piece
 
 
-cdef void normalize_rows(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
-                         Py_ssize_t statistics, size_t j0, size_t j1,
-                         Py_ssize_t ahead) noexcept nogil:
-    """Values [j0, j1) of up to FN_BATCH runs that follow each other along an axis.
-
-    off: where the first run lies. statistics: bytes between those of two runs. ahead: bytes to the
-    runs that come after these.
-    """
-    cdef const fn_call *c = t.call
-    cdef const fn_plan *p = c.plan
-    cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
-    cdef size_t item = c.kernels.item, real = c.kernels.real, _i, j, take, sets, own
-    cdef bint vector = p.run_param
-    cdef bint weighted = c.at[FN_W] != NULL, biased = c.at[FN_B] != NULL
-    cdef bint direct = p.direct[FN_X] and p.direct[FN_Y] and (not vector or (
-        (not weighted or p.direct[FN_W]) and (not biased or p.direct[FN_B]))) and (
-            not c.slope or p.direct[FN_DY])
-    cdef bint each
-    cdef Py_ssize_t step_x = 0, step_y = 0, step_dy = 0
-    cdef fn_each w = fn_each(NULL, 0), b = fn_each(NULL, 0), mean = fn_each(NULL, 0)
-    cdef fn_each var = fn_each(c.var + off[FN_S], statistics)
-    cdef double means[32]
-    cdef double vars[32]
-    cdef double weights[32]
-    cdef double biases[32]
-    cdef const char *x = c.at[FN_X] + off[FN_X]
-    cdef const char *dy = NULL
-    cdef const char *upstream
-    cdef char *y = c.at[FN_Y] + off[FN_Y]
-    cdef fn_run_buffer xs
-    cdef fn_run_buffer dys
-    cdef fn_run_buffer ys
-    cdef fn_run_buffer ws
-    cdef fn_run_buffer bs
-    cdef fn_rows rows_of
-    cdef fn_centre centre
-    cdef fn_param param = fn_param(NULL, NULL, False)
-    cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], ahead, 0)
-    if c.slope:
-        dy = c.at[FN_DY] + off[FN_DY]
-    if along != NULL:
-        step_x = along.stride[FN_X]
-        step_y = along.stride[FN_Y]
-        step_dy = along.stride[FN_DY]
-    if not c.raw:
-        mean = fn_each(c.at[FN_S] + off[FN_S], statistics)
-    if not vector:
-        if weighted:
-            w = fn_each(c.at[FN_W] + off[FN_W], along.stride[FN_W] if along != NULL else 0)
-        if biased:
-            b = fn_each(c.at[FN_B] + off[FN_B], along.stride[FN_B] if along != NULL else 0)
-    each = statistics != 0 or w.step != 0 or b.step != 0
-    sets = rows if each else 1
-    own = sets if statistics else 1
-    fn_each_double(mean, own, 0, means)
-    fn_each_double(var, own, 0, vars)
-    fn_each_real(w, sets, 1, c.single, weights)
-    fn_each_real(b, sets, 0, c.single, biases)
-    fn_centre_rows(sets, own, means, vars, c.eps, weights, biases, c.single, &rows_of)
-    centre = fn_centre_of(&rows_of, 1 if each else 0)
-    if direct:
-        if vector and weighted:
-            param.w = c.at[FN_W] + off[FN_W] + <Py_ssize_t>(j0 * real)
-        if vector and biased:
-            param.b = c.at[FN_B] + off[FN_B] + <Py_ssize_t>(j0 * real)
-        if c.slope:
-            dy += j0 * item
-        fn_write(c, y + j0 * item, step_y, x + j0 * item, step_x, dy, step_dy, rows, j1 - j0,
-                 &centre, &param, &memory)
-        return
-    for _i in range(rows):
-        j = j0
-        while j < j1:
-            take = min(<size_t>FN_ROW_BLOCK, j1 - j)
-            if vector and weighted:
-                fn_gather(ws, c.at[FN_W] + off[FN_W], p.dims + inner, ndims, FN_W, j, take, real)
-                param.w = ws
-            if vector and biased:
-                fn_gather(bs, c.at[FN_B] + off[FN_B], p.dims + inner, ndims, FN_B, j, take, real)
-                param.b = bs
-            if not p.direct[FN_X]:
-                fn_gather(xs, x, p.dims + inner, ndims, FN_X, j, take, item)
-            upstream = NULL
-            if c.slope:
-                upstream = dy + j * item
-                if not p.direct[FN_DY]:
-                    fn_gather(dys, dy, p.dims + inner, ndims, FN_DY, j, take, item)
-                    upstream = dys
-            fn_write(c, y + j * item if p.direct[FN_Y] else ys, 0,
-                     x + j * item if p.direct[FN_X] else xs, 0, upstream, 0, 1, take, &centre,
-                     &param, &memory)
-            if not p.direct[FN_Y]:
-                fn_scatter(ys, y, p.dims + inner, ndims, FN_Y, j, take, item)
-            j += take
-        x += step_x
-        y += step_y
-        if c.slope:
-            dy += step_dy
-        centre.hi = <const char *>centre.hi + centre.step * real
-        centre.r = <const char *>centre.r + centre.step * real
-        centre.m = <const char *>centre.m + centre.step * real
-
-
 cdef void apply(const job *t, const Py_ssize_t *group, size_t piece,
                 Py_ssize_t ahead) noexcept nogil:
     """Normalize one piece of a group by its statistics; ahead: bytes to the next group."""
-    cdef const fn_call *c = t.call
-    cdef const fn_plan *p = c.plan
-    cdef int ndims = p.nred + p.split, op
     cdef fn_span span = fn_piece(&t.apply_cut, t.apply_segs, t.apply_n, piece)
-    cdef const fn_dim *last = NULL
-    cdef size_t seg = span.seg0, rows = 1
-    cdef Py_ssize_t off[7]
-    cdef fn_walk at
-    if ndims:
-        last = p.dims + p.nouter + ndims - 1
-    while seg < span.seg1:
-        for op in range(FN_NOPS):
-            off[op] = group[op]
-        if seg:
-            fn_walk_start(&at, p.dims + p.nouter, ndims, seg)
-            for op in range(FN_NOPS):
-                off[op] += at.off[op]
-        if ndims:  # runs along the last axis lie evenly; a vector that changes has one run
-            rows = min(span.seg1 - seg, <size_t>last.len - seg % <size_t>last.len)
-            rows = min(rows, <size_t>FN_BATCH)
-            if p.run_param and (last.stride[FN_W] or last.stride[FN_B]):
-                rows = 1
-        normalize_rows(t, off, last, rows, 0, span.j0, span.j1, ahead)
-        seg += rows
+    write_span(t.call, group, &span, ahead)
 
 
 cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
@@ -201,7 +74,7 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
             batch_moments(c, &t.cut, c.at[FN_X] + at.off[FN_X], step_x, rows, at.off[FN_S],
                           step_s, ahead)
         if c.at[FN_Y] != NULL:
-            normalize_rows(t, at.off, last, rows, step_s, 0, p.n, ahead)
+            write_rows(c, at.off, last, rows, step_s, 0, p.n, ahead)
         g += rows
     if c.stream:
         c.kernels.fence()

@@ -14,6 +14,7 @@ from fastnorm._core.plan cimport FN_DY, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan
 from fastnorm._core.rows_sums cimport (
     at_run, centre_of, given_means, job, runs_along, sums_of_each, sums_t,
 )
+from fastnorm._core.rows_write cimport write_rows
 
 
 cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
@@ -29,7 +30,7 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
     cdef size_t item = c.kernels.item, real = c.kernels.real, i, _i, j, take, sets
     cdef bint vector = p.run_param and c.at[FN_W] != NULL
-    cdef bint direct = p.direct[FN_X] and p.direct[FN_DY] and p.direct[FN_Y] and (
+    cdef bint direct = p.direct[FN_X] and p.direct[c.dz] and p.direct[FN_Y] and (
         not vector or p.direct[FN_W])
     cdef Py_ssize_t step_x = 0, step_dy = 0, step_dx = 0
     cdef fn_each w = fn_each(NULL, 0)
@@ -41,7 +42,7 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
     cdef fn_run_buffer dxs
     cdef fn_run_buffer ws
     cdef const char *x = c.at[FN_X] + off[FN_X]
-    cdef const char *dy = c.at[FN_DY] + off[FN_DY]
+    cdef const char *dy = c.at[c.dz] + off[c.dz]
     cdef char *dx = c.at[FN_Y] + off[FN_Y]
     cdef const void *from_x
     cdef const void *from_dy
@@ -52,7 +53,7 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
     cdef fn_slope slope
     if along != NULL:
         step_x = along.stride[FN_X]
-        step_dy = along.stride[FN_DY]
+        step_dy = along.stride[c.dz]
         step_dx = along.stride[FN_Y]
     if c.at[FN_W] != NULL and not vector:
         w = fn_each(c.at[FN_W] + off[FN_W], along.stride[FN_W] if along != NULL else 0)
@@ -93,8 +94,8 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
                 fn_gather(ws, c.at[FN_W] + off[FN_W], p.dims + inner, ndims, FN_W, j, take, real)
                 param.w = ws
             from_dy = dy + j * item
-            if not p.direct[FN_DY]:
-                fn_gather(dys, dy, p.dims + inner, ndims, FN_DY, j, take, item)
+            if not p.direct[c.dz]:
+                fn_gather(dys, dy, p.dims + inner, ndims, c.dz, j, take, item)
                 from_dy = dys
             to = dx + j * item if p.direct[FN_Y] else dxs
             if c.fixed:
@@ -160,11 +161,14 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
         statistics = last.stride[FN_S]
     if more and last != NULL:
         memory.ahead_x = <Py_ssize_t>rows * last.stride[FN_X]
-        memory.ahead_dy = <Py_ssize_t>rows * last.stride[FN_DY]
+        memory.ahead_dy = (<Py_ssize_t>rows * last.stride[FN_DY]  # dy as it comes, from where dz is
+                           + (c.at[FN_DY] + off[FN_DY] - (c.at[c.dz] + off[c.dz])))
     if slots == NULL:
         for i in range(rows):
             means[i] = given_means(c, off[FN_S] + <Py_ssize_t>i * statistics)
     else:
+        if c.slope:
+            write_rows(c, off, last, rows, statistics, 0, t.n, 0)
         centre_of(c, off[FN_S], statistics, rows, &rows_of)
         sums_of_each(t, off, last, rows, 0, t.n, &memory, &rows_of, slots)
         for i in range(rows):

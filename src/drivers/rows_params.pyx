@@ -19,7 +19,7 @@ from fastnorm._core.call cimport (
 )
 from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_centre, fn_ld, fn_memory, fn_param
 from fastnorm._core.plan cimport (
-    FN_DP, FN_DY, FN_S, FN_X, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_DP, FN_S, FN_X, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 from fastnorm._core.rows_gradient cimport batch_gradient, combine, combine_runs
 from fastnorm._core.rows_sums cimport APART, group_means, job, piece_sums, sums_t, whole_group
@@ -71,8 +71,8 @@ cdef void gather_rows(const job *t, size_t g, size_t rows, size_t seg, size_t j,
     for i in range(rows):
         fn_gather(xs + i * FN_GATHER * item, c.at[FN_X] + group.off[FN_X] + at.off[FN_X],
                   p.dims + inner, ndims, FN_X, j, take, item)
-        fn_gather(dys + i * FN_GATHER * item, c.at[FN_DY] + group.off[FN_DY] + at.off[FN_DY],
-                  p.dims + inner, ndims, FN_DY, j, take, item)
+        fn_gather(dys + i * FN_GATHER * item, c.at[c.dz] + group.off[c.dz] + at.off[c.dz],
+                  p.dims + inner, ndims, c.dz, j, take, item)
         fn_walk_next(&group)
 
 
@@ -94,7 +94,7 @@ cdef void block_gradients(const job *t, size_t g, size_t rows, size_t seg, size_
     cdef fn_param param = fn_param(NULL, NULL, False)
     cdef fn_walk group, at
     cdef fn_ld ldx = 0, lddy = 0
-    cdef bint direct = p.direct[FN_X] and p.direct[FN_DY]
+    cdef bint direct = p.direct[FN_X] and p.direct[c.dz]
     fn_walk_start(&at, p.dims + p.nouter, p.nred + p.split, seg)
     fn_walk_start(&group, p.dims, p.nouter, g)
     dweight += group.off[FN_DP] + at.off[FN_DP]
@@ -102,9 +102,9 @@ cdef void block_gradients(const job *t, size_t g, size_t rows, size_t seg, size_
     if rows > 1:  # evenly spaced when they lie along one axis
         direct = direct and g % <size_t>p.dims[last].len + rows <= <size_t>p.dims[last].len
         ldx = p.dims[last].stride[FN_X]
-        lddy = p.dims[last].stride[FN_DY]
+        lddy = p.dims[last].stride[c.dz]
     cdef const char *x = c.at[FN_X] + group.off[FN_X] + at.off[FN_X]
-    cdef const char *dy = c.at[FN_DY] + group.off[FN_DY] + at.off[FN_DY]
+    cdef const char *dy = c.at[c.dz] + group.off[c.dz] + at.off[c.dz]
     for i in range(rows):
         mean[i] = 0 if c.raw else (<double *>(c.at[FN_S] + group.off[FN_S]))[0]
         var[i] = (<double *>(c.var + group.off[FN_S]))[0]
@@ -301,7 +301,7 @@ cdef int vector_gradients(job *t) noexcept nogil:
     if t.chunks > 1:
         t.partial = <double *>calloc(t.chunks * 2 * c.dparam_size, sizeof(double))
     if not tiles and t.segs == 1 and not c.fixed and c.at[FN_Y] != NULL and (
-            p.direct[FN_X] and p.direct[FN_DY] and p.direct[FN_DP]):
+            p.direct[FN_X] and p.direct[c.dz] and p.direct[FN_DP]):
         t.rows = <char *>calloc(t.chunks * 2, row_bytes(t))  # without it: plain blocks
     if t.sums != NULL and (t.chunks == 1 or t.partial != NULL):
         result = 0

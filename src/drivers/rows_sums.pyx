@@ -18,8 +18,10 @@ from fastnorm._core.call cimport (
 )
 from fastnorm._core.dispatch cimport FN_JOINT_BLOCK, FN_ROW_BLOCK, fn_centre, fn_memory
 from fastnorm._core.plan cimport (
-    FN_DY, FN_NOPS, FN_S, FN_W, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_NOPS, FN_S, FN_W, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
+
+from fastnorm._core.rows_write cimport write_span
 
 
 cdef void centre_of(const fn_call *c, Py_ssize_t at, Py_ssize_t step, size_t rows,
@@ -36,12 +38,14 @@ cdef void centre_of(const fn_call *c, Py_ssize_t at, Py_ssize_t step, size_t row
     fn_centre_rows(rows, own, mean, var, c.eps, NULL, NULL, c.single, out)
 
 
-cdef void gather_both(const fn_plan *p, const char *x, const char *dy, size_t j, size_t take,
-                      size_t item, char *xs, char *dys) noexcept nogil:
+cdef void gather_both(const fn_call *c, const char *x, const char *dy, size_t j, size_t take,
+                      char *xs, char *dys) noexcept nogil:
     """Values [j, j + take) of one run of x and of dy."""
+    cdef const fn_plan *p = c.plan
+    cdef size_t item = c.kernels.item
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
     fn_gather(xs, x, p.dims + inner, ndims, FN_X, j, take, item)
-    fn_gather(dys, dy, p.dims + inner, ndims, FN_DY, j, take, item)
+    fn_gather(dys, dy, p.dims + inner, ndims, c.dz, j, take, item)
 
 
 cdef void run_sums(const fn_call *c, const char *x, const char *dy, const char *w, size_t j0,
@@ -54,7 +58,7 @@ cdef void run_sums(const fn_call *c, const char *x, const char *dy, const char *
     cdef fn_run_buffer xs
     cdef fn_run_buffer dys
     cdef fn_run_buffer ws
-    if p.direct[FN_X] and p.direct[FN_DY] and (w == NULL or p.direct[FN_W]):
+    if p.direct[FN_X] and p.direct[c.dz] and (w == NULL or p.direct[FN_W]):
         if w != NULL:
             w += j0 * real
         c.kernels.grad_sums_rows(x + j0 * item, 0, dy + j0 * item, 0, 1, j1 - j0, centre, w, s1, s2,
@@ -62,7 +66,7 @@ cdef void run_sums(const fn_call *c, const char *x, const char *dy, const char *
         return
     while j < j1:
         take = min(<size_t>FN_ROW_BLOCK, j1 - j)
-        gather_both(p, x, dy, j, take, item, xs, dys)
+        gather_both(c, x, dy, j, take, xs, dys)
         if w != NULL:
             fn_gather(ws, w, p.dims + inner, ndims, FN_W, j, take, real)
         c.kernels.grad_sums_rows(xs, 0, dys, 0, 1, take, centre, NULL if w == NULL else ws, s1, s2,
@@ -82,16 +86,16 @@ cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along,
     cdef double s1[32]
     cdef double s2[32]
     cdef const char *x = c.at[FN_X] + off[FN_X]
-    cdef const char *dy = c.at[FN_DY] + off[FN_DY]
+    cdef const char *dy = c.at[c.dz] + off[c.dz]
     cdef const char *w = c.at[FN_W] + off[FN_W] if vector else NULL
     cdef fn_centre centre
     if along != NULL:
         step_x = along.stride[FN_X]
-        step_dy = along.stride[FN_DY]
+        step_dy = along.stride[c.dz]
     memset(s1, 0, rows * sizeof(double))
     memset(s2, 0, rows * sizeof(double))
     centre = fn_centre_of(rows_of, 1)
-    if p.direct[FN_X] and p.direct[FN_DY] and (not vector or p.direct[FN_W]):
+    if p.direct[FN_X] and p.direct[c.dz] and (not vector or p.direct[FN_W]):
         if vector:
             w += j0 * real
         c.kernels.grad_sums_rows(x + j0 * item, step_x, dy + j0 * item, step_dy, rows, j1 - j0,
@@ -130,23 +134,23 @@ cdef sums_t sums_of_all(const job *t, const Py_ssize_t *group, const fn_span *sp
     fn_walk_start(&at, walked, ndims, seg)
     while seg < span.seg1:
         x = c.at[FN_X] + group[FN_X] + at.off[FN_X]
-        dy = c.at[FN_DY] + group[FN_DY] + at.off[FN_DY]
+        dy = c.at[c.dz] + group[c.dz] + at.off[c.dz]
         if vector or n >= <size_t>FN_JOINT_BLOCK:
             run_sums(c, x, dy, c.at[FN_W] + group[FN_W] + at.off[FN_W] if vector else NULL,
                      span.j0, span.j1, &centre, memory, &s1, &s2)
             fn_walk_next(&at)
             seg += 1
-        elif ndims <= 1 and p.direct[FN_X] and p.direct[FN_DY]:
+        elif ndims <= 1 and p.direct[FN_X] and p.direct[c.dz]:
             c.kernels.grad_sums_rows(
                 x + span.j0 * item, walked.stride[FN_X] if ndims else 0, dy + span.j0 * item,
-                walked.stride[FN_DY] if ndims else 0, span.seg1 - seg, n, &centre, NULL, &s1, &s2,
+                walked.stride[c.dz] if ndims else 0, span.seg1 - seg, n, &centre, NULL, &s1, &s2,
                 memory)
             seg = span.seg1
         else:  # as many runs side by side as the kernel sums together
             joint = min(<size_t>FN_JOINT_BLOCK / n, span.seg1 - seg)
             for i in range(joint):
-                gather_both(p, c.at[FN_X] + group[FN_X] + at.off[FN_X],
-                            c.at[FN_DY] + group[FN_DY] + at.off[FN_DY], span.j0, n, item,
+                gather_both(c, c.at[FN_X] + group[FN_X] + at.off[FN_X],
+                            c.at[c.dz] + group[c.dz] + at.off[c.dz], span.j0, n,
                             xs + i * n * item, dys + i * n * item)
                 fn_walk_next(&at)
             c.kernels.grad_sums_rows(xs, <Py_ssize_t>(n * item), dys, <Py_ssize_t>(n * item), joint,
@@ -186,12 +190,17 @@ cdef void at_run(const fn_plan *p, const Py_ssize_t *group, size_t seg,
 
 cdef void piece_sums(const job *t, const Py_ssize_t *group, const fn_memory *memory, size_t piece,
                      sums_t *out) noexcept nogil:
-    """Fill the slots of one piece; out is the first slot of the group."""
+    """Fill the slots of one piece; out is the first slot of the group.
+
+    Where dy has yet to be multiplied by the slope of an activation, the piece is first.
+    """
     cdef fn_span span = fn_piece(&t.cut, t.segs, t.n, piece)
     cdef size_t seg = span.seg0, rows
     cdef const fn_dim *along
     cdef Py_ssize_t off[7]
     cdef fn_rows rows_of
+    if t.call.slope:
+        write_span(t.call, group, &span, 0)
     if not t.per_seg:
         out[piece] = sums_of_all(t, group, &span, memory)
         return

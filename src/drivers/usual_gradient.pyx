@@ -12,8 +12,8 @@ from numpy cimport ndarray
 from fastnorm._core.call cimport fn_call
 from fastnorm._core.dispatch cimport FN_F64
 from fastnorm._core.entry cimport (
-    FN_ACTIVATED, FN_FIXED, FN_GIVEN, FN_RAW, begin, place_packed, place_statistics, place_values,
-    run_backward, run_forward, storage,
+    FN_ACTIVATED, FN_FIXED, FN_RAW, begin, begin_slope, place_packed, place_statistics,
+    place_values, run_backward, storage,
 )
 from fastnorm._core.groups cimport Groups, Recent
 from fastnorm._core.plan cimport FN_B, FN_DP, FN_DY, FN_W, FN_X, FN_Y, fn_plan
@@ -85,8 +85,10 @@ def gradient(dy, x, weight, bias, mean, var, count, eps, out, int flags, Recent 
             or not usual_number(eps, INFINITY) or not usual_output(out, <ndarray>x)
             or (out is not None and not clear_of(<ndarray>out, <ndarray>dy))):
         return None
-    # With an activation the output holds the gradient before it, while x is still needed
-    if flags >= FN_ACTIVATED and out is not None and not apart(<ndarray>out, <ndarray>x):
+    # With an activation the output holds the gradient before it, while x is still needed; where the
+    # statistics are constants, that is a call of its own
+    if flags >= FN_ACTIVATED and (flags & FN_FIXED or (
+            out is not None and not apart(<ndarray>out, <ndarray>x))):
         return None
     groups = groups_of(<ndarray>x, recent, first, second, None)
     if groups is None or (flags & FN_MANY and groups.values < 2):
@@ -145,28 +147,18 @@ cdef tuple gradients(ndarray dy, ndarray x, object weight, object bias, object m
             variances = float64_of(<ndarray>var, variances)
             if means != NULL:
                 means = float64_of(<ndarray>mean, means)
-        if flags >= FN_ACTIVATED:
-            begin(&call, &plan, groups, stored, eps, flags | FN_GIVEN)
-            call.slope = True
-            place_values(&plan, &call, groups, FN_X, x)
-            place_values(&plan, &call, groups, FN_DY, dy)
-            place_values(&plan, &call, groups, FN_Y, dx)
-            if weight is not None:
-                place_packed(&plan, &call, groups, FN_W, cnp.PyArray_DATA(<ndarray>weight), along,
-                             call.kernels.real)
-            if bias is not None:
-                place_packed(&plan, &call, groups, FN_B, cnp.PyArray_DATA(<ndarray>bias), along,
-                             call.kernels.real)
-            place_statistics(&plan, &call, groups, means, variances)
-            run_forward(&call, &plan, groups.ndim)
-            dy = dx
-        begin(&call, &plan, groups, stored, eps, flags % FN_ACTIVATED)
+        begin(&call, &plan, groups, stored, eps, flags)
         place_values(&plan, &call, groups, FN_X, x)
         place_values(&plan, &call, groups, FN_DY, dy)
         place_values(&plan, &call, groups, FN_Y, dx)
         if weight is not None:
             place_packed(&plan, &call, groups, FN_W, cnp.PyArray_DATA(<ndarray>weight), along,
                          call.kernels.real)
+        if call.activation:
+            begin_slope(&call)
+            if bias is not None:
+                place_packed(&plan, &call, groups, FN_B, cnp.PyArray_DATA(<ndarray>bias), along,
+                             call.kernels.real)
         if size:
             place_packed(&plan, &call, groups, FN_DP, weight_sums, along, sizeof(double))
             call.at[FN_DP] = NULL if weight is None else <char *>weight_sums

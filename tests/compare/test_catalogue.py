@@ -80,13 +80,13 @@ def test_case_can_be_built(case):
     problem = build(smaller, np.dtype(np.float16))
     assert problem.x.shape == problem.dy.shape == smaller.shape
     assert problem.x.dtype == np.float16
+    streams = {"moments": 1, "add_layer_norm": 4, "add_rms_norm": 4}.get(case.op, 2)
+    style = problem.parameters.get("style", np.empty(0, np.float16))
+    assert problem.traffic("forward") == 2 * streams * math.prod(smaller.shape) + style.nbytes
     of_x = {argument.name for argument in ARGUMENTS.get(case.op, ()) if argument.of_x}
     for name, values in problem.parameters.items():
         if isinstance(values, np.ndarray) and values.dtype.kind == "f":
             assert values.dtype == (np.float16 if name in of_x else np.float32)
-    assert problem.traffic("forward") == math.prod(smaller.shape) * 2 * (
-        1 if case.op == "moments" else 2
-    )
 
 
 @pytest.mark.parametrize(
