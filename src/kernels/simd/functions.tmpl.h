@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What    Functions of logical vectors: lv_div, lv_max, lv_neg, lv_abs, lv_exp, lv_sigmoid, lv_tanh,
- *         lv_phi and lv_normal (the normal distribution and its density). Of native vectors (v_...)
- *         what those are made of.
+ * What    Functions of native vectors: v_exp, v_sigmoid, v_tanh; v_tail and v_falls, of which the normal
+ *         distribution Phi and its density are made; maxima, selections, and the reflection v_unfold.
  * Method  Additions, products, divisions, whole numbers and bits, one order on every ISA: the same bits.
  *         No branches: clamps keep what overflows away, and let NaN pass (fn_larger, fn_smaller).
  *         e^x: n = round(x / ln 2), r = x - n ln 2 in two parts, 2^n in two factors.
@@ -11,8 +10,8 @@
  * Source  coefficients.h.
  * Needs   lanes.tmpl.h, coefficients.h.
  *
- * Largest errors measured, in units of the last place: exp 0.95, sigmoid 2.4, tanh 2.5, normal 1.5,
- * phi 4.7 (from -1 to 0; else 3.3); means 0.24, 0.31, 0.19, 0.43, 0.42. Of subnormal results 1.4.
+ * Largest errors measured, in units of the last place: exp 0.95, sigmoid 2.4, tanh 2.5, the density 1.5,
+ * Phi 4.7 (from -1 to 0; else 3.3); means 0.24, 0.31, 0.19, 0.43, 0.42. Of subnormal results 1.4.
  */
 #define FN_MATH FN_CAT(fn_math, FN_REAL)
 #define FN_WORDS FN_CAT(fn_bits, FN_REAL)
@@ -187,67 +186,4 @@ FN_INLINE FN_V
 FN_N(v_unfold)(FN_V x, FN_V lower)
 {
     return FN_N(v_select)(x > 0, 1 - lower, lower);
-}
-
-FN_INLINE FN_V
-FN_N(v_phi)(FN_V x)
-{
-    const FN_TAIL tail = FN_N(v_tail)(x);
-    return FN_N(v_unfold)(x, FN_N(v_falls)(tail, tail.ratio));
-}
-
-FN_INLINE FN_V
-FN_N(v_normal)(FN_V x)
-{
-    return FN_N(v_falls)(FN_N(v_tail)(x), FN_N(v_set1)(FN_MATH.density));
-}
-
-/* Lane by lane, the function of the same name. */
-#define FN_LIFT(name)                                                                              \
-    FN_INLINE FN_LV FN_N(lv_##name)(FN_LV x)                                                       \
-    {                                                                                              \
-        FN_UNROLL                                                                                  \
-        for (int k = 0; k < FN_NATIVE; k++) {                                                      \
-            x.v[k] = FN_N(v_##name)(x.v[k]);                                                       \
-        }                                                                                          \
-        return x;                                                                                  \
-    }
-
-FN_LIFT(abs)
-FN_LIFT(exp)
-FN_LIFT(sigmoid)
-FN_LIFT(tanh)
-FN_LIFT(phi)
-FN_LIFT(normal)
-#undef FN_LIFT
-
-FN_INLINE FN_LV
-FN_N(lv_neg)(FN_LV a)
-{
-    FN_UNROLL
-    for (int k = 0; k < FN_NATIVE; k++) {
-        a.v[k] = -a.v[k];
-    }
-    return a;
-}
-
-FN_INLINE FN_LV
-FN_N(lv_div)(FN_LV a, FN_LV b)
-{
-    FN_UNROLL
-    for (int k = 0; k < FN_NATIVE; k++) {
-        a.v[k] = a.v[k] / b.v[k];
-    }
-    return a;
-}
-
-/* b where it is the larger, else a: where they are equal, and where either is NaN, too. */
-FN_INLINE FN_LV
-FN_N(lv_max)(FN_LV a, FN_LV b)
-{
-    FN_UNROLL
-    for (int k = 0; k < FN_NATIVE; k++) {
-        a.v[k] = FN_N(v_larger)(b.v[k], a.v[k]);
-    }
-    return a;
 }
