@@ -13,7 +13,7 @@ import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-WHEEL_LIMIT = 2 * 1024 * 1024  # bytes
+WHEEL_LIMIT = 5 * 1024 * 1024 // 2  # bytes: kernels of three tiers and four types, and nothing else
 IN_WHEEL = {".py", ".pyi", ".pxd", ".so"}  # suffixes; beside py.typed and the dist-info folder
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnorm import _core
+from fastnorm._activation import gradient_output
 from fastnorm._args import array, output
 
 if TYPE_CHECKING:
@@ -42,38 +43,48 @@ def apart(parameter: Array | None, total: Array) -> Array | None:
     return parameter
 
 
+def terms_or_sum(x: Any, residual: Any) -> tuple[Array, Array | None]:
+    """Return both terms, or the sum and None."""
+    return (array(x, "x"), None) if residual is None else terms(x, residual)
+
+
+def onward_of(dresidual: Any, x: Array, out: Any, *, late: bool) -> Array | None:
+    """Return the gradient that comes to the sum by another way, which is like x.
+
+    late: it is read after something else was written into `out`.
+    """
+    if dresidual is None:
+        return None
+    onward = array(dresidual, "dresidual")
+    if onward.shape != x.shape:
+        raise ValueError(f"dresidual has shape {onward.shape}, expected {x.shape} = that of x")
+    if onward.dtype != x.dtype:
+        raise TypeError(f"dresidual has dtype {onward.dtype}, expected {x.dtype} = that of x")
+    if isinstance(out, np.ndarray) and np.may_share_memory(onward, out):
+        same = onward.__array_interface__ == out.__array_interface__  # place, shape and strides
+        return onward.copy() if late or not same else onward
+    return onward
+
+
 def sum_for_gradient(
     x: Array,
-    residual: Array,
+    residual: Array | None,
     out: Any,
     dy: Array,
     groups: Groups,
-    mean: Any,
-    var: Array,
+    statistics: tuple[Array | None, Array],
     flags: int,
-) -> Array:
-    """Return x + residual where the gradient with respect to it will be, with its statistics."""
+    *,
+    known: bool,
+) -> tuple[Array, Array]:
+    """Return the sum, whose statistics are written unless known, and the array for its gradient."""
+    raw = flags & _core.RAW
+    if residual is None:
+        if not known:
+            _core.forward(x, None, groups, None, None, *statistics, 0.0, raw)
+        return x, gradient_output(out, x, dy, flags)
     total = output(out, x, residual)
     if out is not None and np.may_share_memory(total, dy):  # which is read after the sum is made
         total = np.empty_like(x)
-    _core.forward(total, None, groups, None, None, mean, var, 0.0, flags, x, residual)
-    return total
-
-
-def upstream_of(dresidual: Any, x: Array) -> Array | None:
-    """Return the gradient with respect to the sum as an output of its own, which is like x."""
-    if dresidual is None:
-        return None
-    upstream = array(dresidual, "dresidual")
-    if upstream.shape != x.shape:
-        raise ValueError(f"dresidual has shape {upstream.shape}, expected {x.shape} = that of x")
-    if upstream.dtype != x.dtype:
-        raise TypeError(f"dresidual has dtype {upstream.dtype}, expected {x.dtype} = that of x")
-    return upstream
-
-
-def add_upstream(dx: Array, upstream: Array | None) -> None:
-    """Add it to the gradient that came by way of y."""
-    if upstream is not None:
-        with np.errstate(over="ignore", invalid="ignore"):
-            np.add(dx, upstream, out=dx)
+    _core.forward(total, None, groups, None, None, *statistics, 0.0, raw, x, residual)
+    return total, np.empty_like(total) if flags >= _core.ACTIVATED else total

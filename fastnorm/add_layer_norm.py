@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
-import numpy as np
-
 from fastnorm import _core
 from fastnorm._activation import activation_flags
 from fastnorm._args import (
@@ -19,11 +17,18 @@ from fastnorm._args import (
     parameter_gradient,
     trailing,
 )
-from fastnorm._groups import over_axes
+from fastnorm._groups import AXES, over_axes
 from fastnorm._numbers import epsilon
-from fastnorm._residual import add_upstream, apart, outputs, sum_for_gradient, terms, upstream_of
+from fastnorm._residual import (
+    apart,
+    onward_of,
+    outputs,
+    sum_for_gradient,
+    terms,
+    terms_or_sum,
+)
 from fastnorm.layer_norm import LayerNorm
-from fastnorm.moments import Moments, moments_of_groups
+from fastnorm.moments import Moments, moments_of_groups, parts_of_moments
 
 if TYPE_CHECKING:
     from fastnorm._types import Array, ArrayInput
@@ -154,9 +159,18 @@ def add_layer_norm(
     >>> y, h
     (array([[-1.,  1.]]), array([[1., 3.]]))
     """
-    flags = 0
+    flags = _core.STATS if return_stats else 0
     if activation is not None:
         flags |= activation_flags(activation)
+    usual = _core.normalize_sum(
+        x, residual, weight, bias, eps, out, residual_out, flags, AXES, axis
+    )
+    if usual is not None:
+        if not return_stats:
+            results: tuple[Array, Array] = usual
+            return results
+        y, total, mean, var, groups = usual
+        return y, total, moments_of_groups(mean, var, groups)
     x, residual = terms(x, residual)
     groups = over_axes(axis, x.shape)
     eps = epsilon(eps)
@@ -172,7 +186,7 @@ def add_layer_norm(
 def add_layer_norm_backward(
     dy: ArrayInput,
     x: ArrayInput,
-    residual: ArrayInput,
+    residual: ArrayInput | None,
     weight: ArrayInput | None = None,
     bias: ArrayInput | None = None,
     *,
@@ -189,7 +203,11 @@ def add_layer_norm_backward(
     ----------
     dy : array
         Gradient of the loss with respect to y, of x's shape and dtype.
-    x, residual, weight, bias, axis, eps, activation
+    x : array
+        As given to `add_layer_norm`; with `residual` None its second result, h.
+    residual : array or None
+        As given to `add_layer_norm`. None, with h for x, saves the sum: it need not be made again.
+    weight, bias, axis, eps, activation
         As given to `add_layer_norm`. Of `bias` only shape and dtype matter, but with an
         activation its values do.
     stats : Moments, optional
@@ -198,7 +216,8 @@ def add_layer_norm_backward(
         Gradient of the loss with respect to h, the second result, from whatever came after it; of
         x's shape and dtype. None for zeros.
     out : ndarray, optional
-        Receives the gradient with respect to the terms. It may be `dy`, `x` or `residual`.
+        Receives the gradient with respect to the terms. It may be `dy`, `x`,
+        `residual` or `dresidual`.
 
     Returns
     -------
@@ -232,26 +251,32 @@ def add_layer_norm_backward(
     >>> fastnorm.add_layer_norm_backward(dy, x, residual, dresidual=dh, eps=0).x
     array([[1.5, 1. , 0.5, 1. ]])
     """
-    flags = 0
-    if activation is not None:
-        flags |= activation_flags(activation)
-    x, residual = terms(x, residual)
+    flags = 0 if activation is None else activation_flags(activation)
+    if residual is None:
+        mean, var, count = parts_of_moments(stats)
+        usual = _core.gradient(
+            dy, x, weight, bias, mean, var, count, eps, out, flags, AXES, axis, onward=dresidual
+        )
+        if usual is not None:
+            return AddLayerNormGradients(usual[0], *usual)
+    x, residual = terms_or_sum(x, residual)
     dy = gradient(dy, x)
     groups = over_axes(axis, x.shape)
     eps = epsilon(eps)
-    upstream = upstream_of(dresidual, x)
+    late = residual is not None or activation is not None
+    onward = onward_of(dresidual, x, out, late=late)
     factor = parameter(weight, "weight", groups, x, out)
     summand = parameter(bias, "bias", groups, x, out)
     given = None if stats is None else given_moments(stats, groups, groups.size, out)
-    mean, var = new_statistic(groups), new_statistic(groups)
-    total = sum_for_gradient(x, residual, out, dy, groups, mean, var, 0)
-    mean, var = (mean, var) if given is None else given
-    dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
-    dx = np.empty_like(total) if activation is not None else total
-    _core.backward(
-        dy, total, dx, groups, factor, mean, var, eps, flags, dweight, dbias, None, summand
+    found = new_statistic(groups), new_statistic(groups)
+    total, dx = sum_for_gradient(
+        x, residual, out, dy, groups, found, flags, known=given is not None
     )
-    add_upstream(dx, upstream)
+    mean, var = found if given is None else given
+    dweight, dbias = gradient_sum(factor, groups.view), gradient_sum(summand, groups.view)
+    _core.backward(
+        dy, total, dx, groups, factor, mean, var, eps, flags, dweight, dbias, None, summand, onward
+    )
     dx = deliver(dx, out)
     return AddLayerNormGradients(
         dx,
@@ -265,8 +290,9 @@ class AddLayerNorm(LayerNorm):
     """`add_layer_norm` over the trailing axes as a layer: of x and the residual it gives y and h.
 
     ``layer(x, residual)`` returns the tuple ``(y, h)``, ``layer.backward(dy, dresidual=dh)`` the
-    gradient with respect to either term, where dh is that with respect to h, or None. Parameters
-    and state dict are those of `LayerNorm`.
+    gradient with respect to either term, where dh is that with respect to h, or None. h is kept for
+    the gradient and must stay as it is until then. Parameters and state dict are those of
+    `LayerNorm`.
 
     Parameters
     ----------
@@ -306,11 +332,11 @@ class AddLayerNorm(LayerNorm):
         y, total, stats = add_layer_norm(
             x, other, self.weight, self.bias, **options, return_stats=True
         )
-        return (y, total), (x, other, stats, options)
+        return (y, total), (total, stats, options)
 
     def _backward(self, dy: ArrayInput, *saved: Any, dresidual: ArrayInput | None = None) -> Any:
-        x, other, stats, options = saved
+        total, stats, options = saved
         dx, _, *others = add_layer_norm_backward(
-            dy, x, other, self.weight, self.bias, stats=stats, dresidual=dresidual, **options
+            dy, total, None, self.weight, self.bias, stats=stats, dresidual=dresidual, **options
         )
         return dx, *others

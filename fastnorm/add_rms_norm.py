@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
-import numpy as np
-
 from fastnorm import _core
 from fastnorm._activation import activation_flags
 from fastnorm._args import (
@@ -19,10 +17,17 @@ from fastnorm._args import (
     parameter_gradient,
     trailing,
 )
-from fastnorm._groups import over_axes
+from fastnorm._groups import AXES, over_axes
 from fastnorm._numbers import epsilon
-from fastnorm._residual import add_upstream, apart, outputs, sum_for_gradient, terms, upstream_of
-from fastnorm.moments import RawMoments
+from fastnorm._residual import (
+    apart,
+    onward_of,
+    outputs,
+    sum_for_gradient,
+    terms,
+    terms_or_sum,
+)
+from fastnorm.moments import RawMoments, parts_of_mean_square
 from fastnorm.rms_norm import RMSNorm
 
 if TYPE_CHECKING:
@@ -150,9 +155,18 @@ def add_rms_norm(
     >>> y, h
     (array([[ 1., -1.]]), array([[ 2., -2.]]))
     """
-    flags = _core.RAW
+    flags = _core.RAW | (_core.STATS if return_stats else 0)
     if activation is not None:
         flags |= activation_flags(activation)
+    usual = _core.normalize_sum(
+        x, residual, weight, None, eps, out, residual_out, flags, AXES, axis
+    )
+    if usual is not None:
+        if not return_stats:
+            results: tuple[Array, Array] = usual
+            return results
+        y, total, _, square, groups = usual
+        return y, total, RawMoments(square, groups.size)
     x, residual = terms(x, residual)
     groups = over_axes(axis, x.shape)
     eps = epsilon(eps)
@@ -167,7 +181,7 @@ def add_rms_norm(
 def add_rms_norm_backward(
     dy: ArrayInput,
     x: ArrayInput,
-    residual: ArrayInput,
+    residual: ArrayInput | None,
     weight: ArrayInput | None = None,
     *,
     axis: int | tuple[int, ...] = -1,
@@ -183,7 +197,11 @@ def add_rms_norm_backward(
     ----------
     dy : array
         Gradient of the loss with respect to y, of x's shape and dtype.
-    x, residual, weight, axis, eps, activation
+    x : array
+        As given to `add_rms_norm`; with `residual` None its second result, h.
+    residual : array or None
+        As given to `add_rms_norm`. None, with h for x, saves the sum: it need not be made again.
+    weight, axis, eps, activation
         As given to `add_rms_norm`.
     stats : RawMoments, optional
         What ``return_stats=True`` gave; recomputed if None.
@@ -191,7 +209,8 @@ def add_rms_norm_backward(
         Gradient of the loss with respect to h, the second result, from whatever came after it; of
         x's shape and dtype. None for zeros.
     out : ndarray, optional
-        Receives the gradient with respect to the terms. It may be `dy`, `x` or `residual`.
+        Receives the gradient with respect to the terms. It may be `dy`, `x`,
+        `residual` or `dresidual`.
 
     Returns
     -------
@@ -225,23 +244,31 @@ def add_rms_norm_backward(
     >>> fastnorm.add_rms_norm_backward(dy, x, residual, dresidual=dh, eps=4).x.round(3)
     array([[1.324, 0.972, 0.991, 0.972]])
     """
-    flags = _core.RAW
-    if activation is not None:
-        flags |= activation_flags(activation)
-    x, residual = terms(x, residual)
+    flags = _core.RAW if activation is None else _core.RAW | activation_flags(activation)
+    if residual is None:
+        square, count = parts_of_mean_square(stats)
+        usual = _core.gradient(
+            dy, x, weight, None, None, square, count, eps, out, flags, AXES, axis, onward=dresidual
+        )
+        if usual is not None:
+            return AddRMSNormGradients(usual[0], *usual)
+    x, residual = terms_or_sum(x, residual)
     dy = gradient(dy, x)
     groups = over_axes(axis, x.shape)
     eps = epsilon(eps)
-    upstream = upstream_of(dresidual, x)
+    late = residual is not None or activation is not None
+    onward = onward_of(dresidual, x, out, late=late)
     factor = parameter(weight, "weight", groups, x, out)
     given = None if stats is None else given_mean_square(stats, groups, out)
-    square = new_statistic(groups)
-    total = sum_for_gradient(x, residual, out, dy, groups, None, square, _core.RAW)
-    square = square if given is None else given
+    found = new_statistic(groups)
+    total, dx = sum_for_gradient(
+        x, residual, out, dy, groups, (None, found), flags, known=given is not None
+    )
+    square = found if given is None else given
     dweight = gradient_sum(factor, groups.view)
-    dx = np.empty_like(total) if activation is not None else total
-    _core.backward(dy, total, dx, groups, factor, None, square, eps, flags, dweight, None)
-    add_upstream(dx, upstream)
+    _core.backward(
+        dy, total, dx, groups, factor, None, square, eps, flags, dweight, None, onward=onward
+    )
     dx = deliver(dx, out)
     return AddRMSNormGradients(dx, dx, parameter_gradient(dweight, weight, "weight"))
 
@@ -250,8 +277,9 @@ class AddRMSNorm(RMSNorm):
     """`add_rms_norm` over the trailing axes as a layer: of x and the residual it gives y and h.
 
     ``layer(x, residual)`` returns the tuple ``(y, h)``, ``layer.backward(dy, dresidual=dh)`` the
-    gradient with respect to either term, where dh is that with respect to h, or None. Parameters
-    and state dict are those of `RMSNorm`.
+    gradient with respect to either term, where dh is that with respect to h, or None. h is kept for
+    the gradient and must stay as it is until then. Parameters and state dict are those of
+    `RMSNorm`.
 
     Parameters
     ----------
@@ -289,11 +317,11 @@ class AddRMSNorm(RMSNorm):
         options: dict[str, Any] = {"axis": self._axes, "eps": self.eps}
         options |= {"activation": self.activation}
         y, total, stats = add_rms_norm(x, other, self.weight, **options, return_stats=True)
-        return (y, total), (x, other, stats, options)
+        return (y, total), (total, stats, options)
 
     def _backward(self, dy: ArrayInput, *saved: Any, dresidual: ArrayInput | None = None) -> Any:
-        x, other, stats, options = saved
+        total, stats, options = saved
         dx, _, *others = add_rms_norm_backward(
-            dy, x, other, self.weight, stats=stats, dresidual=dresidual, **options
+            dy, total, None, self.weight, stats=stats, dresidual=dresidual, **options
         )
         return dx, *others

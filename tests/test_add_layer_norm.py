@@ -4,7 +4,13 @@
 from __future__ import annotations
 
 import fastnorm
-from residuals import check_layer, check_parts, check_places, check_refusals
+from residuals import (
+    check_gradient_places,
+    check_layer,
+    check_parts,
+    check_places,
+    check_refusals,
+)
 
 
 def test_bits_of_the_parts(dtype, rng):
@@ -13,6 +19,10 @@ def test_bits_of_the_parts(dtype, rng):
 
 def test_outputs_in_place_of_inputs(dtype, rng):
     check_places("add_layer_norm", dtype, rng)
+
+
+def test_gradient_in_place_of_inputs(dtype, rng):
+    check_gradient_places("add_layer_norm", dtype, rng)
 
 
 def test_refusals(rng):

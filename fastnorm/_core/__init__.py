@@ -19,6 +19,7 @@ from fastnorm._core.usual import (
     measure,
     normalize,
     normalize_batch,
+    normalize_sum,
 )
 from fastnorm._core.usual_gradient import gradient
 
@@ -49,6 +50,7 @@ __all__ = [
     "measure",
     "normalize",
     "normalize_batch",
+    "normalize_sum",
     "set_local_num_threads",
     "set_num_threads",
     "slope",

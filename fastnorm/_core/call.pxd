@@ -8,7 +8,7 @@ cdef extern from "fn_call.h" nogil:
     ctypedef struct fn_call:
         const fn_plan *plan
         const fn_kernels *kernels
-        char *at[7]
+        char *at[8]
         char *var
         char *dbias
         char *c0

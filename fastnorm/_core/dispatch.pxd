@@ -20,6 +20,8 @@ cdef extern from "fn_kernels.h" nogil:
         const void *c
         void *dw
         void *db
+        const void *on
+        Py_ssize_t ldon
 
     ctypedef struct fn_curve:
         int kind

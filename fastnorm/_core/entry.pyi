@@ -50,4 +50,5 @@ def backward(
     dbias: NDArray[Any] | None,
     means: NDArray[Any] | None = None,
     bias: NDArray[Any] | None = None,
+    onward: NDArray[Any] | None = None,
 ) -> None: ...

@@ -4,12 +4,12 @@
 cdef extern from "fn_plan.h" nogil:
     int FN_MAXDIM
     int FN_ROWS, FN_COLS
-    int FN_X, FN_Y, FN_DY, FN_W, FN_B, FN_DP, FN_S, FN_NOPS
+    int FN_X, FN_Y, FN_DY, FN_W, FN_B, FN_DP, FN_S, FN_ON, FN_NOPS
     int FN_TERM, FN_OTHER
 
     ctypedef struct fn_dim:
         Py_ssize_t len
-        Py_ssize_t stride[7]
+        Py_ssize_t stride[8]
         bint kept
         bint param
 
@@ -25,12 +25,12 @@ cdef extern from "fn_plan.h" nogil:
         size_t n
         size_t fold
         size_t count
-        bint direct[7]
+        bint direct[8]
         bint whole
         bint even
 
     ctypedef struct fn_walk:
-        Py_ssize_t off[7]
+        Py_ssize_t off[8]
 
     void fn_walk_start(fn_walk *w, const fn_dim *dims, int n, size_t index)
     void fn_walk_next(fn_walk *w)

@@ -20,6 +20,19 @@ def normalize(
     second: Any = ...,
     third: Any = ...,
 ) -> Any: ...
+def normalize_sum(
+    x: Any,
+    residual: Any,
+    weight: Any,
+    bias: Any,
+    eps: Any,
+    out: Any,
+    residual_out: Any,
+    flags: int,
+    recent: Recent,
+    first: Any,
+    second: Any = ...,
+) -> Any: ...
 def normalize_batch(
     x: Any,
     weight: Any,

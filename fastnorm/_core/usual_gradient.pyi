@@ -19,4 +19,5 @@ def gradient(
     second: Any = ...,
     running_mean: Any = ...,
     running_var: Any = ...,
+    onward: Any = ...,
 ) -> Any: ...

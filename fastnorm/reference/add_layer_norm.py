@@ -118,7 +118,7 @@ def add_layer_norm(
 def add_layer_norm_backward(
     dy: ArrayLike,
     x: ArrayLike,
-    residual: ArrayLike,
+    residual: ArrayLike | None,
     weight: ArrayLike | None = None,
     bias: ArrayLike | None = None,
     *,
@@ -135,7 +135,9 @@ def add_layer_norm_backward(
     ----------
     dy : array_like
         Gradient of the loss with respect to y, of x's shape.
-    x, residual, weight, bias, axis, eps, activation
+    x, residual
+        As given to `add_layer_norm`; or its second result, h, and None.
+    weight, bias, axis, eps, activation
         As given to `add_layer_norm`.
     stats : Moments, optional
         What ``return_stats=True`` gave; recomputed if None.
@@ -164,7 +166,7 @@ def add_layer_norm_backward(
     ----------
     J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016, arXiv:1607.06450.
     """
-    total = add(x, residual)
+    total = as_float64(x) if residual is None else add(x, residual)
     dx, *others = layer_norm_backward(
         dy, total, weight, bias, axis=axis, eps=eps, activation=activation, stats=stats
     )

@@ -114,7 +114,7 @@ def add_rms_norm(
 def add_rms_norm_backward(
     dy: ArrayLike,
     x: ArrayLike,
-    residual: ArrayLike,
+    residual: ArrayLike | None,
     weight: ArrayLike | None = None,
     *,
     axis: int | Sequence[int] = -1,
@@ -130,7 +130,9 @@ def add_rms_norm_backward(
     ----------
     dy : array_like
         Gradient of the loss with respect to y, of x's shape.
-    x, residual, weight, axis, eps, activation
+    x, residual
+        As given to `add_rms_norm`; or its second result, h, and None.
+    weight, axis, eps, activation
         As given to `add_rms_norm`.
     stats : RawMoments, optional
         What ``return_stats=True`` gave; recomputed if None.
@@ -159,7 +161,7 @@ def add_rms_norm_backward(
     ----------
     B. Zhang, R. Sennrich, "Root Mean Square Layer Normalization", NeurIPS 2019, arXiv:1910.07467.
     """
-    total = add(x, residual)
+    total = as_float64(x) if residual is None else add(x, residual)
     dx, *others = rms_norm_backward(
         dy, total, weight, axis=axis, eps=eps, activation=activation, stats=stats
     )

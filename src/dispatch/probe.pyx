@@ -115,12 +115,13 @@ cdef class Probe:
 
     def grad_combine(self, cnp.ndarray x not None, cnp.ndarray dy not None, hi, r, m, a, b, c,
                      bint by_row=False, w=None, bint param_by_row=False, dw=None, db=None,
-                     bint stream=False):
-        """x, dy: (rows, n). Returns dx; adds to dw and db."""
+                     on=None, bint stream=False):
+        """x, dy, on: (rows, n). Returns dx; adds to dw and db."""
         cdef cnp.ndarray dx = np.empty_like(x)
         cdef fn_centre centre = self.centre(hi, r, m, by_row)
         cdef fn_param param = fn_param(data(w), NULL, param_by_row)
-        cdef fn_slope slope = fn_slope(data(a), data(b), data(c), data(dw), data(db))
+        cdef fn_slope slope = fn_slope(data(a), data(b), data(c), data(dw), data(db),
+                                       data(on), 0 if on is None else on.strides[0])
         cdef fn_memory memory = fn_memory(stream, 0, 0)
         self.k.grad_combine(data(dx), dx.strides[0], data(x), x.strides[0], data(dy),
                             dy.strides[0], x.shape[0], x.shape[1], &centre, &param, &slope, &memory)

@@ -88,7 +88,7 @@ cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t n = <size_t>task * t.per_task, stop = min(n + t.per_task, t.tiles)
     cdef size_t j, width, piece
     cdef tile_t tile = tile_at(t.scratch + <size_t>task * t.scratch_size, t.grid.width)
-    cdef Py_ssize_t outer[7]
+    cdef Py_ssize_t outer[8]
     while n < stop:
         start_tile(t, n, outer, &j, &width, &tile)
         for piece in range(t.grid.pieces if c.c0 == NULL else 0):
@@ -115,7 +115,7 @@ cdef void pieces_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t stop = (<size_t>task + 1) * pieces / t.piece_tasks
     cdef double *out
     cdef tile_t tile = tile_at(t.scratch + <size_t>task * t.scratch_size, wide)
-    cdef Py_ssize_t outer[7]
+    cdef Py_ssize_t outer[8]
     while n < stop:
         start_tile(t, n / t.grid.pieces, outer, &j, &width, &tile)
         out = t.parts + 2 * n * wide
@@ -134,7 +134,7 @@ cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t wide = t.grid.width
     cdef const double *sums = t.parts + 2 * n * t.grid.pieces * wide
     cdef tile_t tile = tile_at(t.scratch + <size_t>task * t.scratch_size, wide)
-    cdef Py_ssize_t outer[7]
+    cdef Py_ssize_t outer[8]
     if c.fixed and part:
         return
     start_tile(t, n, outer, &j, &width, &tile)

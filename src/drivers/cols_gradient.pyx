@@ -22,7 +22,7 @@ from fastnorm._core.dispatch cimport (
     FN_COL_BLOCK, FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, fn_slope,
 )
 from fastnorm._core.plan cimport (
-    FN_DP, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_DP, FN_ON, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 
 cdef enum:
@@ -256,10 +256,12 @@ cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
     cdef const fn_dim *run = red + p.nred
     cdef size_t item = c.kernels.item, real = c.kernels.real, row = row0, rows, at, take
     cdef bint by_row = c.at[FN_W] != NULL and p.red_param, both = by_row and p.run_param
-    cdef bint even = p.even and p.direct[FN_X] and p.direct[c.dz] and p.direct[FN_Y]
+    cdef bint even = p.even and p.direct[FN_X] and p.direct[c.dz] and p.direct[FN_Y] and (
+        c.at[FN_ON] == NULL or p.direct[FN_ON])
     cdef fn_run_buffer xs
     cdef fn_run_buffer dys
     cdef fn_run_buffer dxs
+    cdef fn_run_buffer extras
     cdef fn_run_buffer ws
     cdef fn_run_buffer bs
     cdef const char *x
@@ -267,17 +269,19 @@ cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
     cdef char *dx
     cdef const void *from_x
     cdef const void *from_dy
+    cdef const char *on = NULL
     cdef void *to
-    cdef Py_ssize_t ld_dx = 0, ld_x = 0, ld_dy = 0
+    cdef Py_ssize_t ld_dx = 0, ld_x = 0, ld_dy = 0, ld_on = 0
     cdef fn_centre centre = fn_centre(tile.hi, tile.r, tile.m, False, 0)
     cdef fn_param param = fn_param(NULL, NULL, by_row and not both)
-    cdef fn_slope slope = fn_slope(tile.a, tile.b, tile.c, NULL, NULL)
+    cdef fn_slope slope = fn_slope(tile.a, tile.b, tile.c, NULL, NULL, NULL, 0)
     cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
     cdef fn_walk walk
     if even and p.nred:
         ld_dx = red.stride[FN_Y]
         ld_x = red.stride[FN_X]
         ld_dy = red.stride[c.dz]
+        ld_on = red.stride[FN_ON]
     while row < row1:
         rows = 1
         if even and not both:  # rows in one call, as many as weights of rows fit their buffer
@@ -292,6 +296,8 @@ cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
         x = c.at[FN_X] + outer[FN_X] + walk.off[FN_X]
         dy = c.at[c.dz] + outer[c.dz] + walk.off[c.dz]
         dx = c.at[FN_Y] + outer[FN_Y] + walk.off[FN_Y]
+        if c.at[FN_ON] != NULL:
+            on = c.at[FN_ON] + outer[FN_ON] + walk.off[FN_ON]
         at = 0
         while at < width:
             take = width - at if even and not both else min(<size_t>FN_GATHER, width - at)
@@ -322,6 +328,12 @@ cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
                 if not p.direct[FN_X]:
                     fn_gather(xs, x, run, p.nrun, FN_X, j + at, take, item)
                     from_x = xs
+                if on != NULL:
+                    slope.on = on + (j + at) * item
+                    slope.ldon = ld_on
+                    if not p.direct[FN_ON]:
+                        fn_gather(extras, on, run, p.nrun, FN_ON, j + at, take, item)
+                        slope.on = extras
                 c.kernels.grad_combine(to, ld_dx, from_x, ld_x, from_dy, ld_dy, rows, take, &centre,
                                        &param, &slope, &memory)
             if not p.direct[FN_Y]:

@@ -114,8 +114,8 @@ cdef void pieces_of_rows(const job *t, size_t unit, size_t stop) noexcept nogil:
     cdef size_t seg = unit if single else span.seg0, last = stop if single else span.seg1, rows, i
     cdef const fn_dim *dims = p.dims + (0 if single else p.nouter)
     cdef int ndims = p.nouter if single else p.nred, k
-    cdef Py_ssize_t off[7]
-    cdef Py_ssize_t ld[7]
+    cdef Py_ssize_t off[8]
+    cdef Py_ssize_t ld[8]
     cdef fn_row_coef room[5]
     cdef double totals[5][32]
     cdef fn_curve curve
@@ -149,8 +149,8 @@ cdef void piece_of_columns(const job *t, size_t unit) noexcept nogil:
     cdef size_t place = unit / t.pieces, first = unit % t.pieces * t.grid.rows
     cdef size_t last = min(first + t.grid.rows, p.segs), row, stop, rows, at = 0, take
     cdef size_t j = place % t.grid.tiles * t.width, width = min(t.width, p.n - j)
-    cdef Py_ssize_t off[7]
-    cdef Py_ssize_t ld[7]
+    cdef Py_ssize_t off[8]
+    cdef Py_ssize_t ld[8]
     cdef fn_run_buffer room[5]
     cdef fn_run_buffer totals[5]
     cdef fn_curve curve

@@ -18,7 +18,8 @@ from fastnorm._core.dispatch cimport (
 )
 from fastnorm._core.groups cimport Groups
 from fastnorm._core.plan cimport (
-    FN_B, FN_DP, FN_DY, FN_NOPS, FN_OTHER, FN_ROWS, FN_S, FN_TERM, FN_W, FN_X, FN_Y, fn_plan, make,
+    FN_B, FN_DP, FN_DY, FN_NOPS, FN_ON, FN_OTHER, FN_ROWS, FN_S, FN_TERM, FN_W, FN_X, FN_Y, fn_plan,
+    make,
 )
 
 cdef extern from "numpy/arrayobject.h":
@@ -140,20 +141,18 @@ cdef void place_statistics(fn_plan *plan, fn_call *c, Groups groups, void *mean,
 
 cdef bint finish(fn_call *c, fn_plan *plan, int ndim) noexcept:
     """Make the plan, and decide how the output is stored. Whether the call is a brief one."""
-    cdef Py_ssize_t item[7]
+    cdef Py_ssize_t item[8]
     cdef size_t values
     cdef int op
     for op in range(FN_NOPS):
         item[op] = c.kernels.item
     item[FN_W] = item[FN_B] = c.kernels.real
-    item[FN_S] = sizeof(double)
-    if not c.summed:
-        item[FN_DP] = sizeof(double)
+    item[FN_S] = item[FN_DP] = sizeof(double)
     make(plan, ndim, item)
     values = plan.groups * plan.segs * plan.n
     # An output in place is in the cache already; streamed lines must start at whole elements.
     c.stream = (c.at[FN_Y] != NULL and c.at[FN_Y] != c.at[FN_X] and c.at[FN_Y] != c.at[c.dz]
-                and <uintptr_t>c.at[FN_Y] % c.kernels.item == 0
+                and c.at[FN_Y] != c.at[FN_ON] and <uintptr_t>c.at[FN_Y] % c.kernels.item == 0
                 and streams(values * c.kernels.item))
     return values < BRIEF
 
@@ -269,7 +268,8 @@ def slope(ndarray dy not None, ndarray x not None, ndarray dx not None, Groups g
 
 def backward(ndarray dy not None, ndarray x not None, ndarray dx, Groups groups not None,
              ndarray weight, ndarray mean, ndarray var not None, double eps, int flags,
-             ndarray dweight, ndarray dbias, ndarray means=None, ndarray bias=None):
+             ndarray dweight, ndarray dbias, ndarray means=None, ndarray bias=None,
+             ndarray onward=None):
     """Gradients of `forward` for given statistics.
 
     Where an activation followed, dx first receives the gradient before it, which is dy to all that
@@ -291,6 +291,9 @@ def backward(ndarray dy not None, ndarray x not None, ndarray dx, Groups groups 
         `dweight` nor `dbias` can be wanted.
     bias : ndarray or None
         As in forward; read where there is an activation.
+    onward : ndarray, optional
+        Of the shape and type of x: a gradient that comes to x by another way, which is added to dx
+        before that is rounded. It may be dx, but not with one of ACTIVATIONS. Not with FIXED.
     """
     cdef fn_plan plan
     cdef fn_call call
@@ -313,6 +316,8 @@ def backward(ndarray dy not None, ndarray x not None, ndarray dx, Groups groups 
         begin_slope(&call)
         if bias is not None:
             place_against(&plan, &call, groups, FN_B, bias)
+    if onward is not None:
+        place_values(&plan, &call, groups, FN_ON, onward)
     if either is not None:
         place_against(&plan, &call, groups, FN_DP, either)
         call.at[FN_DP] = <char *>data_of(dweight)

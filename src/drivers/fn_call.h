@@ -39,7 +39,7 @@ typedef char fn_block_buffer[FN_COL_BLOCK * FN_GATHER * 8] __attribute__((aligne
 typedef double fn_row_buffer[FN_COL_BLOCK];
 
 /* Cython takes only literals for the sizes of arrays: the drivers repeat these. */
-_Static_assert(FN_LANES_MAX == 16 && FN_COL_BLOCK == 32 && FN_GATHER == 256 && FN_NOPS == 7,
+_Static_assert(FN_LANES_MAX == 16 && FN_COL_BLOCK == 32 && FN_GATHER == 256 && FN_NOPS == 8,
                "the drivers' arrays have these sizes written out");
 
 /* Pieces of a rows reduction: the unit that is summed about one shift and merged in order. The cut

@@ -19,7 +19,7 @@ from fastnorm._core.call cimport (
 )
 from fastnorm._core.dispatch cimport l2_bytes
 from fastnorm._core.plan cimport (
-    FN_B, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_B, FN_S, FN_TERM, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 from fastnorm._core.rows_statistics cimport batch_moments, piece_moments, put_statistics
 from fastnorm._core.rows_write cimport write_rows, write_span
@@ -66,8 +66,13 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
         fn_walk_start(&at, p.dims, p.nouter, g)
         if last != NULL:
             rows = min(min(t.batch, stop - g), <size_t>last.len - g % <size_t>last.len)
-            # The next batch is fetched while this one is worked on.
-            ahead = <Py_ssize_t>rows * step_x if near and g + 2 * rows <= stop else 0
+            # The next batch is fetched while this one is worked on; of a sum its first term.
+            ahead = 0
+            if near and g + 2 * rows <= stop:
+                ahead = <Py_ssize_t>rows * step_x
+                if c.summed:
+                    ahead = <Py_ssize_t>rows * last.stride[FN_TERM] + (
+                        c.at[FN_TERM] + at.off[FN_TERM] - (c.at[FN_X] + at.off[FN_X]))
         if c.summed:
             add_rows(c, at.off, last, rows, 0, p.n)
         if not c.given:

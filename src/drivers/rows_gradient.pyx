@@ -10,7 +10,7 @@ from fastnorm._core.call cimport (
     fn_scale_of, fn_scatter, fn_slope_of, fn_slope_rows,
 )
 from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, fn_slope
-from fastnorm._core.plan cimport FN_DY, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan
+from fastnorm._core.plan cimport FN_DY, FN_ON, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan
 from fastnorm._core.rows_sums cimport (
     at_run, centre_of, given_means, job, runs_along, sums_of_each, sums_t,
 )
@@ -31,8 +31,8 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
     cdef size_t item = c.kernels.item, real = c.kernels.real, i, _i, j, take, sets
     cdef bint vector = p.run_param and c.at[FN_W] != NULL
     cdef bint direct = p.direct[FN_X] and p.direct[c.dz] and p.direct[FN_Y] and (
-        not vector or p.direct[FN_W])
-    cdef Py_ssize_t step_x = 0, step_dy = 0, step_dx = 0
+        not vector or p.direct[FN_W]) and (c.at[FN_ON] == NULL or p.direct[FN_ON])
+    cdef Py_ssize_t step_x = 0, step_dy = 0, step_dx = 0, step_on = 0
     cdef fn_each w = fn_each(NULL, 0)
     cdef double weights[32]
     cdef double c0[32]
@@ -40,9 +40,11 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
     cdef fn_run_buffer xs
     cdef fn_run_buffer dys
     cdef fn_run_buffer dxs
+    cdef fn_run_buffer extras
     cdef fn_run_buffer ws
     cdef const char *x = c.at[FN_X] + off[FN_X]
     cdef const char *dy = c.at[c.dz] + off[c.dz]
+    cdef const char *on = NULL
     cdef char *dx = c.at[FN_Y] + off[FN_Y]
     cdef const void *from_x
     cdef const void *from_dy
@@ -55,6 +57,9 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
         step_x = along.stride[FN_X]
         step_dy = along.stride[c.dz]
         step_dx = along.stride[FN_Y]
+        step_on = along.stride[FN_ON]
+    if c.at[FN_ON] != NULL:
+        on = c.at[FN_ON] + off[FN_ON]
     if c.at[FN_W] != NULL and not vector:
         w = fn_each(c.at[FN_W] + off[FN_W], along.stride[FN_W] if along != NULL else 0)
     if (t.per_seg or c.c0 != NULL) and w.p != NULL and not c.fixed:
@@ -83,6 +88,9 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
             c.kernels.affine(dx + j0 * item, step_dx, dy + j0 * item, step_dy, rows, j1 - j0,
                              &centre, &param, memory)
         else:
+            if on != NULL:
+                slope.on = on + j0 * item
+                slope.ldon = step_on
             c.kernels.grad_combine(dx + j0 * item, step_dx, x + j0 * item, step_x, dy + j0 * item,
                                    step_dy, rows, j1 - j0, &centre, &param, &slope, memory)
         return
@@ -108,6 +116,11 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
                 if dw != NULL:
                     slope.dw = dw + j * real
                     slope.db = db + j * real
+                if on != NULL:
+                    slope.on = on + j * item
+                    if not p.direct[FN_ON]:
+                        fn_gather(extras, on, p.dims + inner, ndims, FN_ON, j, take, item)
+                        slope.on = extras
                 c.kernels.grad_combine(to, 0, from_x, 0, from_dy, 0, 1, take, &centre, &param,
                                        &slope, memory)
             if not p.direct[FN_Y]:
@@ -116,6 +129,7 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
         x += step_x
         dy += step_dy
         dx += step_dx
+        on += step_on
         if param.by_row:
             param.w = <const char *>param.w + real
         if sets > 1:
@@ -132,7 +146,7 @@ cdef void combine(const job *t, const Py_ssize_t *group, const fn_memory *memory
     """dx of runs [seg0, seg1) of a group, values [j0, j1) of each."""
     cdef size_t seg = seg0, rows
     cdef const fn_dim *along
-    cdef Py_ssize_t off[7]
+    cdef Py_ssize_t off[8]
     while seg < seg1:
         rows = runs_along(t, seg, seg1, &along)
         at_run(t.call.plan, group, seg, off)

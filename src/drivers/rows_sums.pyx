@@ -197,7 +197,7 @@ cdef void piece_sums(const job *t, const Py_ssize_t *group, const fn_memory *mem
     cdef fn_span span = fn_piece(&t.cut, t.segs, t.n, piece)
     cdef size_t seg = span.seg0, rows
     cdef const fn_dim *along
-    cdef Py_ssize_t off[7]
+    cdef Py_ssize_t off[8]
     cdef fn_rows rows_of
     if t.call.slope:
         write_span(t.call, group, &span, 0)
@@ -223,7 +223,7 @@ cdef sums_t group_means(const job *t, const Py_ssize_t *group,
     cdef double g, gx
     cdef double weights[32]
     cdef const fn_dim *along
-    cdef Py_ssize_t off[7]
+    cdef Py_ssize_t off[8]
     cdef Py_ssize_t step
     if c.at[FN_W] == NULL or not t.per_seg:
         for slot in range(t.slots):

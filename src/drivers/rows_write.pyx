@@ -123,7 +123,7 @@ cdef void write_span(const fn_call *c, const Py_ssize_t *group, const fn_span *s
     cdef int ndims = p.nred + p.split, op
     cdef const fn_dim *last = NULL
     cdef size_t seg = span.seg0, rows = 1
-    cdef Py_ssize_t off[7]
+    cdef Py_ssize_t off[8]
     cdef fn_walk at
     if ndims:
         last = p.dims + p.nouter + ndims - 1

@@ -9,7 +9,7 @@ from fastnorm._core.call cimport (
 )
 from fastnorm._core.dispatch cimport FN_ROW_BLOCK
 from fastnorm._core.plan cimport (
-    FN_OTHER, FN_TERM, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_NOPS, FN_OTHER, FN_TERM, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 
 
@@ -38,11 +38,11 @@ cdef void add_values(const fn_call *c, const Py_ssize_t *off, size_t j, size_t n
 cdef void add_rows(const fn_call *c, const Py_ssize_t *off, const fn_dim *along, size_t rows,
                    size_t j, size_t n) noexcept nogil:
     """x of n values from j on of each of some runs, which follow each other along an axis."""
-    cdef Py_ssize_t at[7]
-    cdef Py_ssize_t step[7]
+    cdef Py_ssize_t at[8]
+    cdef Py_ssize_t step[8]
     cdef size_t _row, shift = j * c.kernels.item
     cdef int op
-    for op in range(7):
+    for op in range(FN_NOPS):
         at[op] = off[op]
         step[op] = along.stride[op] if along != NULL else 0
     if direct(c.plan):
@@ -52,7 +52,7 @@ cdef void add_rows(const fn_call *c, const Py_ssize_t *off, const fn_dim *along,
         return
     for _row in range(rows):
         add_values(c, at, j, n)
-        for op in range(7):
+        for op in range(FN_NOPS):
             at[op] += step[op]
 
 
@@ -69,13 +69,13 @@ cdef void add_block(const fn_call *c, const Py_ssize_t *outer, size_t row, size_
     """x of n values from j on of `rows` runs from `row` on."""
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *red = p.dims + p.nouter
-    cdef Py_ssize_t off[7]
+    cdef Py_ssize_t off[8]
     cdef size_t _row
     cdef int op
     cdef fn_walk at
     fn_walk_start(&at, red, p.nred, row)
     for _row in range(1 if p.nred <= 1 else rows):
-        for op in range(7):
+        for op in range(FN_NOPS):
             off[op] = outer[op] + at.off[op]
         add_rows(c, off, red if p.nred == 1 else NULL, rows if p.nred <= 1 else 1, j, n)
         fn_walk_next(&at)

@@ -20,10 +20,10 @@ from fastnorm._core.entry cimport (
     FN_GIVEN, FN_RAW, begin, place_packed, place_statistics, place_values, run_forward, storage,
 )
 from fastnorm._core.groups cimport Groups, Recent
-from fastnorm._core.plan cimport FN_B, FN_W, FN_X, FN_Y, fn_plan
+from fastnorm._core.plan cimport FN_B, FN_OTHER, FN_TERM, FN_W, FN_X, FN_Y, fn_plan
 from fastnorm._core.recognize cimport (
-    FN_AGAINST, FN_MANY, FN_RUNNING, FN_STATS, apart, usual_number, usual_output, usual_parameter,
-    usual_statistic, usual_values,
+    FN_AGAINST, FN_MANY, FN_RUNNING, FN_STATS, alike, apart, usual, usual_number, usual_output,
+    usual_parameter, usual_statistic, usual_values,
 )
 
 cdef extern from "numpy/arrayobject.h":
@@ -107,10 +107,11 @@ cdef void fold_in(ndarray running, const double *batch, double correction,
 
 cdef object normalized(ndarray x, object weight, object bias, object running_mean,
                        object running_var, double momentum, double eps, object out, Groups groups,
-                       int flags):
+                       int flags, ndarray term=None, ndarray other=None):
     """y, or (y, mean, var, groups), of an x and an output that are usual; None if the rest is not.
 
-    The running statistics are usual, if there are any.
+    The running statistics are usual, if there are any. With `term` and `other`, which are, too, x
+    is their sum, and made first.
     """
     cdef fn_plan plan
     cdef fn_call call
@@ -129,7 +130,7 @@ cdef object normalized(ndarray x, object weight, object bias, object running_mea
         return None
     if not usual_parameter(bias, groups, num, out, flags, &bias_axes):
         return None
-    y = <ndarray>out if out is not None else new_like(x)
+    y = <ndarray>out if out is not None else new_like(x if term is None else term)
     if flags & FN_STATS:
         variances = new_statistic(groups, False)
         var = <double *>cnp.PyArray_DATA(variances)
@@ -143,6 +144,10 @@ cdef object normalized(ndarray x, object weight, object bias, object running_mea
         begin(&call, &plan, groups, stored, eps, flags)
         place_values(&plan, &call, groups, FN_X, x)
         place_values(&plan, &call, groups, FN_Y, y)
+        if term is not None:
+            call.summed = True
+            place_values(&plan, &call, groups, FN_TERM, term)
+            place_values(&plan, &call, groups, FN_OTHER, other)
         if weight is not None:
             place_packed(&plan, &call, groups, FN_W, cnp.PyArray_DATA(<ndarray>weight),
                          weight_axes, call.kernels.real)
@@ -198,6 +203,48 @@ def normalize(x, weight, bias, eps, out, int flags, Recent recent not None, firs
         return None
     return normalized(<ndarray>x, weight, bias, None, None, 0, PyFloat_AS_DOUBLE(eps), out, groups,
                       flags)
+
+
+def normalize_sum(x, residual, weight, bias, eps, out, residual_out, int flags,
+                  Recent recent not None, first, second=None):
+    """Normalize x + residual by its statistics.
+
+    Parameters
+    ----------
+    x, residual, weight, bias, eps, out, residual_out
+        As the families take them.
+    flags, recent, first, second
+        As in normalize.
+
+    Returns
+    -------
+    tuple or None
+        y and the sum, which is `residual_out` if that is given; with STATS (y, sum, mean, var,
+        groups); None if an argument is not usual.
+    """
+    cdef Groups groups
+    cdef ndarray total
+    if (not usual_values(x) or not usual_values(residual)
+            or not alike(<ndarray>residual, <ndarray>x) or not usual_number(eps, INFINITY)):
+        return None
+    for result in (out, residual_out):
+        if not usual_output(result, <ndarray>x) or not usual_output(result, <ndarray>residual):
+            return None
+    if residual_out is not None:
+        if out is not None and not apart(<ndarray>out, <ndarray>residual_out):
+            return None
+        for value in (weight, bias):
+            if usual(value) and not apart(<ndarray>value, <ndarray>residual_out):
+                return None
+    groups = groups_of(<ndarray>x, recent, first, second, None)
+    if groups is None:
+        return None
+    total = <ndarray>residual_out if residual_out is not None else new_like(<ndarray>x)
+    result = normalized(total, weight, bias, None, None, 0, PyFloat_AS_DOUBLE(eps), out, groups,
+                        flags, <ndarray>x, <ndarray>residual)
+    if result is None:
+        return None
+    return (result[0], total, *result[1:]) if flags & FN_STATS else (result, total)
 
 
 def normalize_batch(x, weight, bias, mean, var, momentum, eps, out, int flags,

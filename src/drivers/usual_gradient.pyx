@@ -16,7 +16,7 @@ from fastnorm._core.entry cimport (
     place_values, run_backward, storage,
 )
 from fastnorm._core.groups cimport Groups, Recent
-from fastnorm._core.plan cimport FN_B, FN_DP, FN_DY, FN_W, FN_X, FN_Y, fn_plan
+from fastnorm._core.plan cimport FN_B, FN_DP, FN_DY, FN_ON, FN_W, FN_X, FN_Y, fn_plan
 from fastnorm._core.recognize cimport (
     FN_MANY, FN_RUNNING, alike, apart, clear_of, usual, usual_number, usual_output, usual_parameter,
     usual_statistic, usual_values,
@@ -56,7 +56,7 @@ cdef object parameter_gradient(const double *total, ndarray like):
 
 
 def gradient(dy, x, weight, bias, mean, var, count, eps, out, int flags, Recent recent not None,
-             first, second=None, running_mean=None, running_var=None):
+             first, second=None, running_mean=None, running_var=None, onward=None):
     """Gradients of `normalize` and `normalize_batch`.
 
     Parameters
@@ -72,6 +72,8 @@ def gradient(dy, x, weight, bias, mean, var, count, eps, out, int flags, Recent 
         RAW, FIXED, MANY, AGAINST, RUNNING, one of ACTIVATIONS.
     running_mean, running_var : ndarray or None
         What was given beside `mean` and `var`, and is not read.
+    onward : ndarray or None
+        A gradient that came to x by another way, which is added.
 
     Returns
     -------
@@ -89,6 +91,11 @@ def gradient(dy, x, weight, bias, mean, var, count, eps, out, int flags, Recent 
     # statistics are constants, that is a call of its own
     if flags >= FN_ACTIVATED and (flags & FN_FIXED or (
             out is not None and not apart(<ndarray>out, <ndarray>x))):
+        return None
+    if onward is not None and not (
+            usual(onward) and alike(<ndarray>onward, <ndarray>x)
+            and (out is None or apart(<ndarray>out, <ndarray>onward) or (
+                flags < FN_ACTIVATED and clear_of(<ndarray>out, <ndarray>onward)))):
         return None
     groups = groups_of(<ndarray>x, recent, first, second, None)
     if groups is None or (flags & FN_MANY and groups.values < 2):
@@ -111,11 +118,12 @@ def gradient(dy, x, weight, bias, mean, var, count, eps, out, int flags, Recent 
         if running is not None and not usual_statistic(running, groups, out, FN_RUNNING):
             return None
     return gradients(<ndarray>dy, <ndarray>x, weight, bias, mean, var, PyFloat_AS_DOUBLE(eps), out,
-                     groups, flags, weight_axes | bias_axes)
+                     groups, flags, weight_axes | bias_axes, onward)
 
 
 cdef tuple gradients(ndarray dy, ndarray x, object weight, object bias, object mean, object var,
-                     double eps, object out, Groups groups, int flags, uint64_t along):
+                     double eps, object out, Groups groups, int flags, uint64_t along,
+                     object onward):
     """`gradient` of arguments that are usual, with parameters along these axes."""
     cdef fn_plan plan
     cdef fn_call call
@@ -151,6 +159,8 @@ cdef tuple gradients(ndarray dy, ndarray x, object weight, object bias, object m
         place_values(&plan, &call, groups, FN_X, x)
         place_values(&plan, &call, groups, FN_DY, dy)
         place_values(&plan, &call, groups, FN_Y, dx)
+        if onward is not None:
+            place_values(&plan, &call, groups, FN_ON, <ndarray>onward)
         if weight is not None:
             place_packed(&plan, &call, groups, FN_W, cnp.PyArray_DATA(<ndarray>weight), along,
                          call.kernels.real)

@@ -32,13 +32,18 @@ typedef struct {
     int by_row;
 } fn_param;
 
+typedef ptrdiff_t fn_ld; /* distance of two rows in bytes */
+
 /* dx = ((g - c) - (x - hi) * r * b) * a, indexed as the centre is. With c0 = mean(g), c1 = mean(g * xh):
  * a = 1/std, b = c1, c = c0 + m * c1; a weight that all of the group shares is better left out of g
  * and multiplied into a. Where dw is not NULL (centre by_row, parameters not), the vectors dw and db
- * of A receive dy * xh and dy of every row on the way. */
+ * of A receive dy * xh and dy of every row on the way. Where on is not NULL, its rows, laid out as
+ * those of dx but ldon apart, are added to dx before it is rounded. */
 typedef struct {
     const void *a, *b, *c;
     void *dw, *db;
+    const void *on;
+    fn_ld ldon;
 } fn_slope;
 
 /* y = f(x), f one of a few kinds with coefficients c0, c1, ...; see curve.tmpl.h. coef: vectors of A, one
@@ -66,8 +71,6 @@ enum {
     FN_GELU,     /* z Phi(z), Phi the normal distribution */
     FN_GELU_TANH /* z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))) / 2 */
 };
-
-typedef ptrdiff_t fn_ld; /* distance of two rows in bytes */
 
 /* shift[i] = mean of a few samples of row i: near its mean, and it where all are equal. */
 typedef void (*fn_shift_rows_t)(const void *x, fn_ld ldx, size_t rows, size_t n, double *shift);

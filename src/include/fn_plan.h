@@ -18,11 +18,11 @@
 #define FN_MAXDIM 64 /* NumPy's own limit */
 
 /* The arrays a dimension has strides for, in bytes. Y is the output, forward or backward; DP the
- * gradients of the parameters (both of one shape), S the statistics. */
-enum { FN_X, FN_Y, FN_DY, FN_W, FN_B, FN_DP, FN_S, FN_NOPS };
+ * gradients of the parameters (both of one shape), S the statistics; ON what is added to dx. */
+enum { FN_X, FN_Y, FN_DY, FN_W, FN_B, FN_DP, FN_S, FN_ON, FN_NOPS };
 
 /* Forward, where x is a sum that is still to be made: its terms, of the type and shape of x. */
-enum { FN_TERM = FN_DY, FN_OTHER = FN_DP };
+enum { FN_TERM = FN_DY, FN_OTHER = FN_ON };
 
 enum { FN_ROWS, FN_COLS };
 

@@ -4,10 +4,11 @@
  *          divides by a standard deviation, once the two sums are known. With c0 = mean(g) and
  *          c1 = mean(g * xh) it is (g - c0 - xh * c1) / std, for a = 1/std, b = c1, c = c0 + m * c1.
  *          Where g is constant and its mean exact, g - c0 is 0 and not a rounding error times a.
+ *          on, if any, is added: a gradient that comes to x by another way, as that of a residual does.
  * Layouts  as in affine.tmpl.h: hi, r, m, a, b, c are scalars of a row or vectors along the columns.
  *          dw, db (by_row only): dy * xh and dy are added to them while dy and xh are in registers, which
  *          saves the gradients of a vector parameter a sweep of their own; settle moves them on.
- * Aliasing dx may be x or dy.
+ * Aliasing dx may be x, dy or on.
  * Needs    lanes.tmpl.h.
  */
 
@@ -49,6 +50,10 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
     }
     x += j * sizeof(FN_T);
     dy += j * sizeof(FN_T);
+    const char *on = slope->on;
+    if (on) {
+        on += (fn_ld)row0 * slope->ldon + (fn_ld)(j * sizeof(FN_T));
+    }
     for (size_t i = row0; i < row0 + rows; i++, x += ldx, dy += lddy, dx += lddx) {
         FN_LV out[FN_SWEEP];
         if (by_row) {
@@ -85,6 +90,15 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
             }
             g = FN_N(lv_sub)(FN_N(lv_sub)(g, c[q]), FN_N(lv_mul)(t, b[q]));
             out[k] = FN_N(lv_mul)(g, a[q]);
+        }
+        if (on) {
+            FN_UNROLL
+            for (int k = 0; k < K; k++) {
+                const FN_T *po = (const FN_T *)on + k * FN_LANES;
+                FN_PREFETCH((const char *)po + (fn_ld)rows * slope->ldon);
+                out[k] = FN_N(lv_add)(out[k], FN_N(lv_load_any)(po, left, m));
+            }
+            on += slope->ldon;
         }
         FN_UNROLL
         for (int k = 0; k < K; k++) {
@@ -172,7 +186,7 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
     const int columns = how == FN_N(EACH_ROW) ? 2 : how;
     fn_out o;
     fn_out_start(&o, memory->stream, FN_OUT_BYTES, dx, lddx, rows, n, sizeof(FN_T),
-                 dx == x || dx == dy);
+                 dx == x || dx == dy || dx == slope->on);
     const int alone =
         centre->by_row && !slope->dw && how != FN_N(WEIGHT) && n > FN_SWEEP * FN_LANES;
     while (fn_out_next(&o)) {

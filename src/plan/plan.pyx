@@ -201,7 +201,7 @@ def describe(shape, strides, axes, param_axes=()):
         layout, the lengths in outer, red and run, and split, fold, count, direct, even.
     """
     cdef fn_plan plan
-    cdef Py_ssize_t item[7]
+    cdef Py_ssize_t item[8]
     cdef int i, op, ndim = len(shape)
     if ndim > FN_MAXDIM:
         raise ValueError(f"shape has {ndim} axes, the limit is {FN_MAXDIM}")

@@ -64,6 +64,7 @@ ACTIVATIONS = ("relu", "silu", "gelu", "gelu_tanh")
 # method: its variants. "columns", "rows", "one": the centre has a value per column, per row, or one
 # for all rows; of rows that are summed, "one" makes a single sum. "each": parameters per row.
 # "sums": those of dy * xh and of dy are taken on the way. "dy": the slope times it is asked for.
+# "on": something is added to dx.
 VARIANTS = {
     "shift_rows": ((),),
     "moments_rows": choices(("rows", "one"), ("", "wide")),
@@ -77,6 +78,8 @@ VARIANTS = {
     "grad_combine": (
         *choices(("columns", "rows", "one"), ("", "w", "each"), ("", "stream")),
         *choices(("rows", "one"), ("", "w"), ("sums",), ("", "stream")),
+        *choices(("columns", "rows"), ("", "w", "each"), ("on",), ("", "stream")),
+        *choices(("rows",), ("w",), ("sums",), ("on",), ("", "stream")),
     ),
     "activated": choices(
         ("columns", "rows", "one"), ("", "w b"), ("", "dy"), ("", "stream"), ACTIVATIONS
@@ -90,7 +93,7 @@ VARIANTS = {
 ALL = tuple((method, words) for method in VARIANTS for words in VARIANTS[method])
 
 # Arguments that are data; other arrays are coefficients.
-DATA = {"x", "dy", "other"}
+DATA = {"x", "dy", "on", "other"}
 # Arguments that a method writes into.
 WRITTEN = {"dw", "db", "part", "total", "sums"}
 # Methods with an output of x's type and shape.
@@ -151,6 +154,7 @@ def draw(method: str, words, kind: str, rows: int, n: int, rng, mean: float = 3.
     if method == "grad_combine":
         slope = {"a": coefficients(0.5, 0.05, size), "b": coefficients(0.2, 0.1, size)}
         arguments |= slope | {"c": coefficients(-0.1, 0.1, size)}
+        arguments |= {"on": some(0, 1)} if "on" in words else {}
     if "each" in words:
         arguments["param_by_row"] = True
     size = rows if "each" in words else n

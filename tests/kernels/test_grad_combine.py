@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""dx = ((g - c) - (x - hi) * r * b) * a, g = dy * w, and the sums of dy * xh and dy on the way."""
+"""dx = ((g - c) - (x - hi) * r * b) * a + on, g = dy * w; sums of dy * xh and dy on the way."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from kernels.exact import (
 from sizes import BAND, COL_BLOCK, LANES
 from tolerance import assert_within, stored
 
-# Minus hi, times r, times b, the subtraction, times a; or times w, minus c, and the last two. For
-# float64 the oracle's as well.
-ROUNDINGS = 2 * 5
+# Minus hi, times r, times b, the subtraction, times a; or times w, minus c, and the last two; plus
+# on. For float64 the oracle's as well.
+ROUNDINGS = 2 * 6
 
 
 def check_sums(dw, db, words, arguments, kind: str, what: str) -> None:
@@ -54,8 +54,9 @@ def test_grad_combine(isa, kind, rows, n, rng):
             check_sums(dw, db, words, arguments, kind, what)
         a, b, c, dy = (exact(words, arguments, name) for name in ("a", "b", "c", "dy"))
         g, t = dy * optional(words, arguments, "w", 1), centred(words, arguments)
-        expected = ((g - c) - t * b) * a
-        terms = (np.abs(g) + np.abs(c) + np.abs(t * b)) * np.abs(a)
+        on = optional(words, arguments, "on", 0)
+        expected = ((g - c) - t * b) * a + on
+        terms = (np.abs(g) + np.abs(c) + np.abs(t * b)) * np.abs(a) + np.abs(on)
         bound = stored(expected, dx.dtype) + ROUNDINGS * compute_unit(kind) * terms
         assert_within(dx, expected, bound, f"{what}: dx")
 
