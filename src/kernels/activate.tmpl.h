@@ -88,6 +88,16 @@ FN_N(lv_activate)(int kind, FN_LV z)
     return z;
 }
 
+FN_INLINE FN_LV
+FN_N(lv_activate_slope)(int kind, FN_LV z)
+{
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        z.v[k] = FN_N(v_activate_slope)(kind, z.v[k]);
+    }
+    return z;
+}
+
 /* `count` vectors, in place. A copy of the loop per function, of one native vector: the processor itself
  * computes several side by side. */
 #define FN_SOME(function)                                                                          \

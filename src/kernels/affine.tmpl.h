@@ -15,8 +15,9 @@
 /* How w and b vary in a call; a constant where a panel is inlined. */
 enum { FN_N(PLAIN), FN_N(WEIGHT), FN_N(BIAS), FN_N(BOTH), FN_N(EACH_ROW) };
 
-/* What becomes of z: nothing, its activation, or the slope of that times dy. */
-enum { FN_N(AS_IT_IS), FN_N(VALUE), FN_N(SLOPE) };
+/* What becomes of z: nothing, its activation, or the slope of that times dy. Those of relu are a few
+ * instructions; all others are out of line, and a call costs the coefficients their registers. */
+enum { FN_N(AS_IT_IS), FN_N(VALUE), FN_N(SLOPE), FN_N(RELU), FN_N(RELU_SLOPE) };
 
 /* The activation, and where dy lies beside x. */
 typedef struct {
@@ -24,20 +25,6 @@ typedef struct {
     const char *dy;
     fn_ld lddy;
 } FN_N(fn_after);
-
-/* The one activation that is a single instruction here, any other out of line. */
-FN_INLINE void
-FN_N(activate_all)(int kind, FN_LV *z, int count)
-{
-    if (kind != FN_RELU) {
-        FN_N(lv_activate_some)(z, count, kind);
-        return;
-    }
-    FN_UNROLL
-    for (int k = 0; k < count; k++) {
-        z[k] = FN_N(lv_activate)(FN_RELU, z[k]);
-    }
-}
 
 /* K logical vectors of columns from j on, or its first `left`, down one band of rows: coefficients that
  * belong to columns are read once. y is where column j goes. K, by_row, how and what are constants in
@@ -72,7 +59,8 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
         }
     }
     x += j * sizeof(FN_T);
-    const char *dy = what == FN_N(SLOPE) ? after->dy + (fn_ld)row0 * after->lddy : NULL;
+    const int sloped = what == FN_N(SLOPE) || what == FN_N(RELU_SLOPE);
+    const char *dy = sloped ? after->dy + (fn_ld)row0 * after->lddy : NULL;
     for (size_t i = row0; i < row0 + rows; i++, x += ldx, y += ldy) {
         /* All loads before the first store: a store at the same place of another page would hold up
          * the load after it. */
@@ -105,10 +93,21 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
             out[k] = v;
         }
         if (what == FN_N(VALUE)) {
-            FN_N(activate_all)(after->kind, out, K);
+            FN_N(lv_activate_some)(out, K, after->kind);
         }
         if (what == FN_N(SLOPE)) {
             FN_N(lv_activate_slope_some)(out, K, after->kind);
+        }
+        FN_UNROLL
+        for (int k = 0; k < K; k++) {
+            if (what == FN_N(RELU)) {
+                out[k] = FN_N(lv_activate)(FN_RELU, out[k]);
+            }
+            if (what == FN_N(RELU_SLOPE)) {
+                out[k] = FN_N(lv_activate_slope)(FN_RELU, out[k]);
+            }
+        }
+        if (sloped) {
             FN_UNROLL
             for (int k = 0; k < K; k++) {
                 const FN_T *pg = (const FN_T *)dy + j + k * FN_LANES;
@@ -214,11 +213,16 @@ FN_N(fn_activated)(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy,
     fn_out_start(&o, memory->stream, FN_OUT_BYTES / 2, y, ldy, rows, n, sizeof(FN_T),
                  y == x || y == dy);
     while (fn_out_next(&o)) {
-        if (dy) {
-            FN_N(affine_any)(&o, x, ldx, centre, param, &after, memory->ahead_x, FN_N(SLOPE));
-        }
-        else {
-            FN_N(affine_any)(&o, x, ldx, centre, param, &after, memory->ahead_x, FN_N(VALUE));
+        switch ((kind == FN_RELU) << 1 | (dy != NULL)) {
+#define FN_CASE(s, what)                                                                           \
+    case s:                                                                                        \
+        FN_N(affine_any)(&o, x, ldx, centre, param, &after, memory->ahead_x, what);                \
+        break;
+            FN_CASE(0, FN_N(VALUE))
+            FN_CASE(1, FN_N(SLOPE))
+            FN_CASE(2, FN_N(RELU))
+            FN_CASE(3, FN_N(RELU_SLOPE))
+#undef FN_CASE
         }
     }
 }
