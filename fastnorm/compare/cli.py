@@ -78,7 +78,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
         epilog="Exit status: 0 done, 1 an error exceeds its documented bound, 2 bad arguments.",
     )
     compare.add_argument("--list", action="store_true", help="list the cases and stop")
-    compare.add_argument("--quick", action="store_true", help="a short list, less than 20 s")
+    compare.add_argument("--quick", action="store_true", help="a short list, half a minute")
     compare.add_argument("--only", type=_ops, metavar="OP,...", help=f"of {', '.join(OPS)}")
     compare.add_argument("--dtype", choices=DTYPES, help="type of x; default float32")
     compare.add_argument(
