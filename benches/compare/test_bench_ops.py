@@ -35,6 +35,20 @@ every_call = pytest.mark.parametrize(
 )
 
 
+def describe(benchmark, case, direction, implementation, threads, traffic, error):
+    """Put a measurement into the group of its case, and into the JSON what the table cannot say."""
+    benchmark.group = f"{case.op} {case.label} {direction}"
+    benchmark.extra_info |= {
+        "case": case.name,
+        "direction": direction,
+        "implementation": implementation,
+        "threads": threads,
+        "bytes": traffic,
+        "correct": error.within,
+        "error_ulp": error.ulps,
+    }
+
+
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @every_call
 def test_op(benchmark, case, direction, implementation):
@@ -42,14 +56,8 @@ def test_op(benchmark, case, direction, implementation):
     module = IMPLEMENTATIONS[implementation]
     error = measure_error(problem, direction, module)
 
-    benchmark.group = f"{case.op} {case.label} {direction}"
-    benchmark.extra_info |= {
-        "implementation": implementation,
-        "threads": fastnorm.get_num_threads() if implementation == "fastnorm" else 1,
-        "bytes": problem.traffic(direction),
-        "correct": error.within,
-        "error_ulp": error.ulps,
-    }
+    threads = fastnorm.get_num_threads() if implementation == "fastnorm" else 1
+    describe(benchmark, case, direction, implementation, threads, problem.traffic(direction), error)
     benchmark(problem.timed_call(module, direction))
     # NumPy's own sums may be off: it is what we compare with, not what we promise.
     assert error.within or implementation == "numpy"
@@ -76,12 +84,5 @@ def test_peer(benchmark, adapters, case, direction, implementation):
         pytest.skip(str(reason))
     error = bench.error(prepared, direction)
 
-    benchmark.group = f"{case.op} {case.label} {direction}"
-    benchmark.extra_info |= {
-        "implementation": implementation,
-        "threads": threads,
-        "bytes": bench.traffic(direction),
-        "correct": error.within,
-        "error_ulp": error.ulps,
-    }
+    describe(benchmark, case, direction, implementation, threads, bench.traffic(direction), error)
     benchmark(prepared.calls[0])
