@@ -51,11 +51,11 @@ class Toy:
 
 
 class One:
-    def track_speed_up(self):
-        return VALUES["speed-up"]
+    def track_over_numpy(self):
+        return VALUES["over"]
 
-    track_speed_up.unit = "x"
-    track_speed_up.pretty_name = "Speed-up over NumPy"
+    track_over_numpy.unit = "times NumPy"
+    track_over_numpy.pretty_name = "Time over that of NumPy"
 
     def track_error(self):
         return VALUES["error"]
@@ -70,6 +70,7 @@ class One:
 
 class Nowhere:
     def setup(self):
+        """Not the explanation of any figure."""
         raise NotImplementedError("for want of a tool")
 
     def track_nowhere(self):
@@ -81,7 +82,7 @@ COUNTS = {
     "a row": [1000, 1000, 1001, 1060, 1060],
     "<plane> & co": [2000, 2001, 2010, 2011, 2009],
 }
-SPEED_UPS = [4.0, 4.0, 4.0, 4.0, 3.0]
+OVER = [0.25, 0.25, 0.25, 0.25, 0.5]
 ERRORS = [0.75, 0.75, 0.75, 0.5, 0.5]
 FRAGILE = [7, 7, 7, 7, None]
 ASV = (sys.executable, "-m", "asv")
@@ -109,10 +110,10 @@ def toy(tmp_path_factory):
     (root / ".gitignore").write_text("results/\n__pycache__/\n.asv-machine.json\n", "utf-8")
     _run(root, *ASV, "machine", "--machine=toy", "--yes")
     _run(root, "git", "init", "--quiet", "--initial-branch=main")
-    for place in range(len(SPEED_UPS)):
+    for place in range(len(OVER)):
         values = {
             "count": {case: counts[place] for case, counts in COUNTS.items()},
-            "speed-up": SPEED_UPS[place],
+            "over": OVER[place],
             "error": ERRORS[place],
             "fragile": FRAGILE[place],
         }
@@ -170,7 +171,7 @@ def test_values_are_those_that_asv_recorded(history):
         series = _by_name(history, f"track_count({case!r})")
         assert series.values == (case,)
         assert series.numbers == counts
-    assert _by_name(history, "track_speed_up").numbers == SPEED_UPS
+    assert _by_name(history, "track_over_numpy").numbers == OVER
     assert _by_name(history, "track_fragile").numbers == FRAGILE
 
 
@@ -187,14 +188,12 @@ def test_names_units_and_explanations_come_from_the_benchmarks(history):
     assert count.explanation == "Instructions of one call."
     assert count.parameters == ("case",)
     assert figures["bench_toy.Toy.time_call"].unit == "seconds"
-    larger = [name for name, figure in figures.items() if figure.more_is_better]
-    assert larger == ["bench_toy.One.track_speed_up"]
 
 
 def test_the_last_commits_alone(toy):
     history = load(toy / "asv.conf.json", limit=2)
     assert [commit.subject for commit in history.commits] == ["commit <3>", "commit <4>"]
-    assert _by_name(history, "track_speed_up").numbers == SPEED_UPS[-2:]
+    assert _by_name(history, "track_over_numpy").numbers == OVER[-2:]
 
 
 def test_commits_of_another_branch_are_left_out(toy):
@@ -224,9 +223,8 @@ def test_what_got_worse_is_found_and_dated(history):
     count = found.pop("bench_toy.Toy.track_count('a row')")
     assert (count.before, count.after) == (1001, 1060)
     assert (count.last_before, count.first_after) == (SLOWER - 1, SLOWER)
-    # Less of a speed-up is worse, although asv itself takes every smaller figure for better.
-    speed_up = found.pop("bench_toy.One.track_speed_up")
-    assert (speed_up.before, speed_up.after, speed_up.first_after) == (4.0, 3.0, 4)
+    over = found.pop("bench_toy.One.track_over_numpy")
+    assert (over.before, over.after, over.first_after) == (0.25, 0.5, 4)
     assert not {name for name in found if "time_" not in name}
 
 
@@ -240,7 +238,8 @@ def test_what_has_no_value_is_told_apart(history):
     assert [series.name for series in verdict.failed] == ["bench_toy.One.track_fragile"]
     assert not verdict.absent
     everyone = len(verdict.worse) + len(verdict.better) + verdict.steady + len(verdict.failed)
-    assert everyone == len(history.series) - 1  # the one that does not apply is neither
+    assert everyone == len(history.series)
+    assert [figure.name for figure in history.inapplicable] == ["bench_toy.Nowhere.track_nowhere"]
 
 
 def test_changes_within_the_threshold_pass(history):
@@ -312,11 +311,11 @@ def test_the_page_says_what_happened(page):
     text = " ".join(" ".join(outline.text).split())
     worse, rest = text.split("Got better", 1)
     for words in ("Kernel instructions", "a row", "+5.89 %", "1060 instructions",
-                  "Speed-up over NumPy", "-25.0 %", "bench_toy.One.track_fragile"):  # fmt: skip
+                  "Time over that of NumPy", "x 2", "bench_toy.One.track_fragile"):  # fmt: skip
         assert words in worse, words
     for words in ("bench_toy.One.track_error", "-33.3 %", "<plane> & co", "commit <0>",
-                  "Instructions of one call.", "does not apply", "Less is better; may move by 2 %",
-                  "More is better; may move by 5 %"):  # fmt: skip
+                  "Instructions of one call.", "May rise by 2 %", "May rise by 5 %",
+                  "needs: bench_toy.Nowhere.track_nowhere"):  # fmt: skip
         assert words in rest, words
     assert "Not part of the explanation" not in text
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which series got worse or better over the commits shown, and since when.
 
+Less is better, of every figure: asv knows no other kind.
+
 The judgement is that of `asv publish`: a piecewise constant function is fitted to a series, and the
 latest level is compared with the best one before, by the thresholds of asv.conf.json. Two things
 are added: a step between two times whose samples do not differ is noise; and what got better is
@@ -116,7 +118,7 @@ def _size(change: Change) -> float:
 
 def _change(series: Series, limit: float, *, worse: bool) -> Change | None:
     numbers = series.numbers
-    costs = numbers if worse == (not series.figure.more_is_better) else _reciprocals(numbers)
+    costs = numbers if worse else _reciprocals(numbers)
     weights = [get_weight(point.stats) if point else None for point in series.points]
     # A weight is an inverse width; that of a reciprocal would be another one.
     steps = detect_steps(costs, weights if costs is numbers else None)
@@ -139,7 +141,7 @@ def _growth(jump: tuple[int, int, float, float]) -> float:
 
 
 def _reciprocals(numbers: Sequence[float | None]) -> list[float | None]:
-    """For figures that should be large; zero counts as far below the smallest of the others."""
+    """What rises as the numbers fall; zero counts as far below the smallest of the others."""
     floor = min((number for number in numbers if number), default=1.0) / 1e3
     return [None if number is None else 1 / max(number, floor) for number in numbers]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import itertools
-import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +19,6 @@ from typing import Any
 from asv.benchmarks import Benchmarks
 from asv.config import Config
 from asv.results import Results, iter_results
-
-# What is called so is better when it is larger. Everything else should be small: asv knows no other
-# kind, and its own regressions page takes every figure so.
-_MORE_IS_BETTER = re.compile(r"speed-?up", re.IGNORECASE)
 
 
 class NoResults(Exception):
@@ -111,7 +106,7 @@ class Figure:
     parameters : tuple of str
         Their names.
     series : list of Series
-        One for each combination that was run at least once.
+        One for each combination that has a value, or failed, at least once.
     """
 
     name: str
@@ -122,17 +117,13 @@ class Figure:
     parameters: tuple[str, ...]
     series: list[Series]
 
-    @property
-    def more_is_better(self) -> bool:
-        """Whether a larger value is the better one."""
-        return _MORE_IS_BETTER.search(f"{self.title} {self.unit}") is not None
-
 
 @dataclass(frozen=True)
 class History:
     """Everything one machine measured in one environment, oldest commit first.
 
-    `others` counts the commits of environments and machines that are not shown, by their names.
+    `others` counts the commits of environments and machines that are not shown, by their names;
+    `inapplicable` has the figures that no commit has a value of, for want of a tool, say.
     """
 
     project: str
@@ -143,6 +134,7 @@ class History:
     figures: tuple[Figure, ...]
     thresholds: Mapping[str, float]
     others: Mapping[tuple[str, str], int]
+    inapplicable: tuple[Figure, ...]
 
     @property
     def series(self) -> list[Series]:
@@ -211,6 +203,12 @@ def load(
         figures=tuple(figure for figure in figures if figure.series),
         thresholds=conf.regressions_thresholds,
         others={key: len(results) for key, results in known.items() if key != chosen},
+        inapplicable=tuple(
+            figure
+            for figure in figures
+            if not figure.series
+            and any(figure.name in one.get_all_result_keys() for one in results)
+        ),
     )
 
 
@@ -261,12 +259,13 @@ def _figure(
         title=benchmark.get("pretty_name") or name,
         kind=benchmark["type"],
         unit=benchmark["unit"],
-        explanation=_explanation(benchmark["code"]),
+        explanation=_explanation(name, benchmark["code"]),
         parameters=tuple(benchmark["param_names"]),
         series=[],
     )
     for values, *points in zip(itertools.product(*params), *columns, strict=False):
-        if any(point is not None for point in points):
+        # Neither run nor applicable anywhere: not a line of any table.
+        if any(point is not None and point.value == point.value for point in points):
             full = f"{name}({', '.join(values)})" if values else name
             figure.series.append(Series(figure, full, tuple(map(_literal, values)), tuple(points)))
     return figure
@@ -291,13 +290,15 @@ def _literal(text: str) -> str:
         return text
 
 
-def _explanation(code: str) -> str:
-    """First paragraph of the first docstring in the source that asv keeps of a benchmark."""
+def _explanation(name: str, code: str) -> str:
+    """First paragraph of the docstring of a benchmark, in the source that asv keeps of it."""
     try:
         tree = ast.parse(code)
     except SyntaxError:
         return ""
-    kinds = (ast.ClassDef, ast.FunctionDef)
-    texts = (ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, kinds))
-    text = next(filter(None, texts), "")
-    return " ".join(text.split("\n\n")[0].split())
+    for node in ast.walk(tree):
+        # Behind it stands the source of its setup.
+        if isinstance(node, ast.FunctionDef) and node.name == name.rsplit(".", 1)[-1]:
+            text = ast.get_docstring(node) or ""
+            return " ".join(text.split("\n\n")[0].split())
+    return ""

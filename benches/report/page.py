@@ -17,10 +17,8 @@ from benches.report.values import change_text, spread_text, value_text
 
 # What asv's own kinds of benchmark measure, where the benchmark itself says nothing.
 _KINDS = {
-    "time": "Time of one call, the median of many.",
-    "timeraw": "Time of a statement in a fresh interpreter, the median of several.",
-    "peakmemory": "Largest memory of the process that ran the call, interpreter included.",
-    "memory": "Memory that the returned object occupies.",
+    "time": "The median of many runs.",
+    "peakmemory": "Interpreter and arrays included.",
 }
 _OPEN_ROWS = 8  # longer tables are folded
 
@@ -82,6 +80,7 @@ def render(history: History, verdict: Verdict) -> str:
         rows=rows,
         anchors=anchors,
         latest=history.commits[-1],
+        several=len(history.commits) > 1,
         value=value_text,
         since=lambda change: _since(change, history.commits),
     )

@@ -29,7 +29,7 @@ def spread_text(point: Measurement) -> str:
     """Return half the interquartile range of a time in per cent of it, empty for other figures."""
     if not point.stats or not point.value or "q_25" not in point.stats:
         return ""
-    return f"± {get_err(point.value, point.stats) / point.value:.1%}"
+    return f"± {100 * get_err(point.value, point.stats) / point.value:.1f} %"
 
 
 def change_text(share: float) -> str:
