@@ -5,8 +5,8 @@ Less is better, of every figure: asv knows no other kind.
 
 The judgement is that of `asv publish`: a piecewise constant function is fitted to a series, and the
 latest level is compared with the best one before, by the thresholds of asv.conf.json. Two things
-are added: a step between two times whose samples do not differ is noise; and what got better is
-found in the same way, on the reciprocals.
+are added: a level that a single commit has, of a time whose samples do not differ from those on the
+other side, is noise; and what got better is found in the same way, on the reciprocals.
 """
 
 from __future__ import annotations
@@ -126,13 +126,19 @@ def _change(series: Series, limit: float, *, worse: bool) -> Change | None:
     if not jumps:
         return None
     last_before, first_after, *_ = max(jumps, key=_growth)
-    before, latest = series.points[jumps[0][0]], series.latest
-    if before is None or latest is None or not _differ(before, latest):
+    left, latest = jumps[0][0], len(numbers) - 1
+    before, after = series.points[left], series.points[latest]
+    lasting = min(_length(steps, left), _length(steps, latest)) > 1
+    if before is None or after is None or not (lasting or _differ(before, after)):
         return None
-    after = latest.number
-    if before.number is None or after is None:
+    if before.number is None or after.number is None:
         return None
-    return Change(series, before.number, after, last_before, first_after, worse)
+    return Change(series, before.number, after.number, last_before, first_after, worse)
+
+
+def _length(steps: Sequence[tuple[int, int, float, float, float]], place: int) -> int:
+    """Return the number of commits on the level that a commit is on."""
+    return next(right - left for left, right, *_ in steps if left <= place < right)
 
 
 def _growth(jump: tuple[int, int, float, float]) -> float:

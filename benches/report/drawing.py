@@ -140,7 +140,8 @@ def _draw_one(axes, figure: Figure, places: Sequence[int]) -> bool:
         return False
     axes.plot(places, values, color=BLUE, marker="o", markersize=4)
     axes.yaxis.set_major_formatter(lambda value, _: value_text(value, figure.unit))
-    _widen(axes, [value for value in values if not math.isnan(value)])
+    shown = [value for value in values if not math.isnan(value)]
+    _widen(axes, shown, _LEAST_SPAN * abs(max(shown)))
     return True
 
 
@@ -151,33 +152,43 @@ def _draw_many(axes, figure: Figure, places: Sequence[int]) -> bool:
         first = next((number for number in series.numbers if number), None)
         if first is not None:
             lines[series] = [n / first if n else math.nan for n in series.numbers]
+    percent = {series: [100 * (n - 1) for n in line] for series, line in lines.items()}
     if not lines:
         return False
-    for line in lines.values():
+    for line in percent.values():
         axes.plot(places, line, color=GREY, linewidth=0.6, alpha=0.6, gid="case")
     means = [_geometric_mean([line[place] for line in lines.values()]) for place in places]
-    axes.plot(places, means, color=BLUE, linewidth=2.2, marker="o", markersize=4)
+    axes.plot(
+        places,
+        [100 * (mean - 1) for mean in means],
+        color=BLUE,
+        linewidth=2.2,
+        marker="o",
+        markersize=4,
+    )
     last = places[-1]
     ends = {series: line[last] for series, line in lines.items() if not math.isnan(line[last])}
     if not math.isnan(means[last]):
+        end = (last, 100 * (means[last] - 1))
         note = f"mean {change_text(means[last] - 1)}"
-        axes.annotate(note, (last, means[last]), xytext=(6, 0), textcoords="offset points",
-                      color=BLUE, fontsize=8, va="center", annotation_clip=False)  # fmt: skip
+        axes.annotate(note, end, xytext=(6, 0), textcoords="offset points", color=BLUE,
+                      fontsize=8, va="center", annotation_clip=False)  # fmt: skip
     extreme = max(ends, key=lambda series: abs(math.log(ends[series])), default=None)
     if extreme is not None and abs(math.log(ends[extreme])) > _LEAST_SPAN:
-        axes.plot(places, lines[extreme], color=VERMILION, linewidth=1.2, linestyle="--")
+        axes.plot(places, percent[extreme], color=VERMILION, linewidth=1.2, linestyle="--")
         note = f"{', '.join(extreme.values)}: {change_text(ends[extreme] - 1)}"
         axes.set_title(f"dashed: {note}", fontsize=8, color=VERMILION, loc="left")
-    axes.yaxis.set_major_formatter(lambda value, _: change_text(round(value - 1, 9)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:+g} %" if value else "0 %")
     axes.set_ylabel("against the first commit", fontsize=8)
-    _widen(axes, [value for line in lines.values() for value in line if not math.isnan(value)])
+    shown = [value for line in percent.values() for value in line if not math.isnan(value)]
+    _widen(axes, shown, 100 * _LEAST_SPAN)
     return True
 
 
-def _widen(axes, values: Sequence[float]) -> None:
-    """Show at least a tenth of the value from bottom to top, as in the small plots."""
+def _widen(axes, values: Sequence[float], least: float) -> None:
+    """Show at least so much from bottom to top."""
     low, high = min(values), max(values)
-    margin = max(0.05 * (high - low), (_LEAST_SPAN * abs(high) - (high - low)) / 2) or 1.0
+    margin = max(0.05 * (high - low), (least - (high - low)) / 2) or 1.0
     axes.set_ylim(low - margin, high + margin)
 
 

@@ -34,7 +34,6 @@ class Row:
     against_previous: str
     against_first: str
     plot: Markup
-    change: Change | None
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,6 @@ def _row(series: Series, verdict: Verdict) -> Row:
         against_previous=_against(number, earlier[-1:]),
         against_first=_against(number, earlier[:1]),
         plot=Markup(sparkline(series, change)),
-        change=change,
     )
 
 
