@@ -34,6 +34,8 @@ from kernels.places import (
 )
 from sizes import BAND, LANES, ROW_BLOCK
 
+# Activations but relu are one call to a loop over registers: gelu_tanh stands for them all.
+SOME = [(method, words) for method, words in ALL if not {"silu", "gelu"} & {*words}]
 LONG = 32 * LANES  # rows from here on are streamed although they end within lines
 LENGTHS = (*SHORT, ROW_BLOCK + 1)
 
@@ -72,14 +74,14 @@ def check(isa, kind, method, arguments, data_place, coefficient_place) -> None:
             assert bits(after) == bits(arguments[name]), f"{name} was written into"
 
 
-@calls(ALL)
+@calls(SOME)
 def test_neighbours_are_neither_used_nor_written(isa, kind, method, words, rng):
     for n in LENGTHS:
         arguments = draw(method, words, kind, BAND + 1, n, rng)
         check(isa, kind, method, arguments, among_nan, among_nan)
 
 
-@calls([(method, words) for method, words in ALL if "stream" not in words])
+@calls([(method, words) for method, words in SOME if "stream" not in words])
 def test_data_may_lie_at_any_address(isa, kind, method, words, rng):
     for n in LENGTHS:
         arguments = draw(method, words, kind, 3, n, rng)
@@ -88,7 +90,7 @@ def test_data_may_lie_at_any_address(isa, kind, method, words, rng):
 
 @pytest.mark.skipif(not PROTECTS, reason="needs mprotect of Linux")
 @pytest.mark.parametrize("place", [before_protected, after_protected])
-@calls(ALL)
+@calls(SOME)
 def test_nothing_is_read_beyond_the_ends(isa, kind, method, words, place, rng):
     """A touch of the neighbouring page ends the process."""
     for n in LENGTHS:
@@ -96,7 +98,7 @@ def test_nothing_is_read_beyond_the_ends(isa, kind, method, words, place, rng):
         check(isa, kind, method, arguments, place, place)
 
 
-@calls([(method, words) for method, words in ALL if method in ELEMENTWISE])
+@calls([(method, words) for method, words in SOME if method in ELEMENTWISE])
 def test_in_place(isa, kind, method, words, rng):
     for n in LENGTHS:
         arguments = draw(method, words, kind, 3, n, rng)
@@ -107,7 +109,7 @@ def test_in_place(isa, kind, method, words, rng):
             assert bits(result) == bits(expected), f"{name} is the output"
 
 
-@calls([(method, words) for method, words in ALL if "stream" in words])
+@calls([(method, words) for method, words in SOME if "stream" in words])
 def test_streaming_changes_no_bit(isa, kind, method, words, rng):
     """For every place of the output in a line, and rows that are lines apart or are not."""
     item = np.dtype(KINDS[kind]).itemsize
