@@ -24,7 +24,8 @@ def folder(tmp_path_factory):
     for needed in ("pytest_benchmark", "pygal"):
         pytest.importorskip(needed, reason=f"{needed} comes with the extra fastnorm[bench]")
     folder = tmp_path_factory.mktemp("benchmark")
-    command = [sys.executable, "-m", "pytest", "benches/compare", "-k", f"test_op and {CASE}",
+    # -P: what is measured is what is installed, as with the command `pytest`.
+    command = [sys.executable, "-P", "-m", "pytest", "benches/compare", "-k", f"test_op and {CASE}",
                "--benchmark-group-by=group", f"--benchmark-json={folder / 'all.json'}",
                f"--benchmark-histogram={folder / 'plot'}", "-p", "no:cacheprovider",
                "-p", "no:xdist", *BRIEFLY]  # fmt: skip
