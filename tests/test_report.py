@@ -33,13 +33,13 @@ VALUES = json.loads(Path(__file__).with_name("values.json").read_text())
 
 
 class Toy:
-    params = ["a row", "<plane> & co"]
-    param_names = ["case"]
+    params = [["a row", "<plane> & co"], ["float32"]]
+    param_names = ["case", "dtype"]
 
-    def time_call(self, case):
+    def time_call(self, case, dtype):
         sum(range(1000))
 
-    def track_count(self, case):
+    def track_count(self, case, dtype):
         """Instructions of one call.
 
         Not part of the explanation.
@@ -47,7 +47,7 @@ class Toy:
         return VALUES["count"][case]
 
     track_count.unit = "instructions"
-    track_count.pretty_name = "Kernel instructions"
+    track_count.pretty_name = "kernel: instructions"
 
 
 class One:
@@ -168,15 +168,16 @@ def _by_name(history, ending):
 def test_values_are_those_that_asv_recorded(history):
     assert [commit.subject for commit in history.commits] == [f"commit <{n}>" for n in range(5)]
     for case, counts in COUNTS.items():
-        series = _by_name(history, f"track_count({case!r})")
-        assert series.values == (case,)
+        series = _by_name(history, f"track_count({case!r}, 'float32')")
+        assert series.values == (case, "float32")
+        assert series.label == case
         assert series.numbers == counts
     assert _by_name(history, "track_over_numpy").numbers == OVER
     assert _by_name(history, "track_fragile").numbers == FRAGILE
 
 
 def test_times_have_their_spread(history):
-    for point in _by_name(history, "time_call('a row')").points:
+    for point in _by_name(history, "time_call('a row', 'float32')").points:
         assert point.stats["q_25"] <= point.value <= point.stats["q_75"]
         assert 0 < point.value < 1
 
@@ -184,9 +185,11 @@ def test_times_have_their_spread(history):
 def test_names_units_and_explanations_come_from_the_benchmarks(history):
     figures = {figure.name: figure for figure in history.figures}
     count = figures["bench_toy.Toy.track_count"]
-    assert (count.title, count.unit) == ("Kernel instructions", "instructions")
+    assert (count.title, count.unit) == ("kernel: instructions", "instructions")
+    assert count.group == "kernel"
     assert count.explanation == "Instructions of one call."
-    assert count.parameters == ("case",)
+    assert count.parameters == ("case", "dtype")
+    assert (count.varying, count.fixed) == ([0], [("dtype", "float32")])
     assert figures["bench_toy.Toy.time_call"].unit == "seconds"
 
 
@@ -220,7 +223,7 @@ def test_results_of_nobody(toy, tmp_path):
 def test_what_got_worse_is_found_and_dated(history):
     verdict = judge(history)
     found = {change.series.name: change for change in verdict.worse}
-    count = found.pop("bench_toy.Toy.track_count('a row')")
+    count = found.pop("bench_toy.Toy.track_count('a row', 'float32')")
     assert (count.before, count.after) == (1001, 1060)
     assert (count.last_before, count.first_after) == (SLOWER - 1, SLOWER)
     over = found.pop("bench_toy.One.track_over_numpy")
@@ -245,7 +248,7 @@ def test_what_has_no_value_is_told_apart(history):
 def test_changes_within_the_threshold_pass(history):
     """The second case moves by half a per cent up and down; asv.conf.json lets 2 % pass."""
     verdict = judge(history)
-    assert verdict.of(_by_name(history, "track_count('<plane> & co')")) is None
+    assert verdict.of(_by_name(history, "track_count('<plane> & co', 'float32')")) is None
 
 
 def test_thresholds_are_matched_as_asv_does():
@@ -310,11 +313,12 @@ def test_the_page_says_what_happened(page):
     outline.feed(page)
     text = " ".join(" ".join(outline.text).split())
     worse, rest = text.split("Got better", 1)
-    for words in ("Kernel instructions", "a row", "+5.89 %", "1060 instructions",
+    for words in ("kernel: instructions", "a row", "+5.89 %", "1060 instructions",
                   "Time over that of NumPy", "x 2", "bench_toy.One.track_fragile"):  # fmt: skip
         assert words in worse, words
     for words in ("bench_toy.One.track_error", "-33.3 %", "<plane> & co", "commit <0>",
-                  "Instructions of one call.", "May rise by 2 %", "May rise by 5 %",
+                  "Kernel: instructions Instructions of one call. Here: dtype float32. May rise by",
+                  "May rise by 2 %", "May rise by 5 %",
                   "needs: bench_toy.Nowhere.track_nowhere"):  # fmt: skip
         assert words in rest, words
     assert "Not part of the explanation" not in text
@@ -331,7 +335,7 @@ def test_every_series_with_two_values_is_drawn(page, history):
 def test_the_command_prints_what_got_worse(toy, tmp_path, capsys):
     main(["--config", str(toy / "asv.conf.json"), "--output", str(tmp_path / "report.html")])
     printed = capsys.readouterr().out
-    assert re.search(r"\+5\.89 % +bench_toy\.Toy\.track_count\('a row'\)", printed)
+    assert re.search(r"\+5\.89 % +bench_toy\.Toy\.track_count\('a row', 'float32'\)", printed)
     assert "1 failed" in printed
 
 

@@ -176,7 +176,7 @@ def _draw_many(axes, figure: Figure, places: Sequence[int]) -> bool:
     extreme = max(ends, key=lambda series: abs(math.log(ends[series])), default=None)
     if extreme is not None and abs(math.log(ends[extreme])) > _LEAST_SPAN:
         axes.plot(places, percent[extreme], color=VERMILION, linewidth=1.2, linestyle="--")
-        note = f"{', '.join(extreme.values)}: {change_text(ends[extreme] - 1)}"
+        note = f"{extreme.label}: {change_text(ends[extreme] - 1)}"
         axes.set_title(f"dashed: {note}", fontsize=8, color=VERMILION, loc="left")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:+g} %" if value else "0 %")
     axes.set_ylabel("against the first commit", fontsize=8)

@@ -79,6 +79,11 @@ class Series:
     points: tuple[Measurement | None, ...]
 
     @property
+    def label(self) -> str:
+        """What tells it from the other series of its figure."""
+        return ", ".join(self.values[place] for place in self.figure.varying)
+
+    @property
     def latest(self) -> Measurement | None:
         """What the latest commit has."""
         return self.points[-1]
@@ -116,6 +121,24 @@ class Figure:
     explanation: str
     parameters: tuple[str, ...]
     series: list[Series]
+
+    @property
+    def group(self) -> str:
+        """What stands before the colon of the title, if anything does."""
+        return self.title.partition(": ")[0] if ": " in self.title else ""
+
+    @property
+    def varying(self) -> list[int]:
+        """Positions of the parameters that have more than one value."""
+        columns = zip(*(series.values for series in self.series), strict=True)
+        return [place for place, column in enumerate(columns) if len(set(column)) > 1]
+
+    @property
+    def fixed(self) -> list[tuple[str, str]]:
+        """The other parameters with their only value."""
+        varying = self.varying
+        values = zip(self.parameters, self.series[0].values, strict=True)
+        return [pair for place, pair in enumerate(values) if place not in varying]
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,16 @@ class Section:
     rows: list[Row]
 
     @property
+    def heading(self) -> str:
+        """The title, which asv puts in the middle of lines, as a heading."""
+        return self.figure.title[:1].upper() + self.figure.title[1:]
+
+    @property
+    def name(self) -> str:
+        """The title without the name of its group."""
+        return self.figure.title.removeprefix(f"{self.figure.group}: ")
+
+    @property
     def folded(self) -> bool:
         """Whether the table is shown only when asked for."""
         return len(self.rows) > _OPEN_ROWS
