@@ -19,7 +19,7 @@ from pathlib import Path
 
 # What setup.py compiles, and how. Of what it makes only these kinds are kept: a Python file from
 # another commit would end up in the wheel.
-_COMPILED_FROM = ("src", "fastnorm/_core", "setup.py", "pyproject.toml")
+_COMPILED_FROM = ("src", "fastnorm/_core", "setup.py")
 _KINDS = {".c", ".o", ".so"}
 _MOST_KEPT = 4
 
