@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Instructions of one call, counted under callgrind: figures that do not depend on how busy a machine is.
+
+A child process draws the arrays of a case, warms the call up and makes it some times between two
+calls of libc that nothing else in the process makes: callgrind sets its counters to zero before
+the first and writes them to a file before the second. No wildcard and no name of ours is involved,
+so that nothing compiled differently is miscounted. What an object file costs by itself is in the
+file; the compiled modules of `fastnorm` are told from the rest by their folder.
+
+Start-up, some seconds, is shared by all calls that one process counts. One thread, since what a
+thread spends waiting is not repeatable; a fixed environment, hash seed and no garbage collector,
+since all three change what the interpreter executes. Valgrind knows no AVX-512: without a tier, the
+best one below is counted.
+
+Imported, this module runs nothing: asv imports every module of its folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from pathlib import Path
+from typing import NamedTuple
+
+# Where counting begins and ends: exported by libc, cheap, and called by nothing but `_count_calls`.
+_BEGIN, _END = "getppid", "getpgrp"
+
+# Calls before and between the two: enough for the interpreter to specialize what it runs, fewer of
+# those that take long. The same number for the same shape, whatever is compared.
+_MOST_CALLS, _LEAST_CALLS, _VALUES = 20, 2, 1 << 23
+
+_CORE = "/fastnorm/_core/"
+
+
+class Counts(NamedTuple):
+    """Instructions per call on one thread.
+
+    Attributes
+    ----------
+    core : int
+        In the compiled modules of `fastnorm`.
+    path : int
+        Everywhere else: interpreter, NumPy, libc.
+    """
+
+    core: int
+    path: int
+
+
+class Request(NamedTuple):
+    """What to count: the name of a case of the catalogue, a direction, a type of x."""
+
+    case: str
+    direction: str
+    dtype: str = "float32"
+
+
+def missing() -> str | None:
+    """Return why nothing can be counted on this machine, or None."""
+    if shutil.which("valgrind") is None:
+        return "valgrind is not installed"
+    return None
+
+
+def count(
+    case: str,
+    direction: str,
+    *,
+    dtype: str = "float32",
+    tier: str | None = None,
+    python: str = sys.executable,
+    path: str | None = None,
+) -> Counts:
+    """Return the instructions of one call; see `counts` for the arguments.
+
+    Raises
+    ------
+    RuntimeError
+        If the call cannot be made or valgrind fails.
+    """
+    result = counts([Request(case, direction, dtype)], tier=tier, python=python, path=path)[0]
+    if isinstance(result, str):
+        raise RuntimeError(f"{case} {direction} {dtype}: {result}")
+    return result
+
+
+def counts(
+    requests: Iterable[Request],
+    *,
+    tier: str | None = None,
+    python: str = sys.executable,
+    path: str | None = None,
+) -> list[Counts | str]:
+    """Return the instructions of several calls, counted in one process.
+
+    Parameters
+    ----------
+    requests : iterable of Request
+        The calls.
+    tier : str, optional
+        Instruction set to count on (``FASTNORM_ISA``); None: the best that valgrind can run.
+    python : str
+        The interpreter; it has to find NumPy and, without `path`, `fastnorm`.
+    path : str, optional
+        Folder that holds the package `fastnorm` to count in.
+
+    Returns
+    -------
+    list of Counts or str
+        In the order of `requests`; text says why a call could not be made.
+
+    Raises
+    ------
+    RuntimeError
+        If valgrind or the interpreter fails.
+    """
+    requests = list(requests)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "counts")
+        command = [
+            *("valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={out}"),
+            *(f"--zero-before={_BEGIN}", f"--dump-before={_END}"),
+            # The cost of skipped linkage code is not set to zero with the rest (valgrind 3.19).
+            *("--skip-plt=no", "--compress-strings=no", "--compress-pos=no"),
+            # -P: this folder holds modules of other things, and is not to be on the path.
+            *(python, "-P", __file__, json.dumps(requests), path or ""),
+        ]
+        child = subprocess.run(
+            command, env=_environment(tier, path), capture_output=True, text=True, check=False
+        )
+        if child.returncode:
+            last = child.stderr.strip().splitlines()[-3:]
+            raise RuntimeError(f"counting failed: {' | '.join(last)}")
+        results: list[Counts | str] = []
+        for line in child.stdout.splitlines():
+            said = json.loads(line)
+            results.append(
+                said["error"] if "error" in said else _read(f"{out}.{said['file']}", said["calls"])
+            )
+    if len(results) != len(requests):
+        raise RuntimeError(f"{len(results)} of {len(requests)} calls were counted")
+    return results
+
+
+def _environment(tier: str | None, path: str | None) -> dict[str, str]:
+    """All that the child sees: the same variables from any shell, so that its stack is the same."""
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    isa = {"FASTNORM_ISA": tier} if tier else {}
+    # No symbol is looked up between the marks.
+    fixed = {"LD_BIND_NOW": "1", "PYTHONHASHSEED": "0", "PYTHONPATH": path or ""}
+    return {**kept, **threads, **isa, **fixed}
+
+
+def _read(file: str, calls: int) -> Counts:
+    """Sum what callgrind wrote about each object file.
+
+    The format: a line ``ob=`` names the object that the costs after it belong to, a line of a
+    number and a cost is a cost, but not that after a line ``calls=``, which includes the callee.
+    """
+    totals = {True: 0, False: 0}
+    summary = 0
+    core = callee = False
+    for line in Path(file).read_text("utf-8").splitlines():
+        if line.startswith("summary:"):
+            summary = int(line.split()[1])
+        elif line.startswith("ob="):
+            core = _CORE in line
+        elif line.startswith("calls="):
+            callee = True
+        elif line[:1].isdigit():
+            if not callee:
+                totals[core] += int(line.split()[1])
+            callee = False
+    if sum(totals.values()) != summary:
+        raise RuntimeError(f"callgrind counted {summary} instructions, {totals} by object file")
+    return Counts(round(totals[True] / calls), round(totals[False] / calls))
+
+
+# --- in the child ---------------------------------------------------------------------------------
+
+
+def _count_all(requests: Sequence[Request], path: str) -> None:
+    """Make the calls and say about each, in a line of JSON, which file its costs are in."""
+    import gc
+
+    import fastnorm
+
+    if path and not Path(fastnorm.__file__).is_relative_to(Path(path).resolve()):
+        raise SystemExit(f"fastnorm was imported from {fastnorm.__file__}, not from {path}")
+    gc.disable()
+    done = 0
+    for request in requests:
+        try:
+            calls = _count_calls(*request)
+        except Exception as error:  # whatever an older commit cannot do is its answer
+            print(json.dumps({"error": f"{type(error).__name__}: {error}"}))
+            continue
+        done += 1
+        print(json.dumps({"file": done, "calls": calls}))
+
+
+def _count_calls(name: str, direction: str, dtype: str) -> int:
+    """Warm a call up and have callgrind write down what some more cost; return how many."""
+    import fastnorm
+    from fastnorm.compare.catalogue import find
+    from fastnorm.compare.problem import as_dtype, build
+
+    case = find(name)
+    call = build(case, as_dtype(dtype)).timed_call(fastnorm, direction)
+    calls = min(_MOST_CALLS, max(_LEAST_CALLS, _VALUES // case.size))
+    for _ in repeat(None, calls):
+        call()
+    os.getppid()
+    for _ in repeat(None, calls):
+        call()
+    os.getpgrp()
+    return calls
+
+
+if __name__ == "__main__":
+    _count_all([Request(*request) for request in json.loads(sys.argv[1])], sys.argv[2])
