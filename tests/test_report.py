@@ -7,6 +7,7 @@ they return is committed beside them, so that every verdict is known.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -191,6 +192,17 @@ def test_names_units_and_explanations_come_from_the_benchmarks(history):
     assert count.parameters == ("case", "dtype")
     assert (count.varying, count.fixed) == ([0], [("dtype", "float32")])
     assert figures["bench_toy.Toy.time_call"].unit == "seconds"
+
+
+def test_every_benchmark_explains_itself():
+    """The page has no other source for what a figure means."""
+    found = 0
+    for path in (Path(__file__).parents[1] / "benches" / "asv").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef) and re.match("(time|track|peakmem)_", node.name):
+                found += 1
+                assert ast.get_docstring(node), f"{path.name}: {node.name}"
+    assert found >= 10
 
 
 def test_the_last_commits_alone(toy):
