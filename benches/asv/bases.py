@@ -114,10 +114,12 @@ class Calls(_Recorded):
 
     @figure("time of a call")
     def time_call(self, case, direction, dtype, layout, threads):
+        """Into an array that is there; a gradient with the statistics of its forward call."""
         prepared(case, direction, dtype, layout, threads)()
 
     @figure("peak memory of a process that makes the call")
     def peakmem_call(self, case, direction, dtype, layout, threads):
+        """Interpreter, arrays of the case and what the call allocates beside its result."""
         prepared(case, direction, dtype, layout, threads)()
 
 
@@ -154,16 +156,19 @@ class Comparisons(_Recorded):
                     found[call] = traceback.format_exc()
         return found
 
-    @figure("time over that of NumPy, 1 / speed-up", unit="times NumPy")
+    @figure("time over that of NumPy, 1 / speed-up", unit="times NumPy's")
     def track_over_numpy(self, found, case, direction, dtype):
+        """The same formula written in NumPy, in turns with it; the reciprocal of the speed-up."""
         return figures_of(found, case, direction, dtype).over_numpy
 
-    @figure("time over that of a memory copy", unit="times the copy")
+    @figure("time over that of a memory copy", unit="times the copy's")
     def track_over_copy(self, found, case, direction, dtype):
+        """A copy of as many bytes as the call has to move, in turns with it."""
         return figures_of(found, case, direction, dtype).over_copy
 
     @figure("largest error", unit="ulp")
     def track_error(self, found, case, direction, dtype):
+        """Against the formula in float64, in units in the last place of the result's type."""
         return figures_of(found, case, direction, dtype).ulps
 
 

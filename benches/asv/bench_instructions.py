@@ -53,9 +53,11 @@ class Instructions:
             raise NotImplementedError(reason)
 
     def track_core(self, found, case, direction):
+        """What callgrind counts in the compiled modules of fastnorm, on one thread."""
         return round(counts_of(found, case, direction).core / find(case).size, 4)
 
     def track_path(self, found, case, direction):
+        """What callgrind counts everywhere else: interpreter, NumPy, libc."""
         return counts_of(found, case, direction).path
 
     track_core.unit = "instructions/value"
