@@ -114,12 +114,12 @@ class Calls(_Recorded):
 
     @figure("time of a call")
     def time_call(self, case, direction, dtype, layout, threads):
-        """Into arrays that are there already, as in a loop: the median of many calls."""
+        """Into an array that is there; a gradient with the statistics of its forward call."""
         prepared(case, direction, dtype, layout, threads)()
 
     @figure("peak memory of a process that makes the call")
     def peakmem_call(self, case, direction, dtype, layout, threads):
-        """Interpreter, NumPy and the arrays of the case included."""
+        """Interpreter, arrays of the case and what the call allocates beside its result."""
         prepared(case, direction, dtype, layout, threads)()
 
 
@@ -156,25 +156,19 @@ class Comparisons(_Recorded):
                     found[call] = traceback.format_exc()
         return found
 
-    @figure("time over that of NumPy, 1 / speed-up", unit="times NumPy")
+    @figure("time over that of NumPy, 1 / speed-up", unit="times NumPy's")
     def track_over_numpy(self, found, case, direction, dtype):
-        """The same formula as a user writes it in NumPy takes turns with `fastnorm` in one process,
-        so that what slows the machine slows both. 0.25 is four times as fast as NumPy.
-        """
+        """The same formula written in NumPy, in turns with it; the reciprocal of the speed-up."""
         return figures_of(found, case, direction, dtype).over_numpy
 
-    @figure("time over that of a memory copy", unit="times the copy")
+    @figure("time over that of a memory copy", unit="times the copy's")
     def track_over_copy(self, found, case, direction, dtype):
-        """In turns with a copy of as many bytes as the call has to read and write. 1 is what memory
-        allows for large arrays; for small ones it is arithmetic and the call itself that count.
-        """
+        """A copy of as many bytes as the call has to move, in turns with it."""
         return figures_of(found, case, direction, dtype).over_copy
 
     @figure("largest error", unit="ulp")
     def track_error(self, found, case, direction, dtype):
-        """Of any value of any result, against the formula in float64, in units of the last binary
-        digit of the type (ulp).
-        """
+        """Against the formula in float64, in units in the last place of the result's type."""
         return figures_of(found, case, direction, dtype).ulps
 
 

@@ -26,7 +26,7 @@ class Import:
     unit = "ms"
 
     def track_import(self):
-        """What `import fastnorm` adds to a fresh interpreter that has imported NumPy already."""
+        """Median over fresh interpreters that have imported NumPy."""
         seconds = [
             float(subprocess.check_output([sys.executable, "-c", SECONDS_OVER_NUMPY]))
             for _ in range(INTERPRETERS)
@@ -48,7 +48,7 @@ class Size:
             raise NotImplementedError("not installed from a wheel that is still there")
 
     def track_wheel(self):
-        """The file that pip installs."""
+        """The file that pip installed."""
         return wheel().stat().st_size
 
     track_wheel.pretty_name = "size of the wheel"

@@ -53,15 +53,11 @@ class Instructions:
             raise NotImplementedError(reason)
 
     def track_core(self, found, case, direction):
-        """Counted by valgrind, not timed: the same program always gives the same number, and a rise
-        is real however busy the machine was.
-        """
+        """What callgrind counts in the compiled modules of fastnorm, on one thread."""
         return round(counts_of(found, case, direction).core / find(case).size, 4)
 
     def track_path(self, found, case, direction):
-        """Counted by valgrind: what checks, allocation and the interpreter take around the compiled
-        core, whatever the size of the arrays.
-        """
+        """What callgrind counts everywhere else: interpreter, NumPy, libc."""
         return counts_of(found, case, direction).path
 
     track_core.unit = "instructions/value"

@@ -65,7 +65,7 @@ class Overhead:
     skip_params = tuple((call,) for call in CALLS if not hasattr(fastnorm, call.split()[0]))
 
     def time_call(self, call):
-        """What checks, allocation and the way into the core cost where nothing else does."""
+        """Checks, allocation and the way to the core and back, arguments as a user writes them."""
         CALLS[call](arguments())
 
     time_call.pretty_name = "overhead: time of a call on 64 values"

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Instructions of one call, counted under callgrind: figures that do not depend on how busy a machine is.
+"""Instructions of one call under callgrind: figures that do not depend on how busy a machine is.
 
 A child process draws the arrays of a case, warms the call up and makes it some times between two
 calls of libc that nothing else in the process makes: callgrind sets its counters to zero before
 the first and writes them to a file before the second. No wildcard and no name of ours is involved,
 so that nothing compiled differently is miscounted. What an object file costs by itself is in the
 file; the compiled modules of `fastnorm` are told from the rest by their folder.
+
+What the interpreter's memory looks like costs or saves some per cent of a small call, as an object
+may or may not be the first of its pool. So each call is counted several times, with some objects
+more each time, and the lowest figure is taken.
 
 Start-up, some seconds, is shared by all calls that one process counts. One thread, since what a
 thread spends waiting is not repeatable; a fixed environment, hash seed and no garbage collector,
@@ -31,9 +35,14 @@ from typing import NamedTuple
 # Where counting begins and ends: exported by libc, cheap, and called by nothing but `_count_calls`.
 _BEGIN, _END = "getppid", "getpgrp"
 
-# Calls before and between the two: enough for the interpreter to specialize what it runs, fewer of
-# those that take long. The same number for the same shape, whatever is compared.
-_MOST_CALLS, _LEAST_CALLS, _VALUES = 20, 2, 1 << 23
+# How often a call is counted; how many calls at a time, fewer of those that take long; how many
+# times as many go before, so that the interpreter has specialized what it runs.
+_ROUNDS, _CALLS, _WARM = 6, 8, 6
+_VALUES = 1 << 22  # of x, in one round
+
+# Bytes of one object in each of the interpreter's pools, and of blocks that fill libc's heap up.
+_OBJECTS = range(1, 480, 16)
+_BLOCKS = [1 << power for power in range(16, 8, -1) for _ in range(8)]
 
 _CORE = "/fastnorm/_core/"
 
@@ -141,7 +150,9 @@ def counts(
         for line in child.stdout.splitlines():
             said = json.loads(line)
             results.append(
-                said["error"] if "error" in said else _read(f"{out}.{said['file']}", said["calls"])
+                said["error"]
+                if "error" in said
+                else _lowest(_read(f"{out}.{file}", said["calls"]) for file in said["files"])
             )
     if len(results) != len(requests):
         raise RuntimeError(f"{len(results)} of {len(requests)} calls were counted")
@@ -153,9 +164,21 @@ def _environment(tier: str | None, path: str | None) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     isa = {"FASTNORM_ISA": tier} if tier else {}
-    # No symbol is looked up between the marks.
-    fixed = {"LD_BIND_NOW": "1", "PYTHONHASHSEED": "0", "PYTHONPATH": path or ""}
-    return {**kept, **threads, **isa, **fixed}
+    # No symbol is looked up between the marks, and every byte of a `rep` would count as one more.
+    # What malloc does depends on the size asked for alone, not on what was freed before.
+    tunables = {
+        "cpu.x86_rep_movsb_threshold": 1 << 40,
+        "cpu.x86_rep_stosb_threshold": 1 << 40,
+        "malloc.mmap_threshold": 1 << 17,
+        "malloc.trim_threshold": 1 << 40,
+        "malloc.top_pad": 1 << 26,
+    }
+    libc = {
+        "LD_BIND_NOW": "1",
+        "GLIBC_TUNABLES": ":".join(f"glibc.{name}={value}" for name, value in tunables.items()),
+    }
+    python = {"PYTHONHASHSEED": "0", "PYTHONPATH": path or ""}
+    return {**kept, **threads, **isa, **libc, **python}
 
 
 def _read(file: str, calls: int) -> Counts:
@@ -183,6 +206,12 @@ def _read(file: str, calls: int) -> Counts:
     return Counts(round(totals[True] / calls), round(totals[False] / calls))
 
 
+def _lowest(rounds: Iterable[Counts]) -> Counts:
+    """Return the lowest of each figure."""
+    core, path = zip(*rounds, strict=True)
+    return Counts(min(core), min(path))
+
+
 # --- in the child ---------------------------------------------------------------------------------
 
 
@@ -195,32 +224,38 @@ def _count_all(requests: Sequence[Request], path: str) -> None:
     if path and not Path(fastnorm.__file__).is_relative_to(Path(path).resolve()):
         raise SystemExit(f"fastnorm was imported from {fastnorm.__file__}, not from {path}")
     gc.disable()
+    kept: list[object] = []  # never freed: that would make new holes in the heap
     done = 0
     for request in requests:
         try:
-            calls = _count_calls(*request)
+            calls = _count_calls(*request, kept)
         except Exception as error:  # whatever an older commit cannot do is its answer
             print(json.dumps({"error": f"{type(error).__name__}: {error}"}))
             continue
-        done += 1
-        print(json.dumps({"file": done, "calls": calls}))
+        print(json.dumps({"files": [done + 1 + i for i in range(_ROUNDS)], "calls": calls}))
+        done += _ROUNDS
 
 
-def _count_calls(name: str, direction: str, dtype: str) -> int:
-    """Warm a call up and have callgrind write down what some more cost; return how many."""
+def _count_calls(name: str, direction: str, dtype: str, kept: list[object]) -> int:
+    """Have callgrind write down what some calls cost, `_ROUNDS` times; return how many calls."""
+    import numpy as np
+
     import fastnorm
     from fastnorm.compare.catalogue import find
     from fastnorm.compare.problem import as_dtype, build
 
     case = find(name)
     call = build(case, as_dtype(dtype)).timed_call(fastnorm, direction)
-    calls = min(_MOST_CALLS, max(_LEAST_CALLS, _VALUES // case.size))
-    for _ in repeat(None, calls):
+    calls = min(_CALLS, max(1, _VALUES // case.size))
+    for _ in repeat(None, _WARM * calls):
         call()
-    os.getppid()
-    for _ in repeat(None, calls):
-        call()
-    os.getpgrp()
+    for _ in range(_ROUNDS):
+        kept += [np.empty(size, np.uint8) for size in _BLOCKS]
+        kept += [bytes(size) for size in _OBJECTS]
+        os.getppid()
+        for _ in repeat(None, calls):
+            call()
+        os.getpgrp()
     return calls
 
 

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`fastnorm` beside the NumPy twin and other libraries in pytest-benchmark's tables.
 
-One group per shape and direction. ``FASTNORM_BENCH=all`` runs the whole catalogue instead of the
+One group per shape and direction. ``FASTNORM_BENCH=full`` runs the whole catalogue instead of the
 short list; ``-k "not inductor"`` saves the time of compiling. Libraries that are not installed do
 not appear. A result beyond its bound fails: a fast wrong kernel must not enter a table.
 """
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
 import fastnorm
+from benches.asv.profiles import is_quick
 from benches.compare import peers
 from benches.compare.contest import Bench
 from benches.compare.peers.contract import Unsupported
@@ -23,7 +22,7 @@ from fastnorm.compare.errors import measure_error
 from fastnorm.compare.problem import build
 
 IMPLEMENTATIONS = {"fastnorm": fastnorm, "numpy": numpy_twin}
-CASES = select(quick=os.environ.get("FASTNORM_BENCH") != "all")
+CASES = select(quick=is_quick())
 
 every_call = pytest.mark.parametrize(
     ("case", "direction"),
