@@ -313,6 +313,7 @@ def test_the_page_is_whole_and_needs_nothing_else(page):
     outline.feed(page)
     assert outline.open == []
     assert outline.links
+    assert len(set(outline.ids)) == len(outline.ids)
     assert {link[1:] for link in outline.links} <= set(outline.ids)
     assert all(link.startswith("#") for link in outline.links)
     assert not {"script", "link", "img", "iframe"} & set(outline.tags)

@@ -106,8 +106,13 @@ def overview(figure: Figure, commits: Sequence[Commit]) -> str:
     """
     if len(commits) < 2:
         return ""
-    # Text stays text; names of the parts are the same in every run.
-    style = {"svg.fonttype": "none", "svg.hashsalt": figure.name, "font.family": "sans-serif"}
+    # Text stays text; ids are the same in every run, and differ between the plots of a page.
+    style = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": figure.name,
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],
+    }
     with rc_context(style):
         canvas = Canvas(figsize=(8.6, 2.7), layout="constrained")
         axes = canvas.add_subplot()
@@ -129,8 +134,10 @@ def overview(figure: Figure, commits: Sequence[Commit]) -> str:
         axes.spines[["top", "right"]].set_visible(False)
         file = io.StringIO()
         canvas.savefig(file, format="svg", metadata={"Date": None})
-    svg = file.getvalue()
-    return re.sub(r"<svg ", '<svg class="overview" role="img" ', svg[svg.index("<svg ") :], count=1)
+    # Nothing refers to the ids of groups, which every plot has alike.
+    svg = re.sub(r'<g id="[^"]*"', "<g", file.getvalue())
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    return svg[svg.index("<svg ") :].replace("<svg ", '<svg class="overview" role="img" ', 1)
 
 
 def _draw_one(axes, figure: Figure, places: Sequence[int]) -> bool:
@@ -156,7 +163,7 @@ def _draw_many(axes, figure: Figure, places: Sequence[int]) -> bool:
     if not lines:
         return False
     for line in percent.values():
-        axes.plot(places, line, color=GREY, linewidth=0.6, alpha=0.6, gid="case")
+        axes.plot(places, line, color=GREY, linewidth=0.6, alpha=0.6)
     means = [_geometric_mean([line[place] for line in lines.values()]) for place in places]
     axes.plot(
         places,

@@ -49,8 +49,9 @@ class Section:
 
     @property
     def heading(self) -> str:
-        """The title, which asv puts in the middle of lines, as a heading."""
-        return self.figure.title[:1].upper() + self.figure.title[1:]
+        """The title, which asv puts in the middle of lines, as a heading; a mere name as it is."""
+        title = self.figure.title
+        return title if title == self.figure.name else title[:1].upper() + title[1:]
 
     @property
     def name(self) -> str:
