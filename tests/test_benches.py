@@ -200,6 +200,22 @@ def test_without_valgrind_instructions_are_not_applicable(load, monkeypatch):
         instructions.setup(found, *smallest(instructions))
 
 
+def test_a_case_that_an_older_catalogue_lacks_has_no_instructions(load, monkeypatch):
+    modules = load()
+    monkeypatch.setattr(modules["instructions"], "missing", lambda: None)
+    answers = ["KeyError: \"no case is called 'new'\"", "TypeError: of any other kind"]
+    monkeypatch.setattr(modules["instructions"], "counts", lambda requests: answers)
+    instructions = modules["bench_instructions"].Instructions
+    instructions.params = [["rms_norm-llama-7b-decode"], ["forward", "backward"]]
+    found = instructions().setup_cache()
+    with pytest.raises(NotImplementedError, match="no case is called 'new'"):
+        instructions().setup(found, "rms_norm-llama-7b-decode", "forward")
+    failed = ("rms_norm-llama-7b-decode", "backward")
+    instructions().setup(found, *failed)
+    with pytest.raises(RuntimeError, match="of any other kind"):
+        instructions().track_core(found, *failed)
+
+
 def test_import_time_and_wheel(load, monkeypatch, tmp_path):
     module = load()["bench_import"]
     monkeypatch.setattr(module, "INTERPRETERS", 1)

@@ -7,9 +7,9 @@ the first and writes them to a file before the second. No wildcard and no name o
 so that nothing compiled differently is miscounted. What an object file costs by itself is in the
 file; the compiled modules of `fastnorm` are told from the rest by their folder.
 
-What the interpreter's memory looks like costs or saves some per cent of a small call, as an object
-may or may not be the first of its pool. So each call is counted several times, with some objects
-more each time, and the lowest figure is taken.
+What memory looks like costs or saves some per cent of a small call: libc searches its heap for a
+hole that fits, an object may or may not be the first of its pool. So the holes are filled first,
+and each call is counted several times, with some objects more each time; the lowest counts.
 
 Start-up, some seconds, is shared by all calls that one process counts. One thread, since what a
 thread spends waiting is not repeatable; a fixed environment, hash seed and no garbage collector,
@@ -27,10 +27,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Where counting begins and ends: exported by libc, cheap, and called by nothing but `_count_calls`.
 _BEGIN, _END = "getppid", "getpgrp"
@@ -38,11 +42,12 @@ _BEGIN, _END = "getppid", "getpgrp"
 # How often a call is counted; how many calls at a time, fewer of those that take long; how many
 # times as many go before, so that the interpreter has specialized what it runs.
 _ROUNDS, _CALLS, _WARM = 6, 8, 6
-_VALUES = 1 << 22  # of x, in one round
+_VALUES = 1 << 20  # of x, in one round
 
-# Bytes of one object in each of the interpreter's pools, and of blocks that fill libc's heap up.
+# Bytes of one object in each of the interpreter's pools, and of the blocks that fill the holes of
+# libc's heap, below what it maps.
 _OBJECTS = range(1, 480, 16)
-_BLOCKS = [1 << power for power in range(16, 8, -1) for _ in range(8)]
+_BLOCKS = [1 << power for power in range(16, 8, -1)]
 
 _CORE = "/fastnorm/_core/"
 
@@ -53,9 +58,9 @@ class Counts(NamedTuple):
     Attributes
     ----------
     core : int
-        In the compiled modules of `fastnorm`.
+        In the compiled modules of `fastnorm`, and in libc on their behalf.
     path : int
-        Everywhere else: interpreter, NumPy, libc.
+        Everywhere else: interpreter, NumPy.
     """
 
     core: int
@@ -182,28 +187,48 @@ def _environment(tier: str | None, path: str | None) -> dict[str, str]:
 
 
 def _read(file: str, calls: int) -> Counts:
-    """Sum what callgrind wrote about each object file.
+    """Sum what callgrind wrote, by object file.
 
-    The format: a line ``ob=`` names the object that the costs after it belong to, a line of a
-    number and a cost is a cost, but not that after a line ``calls=``, which includes the callee.
+    The format: lines ``ob=`` and ``fn=`` name what the costs after them belong to, a line of a
+    position and a number is a cost. Lines ``cob=`` (where it is another object) and ``cfn=`` name
+    what is called; the cost after ``calls=`` is that of the callee and of all it calls.
     """
-    totals = {True: 0, False: 0}
+    stubs = set()  # linkage code, in an object of no name
+    own: Counter[tuple[str, str]] = Counter()  # (object, function): instructions
+    of_libc: Counter[tuple[str, str]] = Counter()  # the same, in what they call of libc
     summary = 0
-    core = callee = False
+    thing = function = called = ""
+    callee = False
     for line in Path(file).read_text("utf-8").splitlines():
-        if line.startswith("summary:"):
-            summary = int(line.split()[1])
-        elif line.startswith("ob="):
-            core = _CORE in line
-        elif line.startswith("calls="):
+        key, _, value = line.partition("=")
+        if key == "ob":
+            thing = value
+        elif key == "fn":
+            function, called = value, thing
+        elif key == "cob":
+            called = value
+        elif key == "cfn" and _CORE in thing and value.endswith("[PLT]"):
+            stubs.add(value)
+        elif key == "calls":
             callee = True
+        elif line.startswith("summary:"):
+            summary = int(line.split()[1])
         elif line[:1].isdigit():
+            cost = int(line.split()[1])
             if not callee:
-                totals[core] += int(line.split()[1])
-            callee = False
-    if sum(totals.values()) != summary:
-        raise RuntimeError(f"callgrind counted {summary} instructions, {totals} by object file")
-    return Counts(round(totals[True] / calls), round(totals[False] / calls))
+                own[thing, function] += cost
+            elif "/libc.so" in called:
+                of_libc[thing, function] += cost
+            if callee:
+                callee, called = False, thing
+    if own.total() != summary:
+        raise RuntimeError(f"callgrind counted {summary} instructions, its file {own.total()}")
+    core = sum(
+        own[caller] + of_libc[caller]
+        for caller in {*own, *of_libc}
+        if _CORE in caller[0] or caller[1] in stubs
+    )
+    return Counts(round(core / calls), round((summary - core) / calls))
 
 
 def _lowest(rounds: Iterable[Counts]) -> Counts:
@@ -219,12 +244,15 @@ def _count_all(requests: Sequence[Request], path: str) -> None:
     """Make the calls and say about each, in a line of JSON, which file its costs are in."""
     import gc
 
+    import numpy as np
+
     import fastnorm
 
     if path and not Path(fastnorm.__file__).is_relative_to(Path(path).resolve()):
         raise SystemExit(f"fastnorm was imported from {fastnorm.__file__}, not from {path}")
     gc.disable()
-    kept: list[object] = []  # never freed: that would make new holes in the heap
+    # Never freed, which would make new holes. The last one is at the top of the heap.
+    kept = [np.empty(_BLOCKS[0], np.uint8) for _ in range(64)]
     done = 0
     for request in requests:
         try:
@@ -236,10 +264,8 @@ def _count_all(requests: Sequence[Request], path: str) -> None:
         done += _ROUNDS
 
 
-def _count_calls(name: str, direction: str, dtype: str, kept: list[object]) -> int:
+def _count_calls(name: str, direction: str, dtype: str, kept: list[np.ndarray]) -> int:
     """Have callgrind write down what some calls cost, `_ROUNDS` times; return how many calls."""
-    import numpy as np
-
     import fastnorm
     from fastnorm.compare.catalogue import find
     from fastnorm.compare.problem import as_dtype, build
@@ -249,14 +275,29 @@ def _count_calls(name: str, direction: str, dtype: str, kept: list[object]) -> i
     calls = min(_CALLS, max(1, _VALUES // case.size))
     for _ in repeat(None, _WARM * calls):
         call()
+    objects = []
     for _ in range(_ROUNDS):
-        kept += [np.empty(size, np.uint8) for size in _BLOCKS]
-        kept += [bytes(size) for size in _OBJECTS]
+        _fill_holes(kept)
+        objects += [bytes(size) for size in _OBJECTS]
         os.getppid()
         for _ in repeat(None, calls):
             call()
         os.getpgrp()
     return calls
+
+
+def _fill_holes(kept: list[np.ndarray]) -> None:
+    """Allocate blocks, larger ones first, until they come from the top of libc's heap."""
+    import numpy as np
+
+    def address(block: np.ndarray) -> int:
+        return block.__array_interface__["data"][0]
+
+    for size in _BLOCKS:
+        top = address(kept[-1])
+        while address(block := np.empty(size, np.uint8)) < top:
+            kept.insert(0, block)
+        kept.append(block)
 
 
 if __name__ == "__main__":
