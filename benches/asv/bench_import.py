@@ -25,7 +25,7 @@ class Import:
     unit = "ms"
 
     def track_import(self):
-        """Least of 11 fresh interpreters that have imported NumPy: what others do only adds to it."""
+        """Least of 11 fresh interpreters that have NumPy: what others do only adds to it."""
         seconds = [
             float(subprocess.check_output([sys.executable, "-c", SECONDS_OVER_NUMPY]))
             for _ in range(INTERPRETERS)
