@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure as Canvas
@@ -145,7 +146,7 @@ def _draw_one(axes, figure: Figure, places: Sequence[int]) -> bool:
     values = [math.nan if number is None else number for number in figure.series[0].numbers]
     if all(map(math.isnan, values)):
         return False
-    axes.plot(places, values, color=BLUE, marker="o", markersize=4)
+    axes.plot(places, values, color=BLUE, **_dots(places))
     axes.yaxis.set_major_formatter(lambda value, _: value_text(value, figure.unit))
     shown = [value for value in values if not math.isnan(value)]
     _widen(axes, shown, _LEAST_SPAN * abs(max(shown)))
@@ -170,8 +171,7 @@ def _draw_many(axes, figure: Figure, places: Sequence[int]) -> bool:
         [100 * (mean - 1) for mean in means],
         color=BLUE,
         linewidth=2.2,
-        marker="o",
-        markersize=4,
+        **_dots(places),
     )
     last = places[-1]
     ends = {series: line[last] for series, line in lines.items() if not math.isnan(line[last])}
@@ -190,6 +190,11 @@ def _draw_many(axes, figure: Figure, places: Sequence[int]) -> bool:
     shown = [value for line in percent.values() for value in line if not math.isnan(value)]
     _widen(axes, shown, 100 * _LEAST_SPAN)
     return True
+
+
+def _dots(places: Sequence[int]) -> dict[str, Any]:
+    """A dot per commit, as long as they stay apart."""
+    return {"marker": "o", "markersize": 4} if len(places) <= _MOST_TICKS else {}
 
 
 def _widen(axes, values: Sequence[float], least: float) -> None:
