@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -252,7 +253,8 @@ def test_what_has_no_value_is_told_apart(history):
     verdict = judge(history)
     assert [series.name for series in verdict.failed] == ["bench_toy.One.track_fragile"]
     assert not verdict.absent
-    everyone = len(verdict.worse) + len(verdict.better) + verdict.steady + len(verdict.failed)
+    changed = len(verdict.worse) + len(verdict.better) + len(verdict.unsure)
+    everyone = changed + verdict.steady + len(verdict.failed)
     assert everyone == len(history.series)
     assert [figure.name for figure in history.inapplicable] == ["bench_toy.Nowhere.track_nowhere"]
 
@@ -261,6 +263,17 @@ def test_changes_within_the_threshold_pass(history):
     """The second case moves by half a per cent up and down; asv.conf.json lets 2 % pass."""
     verdict = judge(history)
     assert verdict.of(_by_name(history, "track_count('<plane> & co', 'float32')")) is None
+
+
+def test_a_noisy_figure_has_to_stay(history):
+    """Seen at the last commit alone, and may move by more than 5 %: no verdict yet."""
+    patient = judge(replace(history, thresholds={".*track_over.*": 0.1, ".*track_count.*": 0.02}))
+    names = {change.series.name for change in patient.unsure}
+    assert "bench_toy.One.track_over_numpy" in names
+    assert not any("over_numpy" in change.series.name for change in patient.worse)
+    # Two commits on either side are evidence enough, of a noisy figure too.
+    lasting = judge(replace(history, thresholds={".*track_(error|over).*": 0.1}))
+    assert "bench_toy.One.track_error" in {change.series.name for change in lasting.better}
 
 
 def test_thresholds_are_matched_as_asv_does():
@@ -340,7 +353,7 @@ def test_the_page_says_what_happened(page):
 def test_every_series_with_two_values_is_drawn(page, history):
     drawn = [one for one in history.series if sum(n is not None for n in one.numbers) >= 2]
     verdict = judge(history)
-    again = len(verdict.worse) + len(verdict.better)
+    again = len(verdict.worse) + len(verdict.better) + len(verdict.unsure)
     assert page.count('class="spark"') == len(drawn) + again
     assert page.count('class="overview"') == len({one.figure for one in drawn})
 

@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     print(
         f"{history.commits[-1].short}: {len(verdict.worse)} worse, {len(verdict.better)} better, "
+        f"{len(verdict.unsure)} to be measured again, "
         f"{verdict.steady} as before, {len(verdict.failed)} failed, {len(verdict.absent)} not run"
     )
     for change in verdict.worse:

@@ -7,6 +7,9 @@ The judgement is that of `asv publish`: a piecewise constant function is fitted 
 latest level is compared with the best one before, by the thresholds of asv.conf.json. Two things
 are added: a level that a single commit has, of a time whose samples do not differ from those on the
 other side, is noise; and what got better is found in the same way, on the reciprocals.
+
+A figure whose threshold is above asv's usual one is taken for noisy. A busy machine moves it far at
+one commit, in all samples alike: its change is sure when each level has more than one commit.
 """
 
 from __future__ import annotations
@@ -38,6 +41,8 @@ class Change:
         Positions of the commits between which the largest step lies.
     worse : bool
         Or better.
+    sure : bool
+        Or of a noisy figure, and seen at one commit alone.
     """
 
     series: Series
@@ -46,6 +51,7 @@ class Change:
     last_before: int
     first_after: int
     worse: bool
+    sure: bool
 
     @property
     def share(self) -> float:
@@ -60,7 +66,9 @@ class Verdict:
     Attributes
     ----------
     worse, better : list of Change
-        Beyond their thresholds.
+        Beyond their thresholds, and sure.
+    unsure : list of Change
+        Beyond their thresholds, in either direction, and to be measured again.
     failed, absent : list of Series
         Without a value at the latest commit: because the benchmark failed, because it was not run.
     steady : int
@@ -69,18 +77,20 @@ class Verdict:
 
     worse: list[Change]
     better: list[Change]
+    unsure: list[Change]
     failed: list[Series]
     absent: list[Series]
     steady: int
 
     def of(self, series: Series) -> Change | None:
-        """Return the change of a series, if there is one."""
+        """Return the sure change of a series, if there is one."""
         return next((one for one in (*self.worse, *self.better) if one.series is series), None)
 
 
 def judge(history: History) -> Verdict:
     """Look through all series."""
-    worse, better, failed, absent, steady = [], [], [], [], 0
+    changes: list[Change] = []
+    failed, absent, steady = [], [], 0
     for series in history.series:
         latest = series.latest
         if latest is None:
@@ -89,15 +99,16 @@ def judge(history: History) -> Verdict:
             failed.append(series)
         elif latest.number is not None:
             limit = threshold(series.name, history.thresholds)
-            if change := _change(series, limit, worse=True):
-                worse.append(change)
-            elif change := _change(series, limit, worse=False):
-                better.append(change)
+            change = _change(series, limit, worse=True) or _change(series, limit, worse=False)
+            if change:
+                changes.append(change)
             else:
                 steady += 1
+    changes.sort(key=_size, reverse=True)
     return Verdict(
-        sorted(worse, key=_size, reverse=True),
-        sorted(better, key=_size, reverse=True),
+        [change for change in changes if change.sure and change.worse],
+        [change for change in changes if change.sure and not change.worse],
+        [change for change in changes if not change.sure],
         failed,
         absent,
         steady,
@@ -133,7 +144,8 @@ def _change(series: Series, limit: float, *, worse: bool) -> Change | None:
         return None
     if before.number is None or after.number is None:
         return None
-    return Change(series, before.number, after.number, last_before, first_after, worse)
+    sure = lasting or limit <= _USUAL_THRESHOLD
+    return Change(series, before.number, after.number, last_before, first_after, worse, sure)
 
 
 def _length(steps: Sequence[tuple[int, int, float, float, float]], place: int) -> int:
