@@ -58,8 +58,14 @@ arguments = lru_cache(maxsize=1)(Arguments)
 class Overhead:
     """One small call."""
 
+    version = "1"
     params = (list(CALLS),)
     param_names = ("call",)
+    # What the commit does not have yet; a call begins with its name.
+    skip_params = tuple((call,) for call in CALLS if not hasattr(fastnorm, call.split()[0]))
 
     def time_call(self, call):
+        """Checks, allocation and the way to the core and back, arguments as a user writes them."""
         CALLS[call](arguments())
+
+    time_call.pretty_name = "overhead: time of a call on 64 values"

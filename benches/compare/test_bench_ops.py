@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`fastnorm` beside the NumPy twin and other libraries in pytest-benchmark's tables.
 
-One group per shape and direction. ``FASTNORM_BENCH=all`` runs the whole catalogue instead of the
+One group per shape and direction. ``FASTNORM_BENCH=full`` runs the whole catalogue instead of the
 short list; ``-k "not inductor"`` saves the time of compiling. Libraries that are not installed do
 not appear. A result beyond its bound fails: a fast wrong kernel must not enter a table.
 """
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
 import fastnorm
+from benches.asv.profiles import is_quick
 from benches.compare import peers
 from benches.compare.contest import Bench
 from benches.compare.peers.contract import Unsupported
@@ -23,7 +22,7 @@ from fastnorm.compare.errors import measure_error
 from fastnorm.compare.problem import build
 
 IMPLEMENTATIONS = {"fastnorm": fastnorm, "numpy": numpy_twin}
-CASES = select(quick=os.environ.get("FASTNORM_BENCH") != "all")
+CASES = select(quick=is_quick())
 
 every_call = pytest.mark.parametrize(
     ("case", "direction"),
@@ -35,6 +34,20 @@ every_call = pytest.mark.parametrize(
 )
 
 
+def describe(benchmark, case, direction, implementation, threads, traffic, error):
+    """Put a measurement into the group of its case, and into the JSON what the table cannot say."""
+    benchmark.group = f"{case.op} {case.label} {direction}"
+    benchmark.extra_info |= {
+        "case": case.name,
+        "direction": direction,
+        "implementation": implementation,
+        "threads": threads,
+        "bytes": traffic,
+        "correct": error.within,
+        "error_ulp": error.ulps,
+    }
+
+
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @every_call
 def test_op(benchmark, case, direction, implementation):
@@ -42,14 +55,8 @@ def test_op(benchmark, case, direction, implementation):
     module = IMPLEMENTATIONS[implementation]
     error = measure_error(problem, direction, module)
 
-    benchmark.group = f"{case.op} {case.label} {direction}"
-    benchmark.extra_info |= {
-        "implementation": implementation,
-        "threads": fastnorm.get_num_threads() if implementation == "fastnorm" else 1,
-        "bytes": problem.traffic(direction),
-        "correct": error.within,
-        "error_ulp": error.ulps,
-    }
+    threads = fastnorm.get_num_threads() if implementation == "fastnorm" else 1
+    describe(benchmark, case, direction, implementation, threads, problem.traffic(direction), error)
     benchmark(problem.timed_call(module, direction))
     # NumPy's own sums may be off: it is what we compare with, not what we promise.
     assert error.within or implementation == "numpy"
@@ -76,12 +83,5 @@ def test_peer(benchmark, adapters, case, direction, implementation):
         pytest.skip(str(reason))
     error = bench.error(prepared, direction)
 
-    benchmark.group = f"{case.op} {case.label} {direction}"
-    benchmark.extra_info |= {
-        "implementation": implementation,
-        "threads": threads,
-        "bytes": bench.traffic(direction),
-        "correct": error.within,
-        "error_ulp": error.ulps,
-    }
+    describe(benchmark, case, direction, implementation, threads, bench.traffic(direction), error)
     benchmark(prepared.calls[0])

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Batch norm and its relatives: channels over the batch."""
+
+# asv names the package after this folder, so that only a relative import finds its modules.
+from . import bases  # noqa: TID252
+
+FAMILY = bases.Family(
+    "batch norms",
+    (
+        "batch_norm",
+        "sync_batch_norm",
+        "batch_renorm",
+        "variance_norm",
+        "evonorm_b0",
+    ),
+)
+
+
+class Calls(bases.Calls, family=FAMILY):
+    """Time and memory."""
+
+
+class Comparisons(bases.Comparisons, family=FAMILY):
+    """Ratios and errors."""
+
+    def setup_cache(self):
+        return self.measure()
+
+    setup_cache.timeout = bases.MEASURING_S

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Layer norm and its relatives: every sample or token by itself."""
+
+# asv names the package after this folder, so that only a relative import finds its modules.
+from . import bases  # noqa: TID252
+
+FAMILY = bases.Family(
+    "layer norms",
+    (
+        "layer_norm",
+        "rms_norm",
+        "add_layer_norm",
+        "add_rms_norm",
+        "dynamic_tanh",
+    ),
+)
+
+
+class Calls(bases.Calls, family=FAMILY):
+    """Time and memory."""
+
+
+class Comparisons(bases.Comparisons, family=FAMILY):
+    """Ratios and errors."""
+
+    def setup_cache(self):
+        return self.measure()
+
+    setup_cache.timeout = bases.MEASURING_S
