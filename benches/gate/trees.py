@@ -115,6 +115,7 @@ def _build(root: Path, commit: str, target: Path) -> None:
 def _compile(tree: Path) -> None:
     """Compile what changed, in place."""
     command = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
+    command += ["--parallel", str(os.cpu_count())]
     child = subprocess.run(
         command, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
