@@ -52,7 +52,7 @@ TIERS = {
 HEADERS = sorted(glob("src/**/*.h", root_dir=ROOT, recursive=True))
 KERNELS = [*HEADERS, "src/kernels/kernels.inc", *sorted(glob("src/kernels/isa/*.c", root_dir=ROOT))]
 # What the other rooms see: of the kernels, the list that their table is made of.
-TABLES = [path for path in KERNELS if not path.startswith("src/kernels/")]
+TABLES = [path for path in HEADERS if not path.startswith("src/kernels/")]
 TABLES += ["src/kernels/kernels.inc"]
 
 # module of fastnorm._core -> its source
