@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--cases", default="*", metavar="PATTERN", help="only cases of such names (default: all)"
     )
     options = parser.parse_args(arguments)
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     if (why := instructions.missing()) is not None:
         console.print(f"gate: {why}, and without it no instruction is counted", style="red")
         return 2
