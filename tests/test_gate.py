@@ -136,7 +136,7 @@ def gate(root):
 @pytest.mark.skipif(instructions.missing() is not None, reason=str(instructions.missing()))
 @pytest.mark.skipif(importlib.util.find_spec("Cython") is None, reason="nothing compiles here")
 def test_what_gets_worse_is_named(clone):
-    """One test: each step is compared with the one before, whose build the gate has kept."""
+    """One test: every base has the same sources, which the gate keeps compiled."""
     forward = "rms_norm-llama-7b-decode forward float32"
 
     commit(clone, "nothing")
