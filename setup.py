@@ -51,6 +51,9 @@ TIERS = {
 
 HEADERS = sorted(glob("src/**/*.h", root_dir=ROOT, recursive=True))
 KERNELS = [*HEADERS, "src/kernels/kernels.inc", *sorted(glob("src/kernels/isa/*.c", root_dir=ROOT))]
+# What the other rooms see: of the kernels, the list that their table is made of.
+TABLES = [path for path in HEADERS if not path.startswith("src/kernels/")]
+TABLES += ["src/kernels/kernels.inc"]
 
 # module of fastnorm._core -> its source
 MODULES = {
@@ -132,7 +135,7 @@ def extensions():
             f"fastnorm._core.{module}",
             [source, "src/dispatch/fn_machine.c"] if dispatch else [source],
             include_dirs=INCLUDE,
-            depends=KERNELS if dispatch else HEADERS,
+            depends=KERNELS if dispatch else TABLES,
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         )
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from rich import box
@@ -24,8 +25,6 @@ ROOT = Path(__file__).resolve().parents[2]
 # Of a commit message: "Accepts-regression: rms_norm-* forward float32 path".
 TRAILER = "Accepts-regression"
 
-DTYPES = ("float32", "float16", "bfloat16", "float64")
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the gate; return its exit status."""
@@ -39,8 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--counts", action="store_true", help="instruction counts alone, of a few small calls"
     )
+    parser.add_argument(
+        "--cases", default="*", metavar="PATTERN", help="only cases of such names (default: all)"
+    )
     options = parser.parse_args(arguments)
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     if (why := instructions.missing()) is not None:
         console.print(f"gate: {why}, and without it no instruction is counted", style="red")
         return 2
@@ -56,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            findings, lines = compare(base, Path(folder), options.counts)
-        except trees.BuildError as error:
+            findings, lines = compare(base, Path(folder), options.counts, options.cases)
+        except (trees.BuildError, LookupError) as error:
             console.print(str(error), markup=False, style="red")
             return 2
     report(console, findings)
@@ -74,7 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failures else 0
 
 
-def compare(base: str, folder: Path, only_counts: bool) -> tuple[list[Finding], list[str]]:
+def compare(
+    base: str, folder: Path, only_counts: bool, pattern: str
+) -> tuple[list[Finding], list[str]]:
     """Build and measure both trees; return what got worse, and what was measured in words."""
     head_tree = trees.head_tree(ROOT, folder)
     base_tree = trees.base_tree(ROOT, base, folder)
@@ -85,7 +89,9 @@ def compare(base: str, folder: Path, only_counts: bool) -> tuple[list[Finding], 
 
     # Those of the base that the checkout no longer has are asked for too, and found missing.
     gone = [case for case in before if case.name not in {case.name for case in cases}]
-    everything = [*cases, *gone]
+    everything = [case for case in [*cases, *gone] if fnmatchcase(case.name, pattern)]
+    if not everything:
+        raise LookupError(f"no case is called {pattern}")
     counted = figures.few(everything)
     if not only_counts:
         counted = list(dict.fromkeys([*counted, *figures.quick(everything)]))
@@ -93,6 +99,8 @@ def compare(base: str, folder: Path, only_counts: bool) -> tuple[list[Finding], 
     lines = [f"instructions: {len(counted)} calls; a regression is more than 2 %"]
     band = 1.0
     if not only_counts:
+        from fastnorm.compare.problem import DTYPES  # compiled by now, if it was not before
+
         checked = figures.quick(everything, DTYPES)
         found.append(figures.of_both(figures.errors, base_tree, head_tree, checked))
         lines.append(f"errors: {len(checked)} calls; none may grow")
@@ -131,13 +139,12 @@ def report(console: Console, findings: Sequence[Finding]) -> None:
     if not findings:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("case", "direction", "type", "figure"):
-        table.add_column(heading, no_wrap=True)
+    table.add_column("figure", overflow="fold")
     for heading in ("base", "head", "change", "allowed"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for found in findings:
         table.add_row(
-            *found.figure,
+            str(found.figure),
             *(_value(found, value) for value in (found.base, found.head)),
             "" if found.factor is None else f"{found.factor - 1:+.1%}",
             "accepted"

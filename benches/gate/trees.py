@@ -3,13 +3,15 @@
 
 The base is unpacked from the repository (nothing is left there) and built from what the checkout
 has built already: files that are the same in both get the same times, so that setup.py compiles
-what differs and nothing else. The result is kept by commit and build environment in
-``$XDG_CACHE_HOME/fastnorm-gate``; remove that folder after building with other compiler options.
+what differs and nothing else. The compiled modules are kept in ``$XDG_CACHE_HOME/fastnorm-gate``,
+by what they are made of and by the build environment, so that commits of the same sources share
+them; remove that folder after building with other compiler options.
 """
 
 from __future__ import annotations
 
 import filecmp
+import hashlib
 import io
 import os
 import shutil
@@ -18,7 +20,6 @@ import sys
 import sysconfig
 import tarfile
 import tempfile
-import zlib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -58,23 +59,34 @@ def head_tree(root: Path, folder: Path) -> Path:
     newest = max(path.stat().st_mtime for path in _sources(root))
     if not modules or newest > min(path.stat().st_mtime for path in modules):
         _compile(root)
-    return _copy(root / "fastnorm", folder / "head")
+    shutil.copytree(root / "fastnorm", folder / "head" / "fastnorm")
+    return folder / "head"
 
 
 def base_tree(root: Path, commit: str, folder: Path) -> Path:
     """Return a copy of the package as it was at `commit`, compiled; after `head_tree`."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "fastnorm-gate")
-    kept = cache / f"{commit[:16]}-{_environment_key():08x}"
+    sources = git(root, "ls-tree", "-r", commit, "setup.py", "src", "fastnorm/_core")
+    key = hashlib.sha256(f"{sources}\n{_build_environment()}".encode()).hexdigest()[:32]
+    kept = cache / key
     if not kept.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        with tempfile.TemporaryDirectory(prefix="unfinished-", dir=cache) as scratch:
             built = Path(scratch, "built")
             _build(root, commit, built)
-            (built / "fastnorm").replace(kept)
-        builds = sorted(cache.glob("*-*"), key=lambda path: path.stat().st_mtime)
+            modules = Path(scratch, "modules")
+            modules.mkdir()
+            for module in _modules(built):
+                module.rename(modules / module.name)
+            modules.replace(kept)
+        builds = sorted(cache.glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime)
         for old in builds[:-_KEPT_BUILDS]:
             shutil.rmtree(old)
-    return _copy(kept, folder / "base")
+    base = folder / "base"
+    _unpack(root, base, commit, "fastnorm")
+    for module in kept.iterdir():
+        shutil.copy2(module, base / "fastnorm" / "_core")
+    return base
 
 
 def share_measuring(head: Path, base: Path) -> None:
@@ -86,12 +98,7 @@ def share_measuring(head: Path, base: Path) -> None:
 
 def _build(root: Path, commit: str, target: Path) -> None:
     """Unpack a commit into `target` and compile what differs from the checkout."""
-    archive = subprocess.run(
-        ["git", "-C", str(root), "archive", commit], check=True, capture_output=True
-    ).stdout
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        tar.extractall(target, filter="data")
-
+    _unpack(root, target, commit)
     same = True
     for path in _sources(target):
         ours = root / path.relative_to(target)
@@ -112,21 +119,24 @@ def _build(root: Path, commit: str, target: Path) -> None:
         _compile(target)
 
 
+def _unpack(root: Path, target: Path, *what: str) -> None:
+    """Write the files of a commit, or those below some of its folders."""
+    command = ["git", "-C", str(root), "archive", *what]
+    archive = subprocess.run(command, check=True, capture_output=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extractall(target, filter="data")
+
+
 def _compile(tree: Path) -> None:
     """Compile what changed, in place."""
     command = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
+    command += ["--parallel", str(os.cpu_count())]
     child = subprocess.run(
         command, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if child.returncode:
         said = "\n".join(child.stdout.splitlines()[-20:])
         raise BuildError(f"{' '.join(command)} in {tree}:\n{said}")
-
-
-def _copy(package: Path, folder: Path) -> Path:
-    """Copy a package with its compiled files into a folder of its own; return the folder."""
-    shutil.copytree(package, folder / "fastnorm")
-    return folder
 
 
 def _sources(tree: Path) -> Iterator[Path]:
@@ -141,8 +151,8 @@ def _modules(tree: Path) -> list[Path]:
     return sorted((tree / "fastnorm" / "_core").glob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"))
 
 
-def _environment_key() -> int:
-    """A number for what else decides what is compiled: interpreter, Cython, NumPy, variables."""
+def _build_environment() -> str:
+    """What else decides what is compiled: interpreter, Cython, NumPy, variables."""
     versions = []
     for package in ("Cython", "numpy"):
         try:
@@ -154,4 +164,4 @@ def _environment_key() -> int:
         for name, value in os.environ.items()
         if name.startswith("FASTNORM_") or name in ("CC", "CFLAGS", "LDFLAGS")
     }
-    return zlib.crc32(repr((sys.version, *versions, sorted(variables.items()))).encode())
+    return repr((sys.version, *versions, sorted(variables.items())))
