@@ -62,7 +62,7 @@ class Budget:
     batch_s: float
 
 
-FULL = Budget(seconds=0.25, min_rounds=4, max_rounds=60, batch_s=4e-3)
+FULL = Budget(seconds=0.16, min_rounds=4, max_rounds=60, batch_s=4e-3)
 QUICK = Budget(seconds=0.2, min_rounds=3, max_rounds=30, batch_s=1e-3)
 
 
