@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What runs become, rows layout, when their statistics are known: they normalized, the activation
-of that, or its slope times dy. Parameters of a run enter with its statistics, vectors in
-the kernel.
+of that, or its slope times dy. Parameters of a run enter with its statistics, those that are
+vectors along it in the kernel.
 """
 
 from fastnorm._core.call cimport (
