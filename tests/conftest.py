@@ -18,6 +18,9 @@ import hypothesis
 import numpy as np
 import pytest
 
+# At the end of the path: `benches` is found in the checkout, fastnorm where it is installed.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 pytest.register_assert_rewrite("cases", "families", "oracle", "tolerance")
 
 import fastnorm  # noqa: E402

@@ -1,20 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""benches/ is not installed: tests of it put the checkout on the path."""
+"""The threads that peers set in the process of the tests are set back."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 
 from fastnorm._core import max_threads
-
-ROOT = Path(__file__).resolve().parents[2]
-# Last, so that fastnorm remains the one that is installed.
-if str(ROOT) not in sys.path:
-    sys.path.append(str(ROOT))
-
 
 BEFORE = max_threads()  # of OpenMP, before anybody's adapter changed it
 
