@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The build: Cython modules, and the C kernels once per ISA tier.
+"""The build: Cython modules, and the C kernels once per ISA tier and storage type.
 
-Every rung of src/kernels/isa is compiled with its own flags into an object of its own and linked
+Every rung of src/kernels/isa is compiled with its own flags, once for each storage type, and linked
 into fastnorm._core.dispatch, which holds the tables. Environment variables:
 
 FASTNORM_NO_OPENMP=1   build without OpenMP; everything then works on one thread.
@@ -11,14 +11,18 @@ FASTNORM_SYMBOLS=1     keep the symbol tables, for profilers.
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
+from itertools import product
 from pathlib import Path
 
+import Cython
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -49,11 +53,15 @@ TIERS = {
     "arm64": {"neon": []},
 }.get(platform.machine().lower(), {"baseline": []})
 
+STORED = [path.stem for path in sorted((ROOT / "src/kernels/types").glob("*.h"))]
+
 HEADERS = sorted(glob("src/**/*.h", root_dir=ROOT, recursive=True))
 KERNELS = [*HEADERS, "src/kernels/kernels.inc", *sorted(glob("src/kernels/isa/*.c", root_dir=ROOT))]
 # What the other rooms see: of the kernels, the list that their table is made of.
 TABLES = [path for path in HEADERS if not path.startswith("src/kernels/")]
 TABLES += ["src/kernels/kernels.inc"]
+
+DECLARATIONS = sorted(glob("fastnorm/_core/*.pxd", root_dir=ROOT))
 
 # module of fastnorm._core -> its source
 MODULES = {
@@ -95,7 +103,11 @@ def openmp_flags(compiler):
 
 
 class BuildTiers(build_ext):
-    """build_ext that first compiles every rung and hands its object to the dispatch module."""
+    """build_ext that compiles every rung and hands its object to the dispatch module."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
 
     def build_extensions(self):
         omp_cflags, omp_ldflags = openmp_flags(self.compiler.compiler)
@@ -105,26 +117,57 @@ class BuildTiers(build_ext):
             if extension.name.endswith(".dispatch"):
                 # No OpenMP: a parallel region would be outlined out of its ISA.
                 extension.extra_compile_args = CFLAGS
-                with ThreadPoolExecutor(os.cpu_count()) as pool:
-                    objects = list(pool.map(self.compile_tier, TIERS))
-                extension.extra_objects = [name for names in objects for name in names]
+        # The longest first: the others are compiled beside the kernels.
+        self.extensions.sort(key=lambda extension: not extension.name.endswith(".dispatch"))
         super().build_extensions()
 
-    def compile_tier(self, tier):
-        """Objects of one rung, in a folder of their own; compiled when a source changed."""
-        source, flags = f"src/kernels/isa/{tier}.c", [*CFLAGS, *TIERS[tier]]
+    def build_extension(self, extension):
+        """Compile a module, unless build/ has it and neither a source nor a flag has changed.
+
+        pip builds in a new folder every time; of two installations of one checkout the second then
+        compiles nothing.
+        """
+        if extension.name.endswith(".dispatch"):
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                rungs = product(reversed(TIERS), STORED)  # the longest first
+                extension.extra_objects = list(
+                    pool.map(lambda rung: self.compile_rung(*rung), rungs)
+                )
+        built, kept = Path(self.get_ext_fullpath(extension.name)), self.kept(extension)
+        made_of = [*extension.sources, *extension.depends, *extension.extra_objects]
+        if self.force or newer_group([*made_of, *DECLARATIONS, "setup.py"], kept):
+            built.unlink(missing_ok=True)  # setuptools would take it, whatever its flags were
+            super().build_extension(extension)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = kept.with_suffix(".unfinished")
+            shutil.copy(built, unfinished)
+            unfinished.replace(kept)
+        else:
+            built.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(kept, built)
+
+    def kept(self, extension):
+        """Where a module is kept, by its flags and by what it is made for."""
+        flags = (extension.extra_compile_args, extension.extra_link_args)
+        versions = (sysconfig.get_config_var("EXT_SUFFIX"), Cython.__version__, numpy.__version__)
+        key = zlib.crc32(repr((self.compiler.compiler_so, flags, versions)).encode())
+        return Path(f"build/modules/{key:08x}", self.get_ext_filename(extension.name))
+
+    def compile_rung(self, tier, stored):
+        """Object of one tier and type, in a folder of its own; compiled when a source changed."""
+        source, flags = (
+            f"src/kernels/isa/{tier}.c",
+            [*CFLAGS, *TIERS[tier], f"-DFN_STORED={stored}"],
+        )
         # Not below build_temp: pip makes a new one for every build, and the kernels are most of it.
         key = zlib.crc32(repr((self.compiler.compiler_so, flags)).encode())
-        folder = f"build/kernels/{tier}-{key:08x}"
-        objects = self.compiler.object_filenames([source], output_dir=folder)
-        if not self.force and not newer_group([*KERNELS, "setup.py"], objects[0]):
-            return objects
-        return self.compiler.compile(
-            [source],
-            output_dir=folder,
-            include_dirs=INCLUDE,
-            extra_postargs=flags,
-        )
+        folder = f"build/kernels/{tier}-{stored}-{key:08x}"
+        [compiled] = self.compiler.object_filenames([source], output_dir=folder)
+        if self.force or newer_group([*KERNELS, "setup.py"], compiled):
+            self.compiler.compile(
+                [source], output_dir=folder, include_dirs=INCLUDE, extra_postargs=flags
+            )
+        return compiled
 
 
 def extensions():

@@ -80,7 +80,7 @@ cdef extern from "fn_kernels.h" nogil:
 
     ctypedef struct fn_table:
         const char *isa
-        fn_kernels type[4]
+        const fn_kernels *type[4]
 
     int FN_F16, FN_BF16, FN_F32, FN_F64, FN_NTYPES
     int FN_RELU, FN_SILU, FN_GELU, FN_GELU_TANH

@@ -97,14 +97,14 @@ def _read_environment():
 
 
 cdef const fn_kernels *kernels(int dtype) noexcept nogil:
-    return &chosen.type[dtype]
+    return chosen.type[dtype]
 
 
 cdef const fn_kernels *kernels_of(str name, int dtype) except NULL:
     """The kernels of any tier that runs here, for tests."""
     if name not in available():
         raise ValueError(f"isa={name!r} does not run here, use one of {', '.join(available())}")
-    return &fn_tables[built().index(name)].type[dtype]
+    return fn_tables[built().index(name)].type[dtype]
 
 
 cdef size_t l2_bytes() noexcept nogil:

@@ -8,14 +8,24 @@
 #include <emmintrin.h>
 #endif
 
+/* What src/kernels/isa was compiled to, in the order of the types in fn_kernels.h. */
+#define FN_RUNG(isa)                                                                              \
+    extern const fn_kernels fn_kernels_f16_##isa, fn_kernels_bf16_##isa, fn_kernels_f32_##isa,    \
+        fn_kernels_f64_##isa;                                                                     \
+    static const fn_table fn_table_##isa = {#isa,                                                 \
+                                            {&fn_kernels_f16_##isa, &fn_kernels_bf16_##isa,       \
+                                             &fn_kernels_f32_##isa, &fn_kernels_f64_##isa}};
+
 #if defined(__x86_64__)
-extern const fn_table fn_table_baseline, fn_table_v3, fn_table_v4;
+FN_RUNG(v4)
+FN_RUNG(v3)
+FN_RUNG(baseline)
 const fn_table *const fn_tables[] = {&fn_table_v4, &fn_table_v3, &fn_table_baseline, NULL};
 #elif defined(__aarch64__)
-extern const fn_table fn_table_neon;
+FN_RUNG(neon)
 const fn_table *const fn_tables[] = {&fn_table_neon, NULL};
 #else
-extern const fn_table fn_table_baseline;
+FN_RUNG(baseline)
 const fn_table *const fn_tables[] = {&fn_table_baseline, NULL};
 #endif
 

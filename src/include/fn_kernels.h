@@ -141,7 +141,7 @@ enum { FN_F16, FN_BF16, FN_F32, FN_F64, FN_NTYPES };
 
 typedef struct {
     const char *isa;
-    fn_kernels type[FN_NTYPES];
+    const fn_kernels *type[FN_NTYPES];
 } fn_table;
 
 #endif

@@ -13,7 +13,6 @@ from kernels.calls import (
     DATA,
     ELEMENTWISE,
     KINDS,
-    SHORT,
     WRITTEN,
     bits,
     call,
@@ -32,12 +31,16 @@ from kernels.places import (
     in_lines,
     misaligned,
 )
-from sizes import BAND, LANES, ROW_BLOCK
+from sizes import BAND, IN_FLIGHT, LANES, ROW_BLOCK
 
 # Activations but relu are one call to a loop over registers: gelu_tanh stands for them all.
 SOME = [(method, words) for method, words in ALL if not {"silu", "gelu"} & {*words}]
 LONG = 32 * LANES  # rows from here on are streamed although they end within lines
-LENGTHS = (*SHORT, ROW_BLOCK + 1)
+# Vectors, blocks, and what is left of them. The values of every remainder are others' matter.
+LENGTHS = (
+    *(1, 3, LANES - 1, LANES, LANES + 5, IN_FLIGHT - 1, IN_FLIGHT),
+    *(2 * IN_FLIGHT + 1, ROW_BLOCK + 1),
+)
 
 
 def named(value) -> str:

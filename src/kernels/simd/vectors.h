@@ -172,7 +172,7 @@ FN_INLINE fn_vu fn_select(fn_vi mask, fn_vu yes, fn_vu no)
 #if (defined(__AVX512F__) && FN_VBYTES == 64) || (defined(__F16C__) && FN_VBYTES == 32)
 #define FN_CONVERSION FN_INLINE
 #else
-#define FN_CONVERSION FN_NOINLINE
+#define FN_CONVERSION FN_NOINLINE __attribute__((unused)) /* by the other storage types */
 #endif
 
 /* float16 -> float32, exact. Zero and subnormals by integer conversion, so that a process that
