@@ -31,6 +31,7 @@ from fastnorm._batch_norm_layer import BatchNorm
 from fastnorm._batch_renorm_layer import BatchRenorm
 from fastnorm._evonorm import EvoNormGradients, EvoNormMoments
 from fastnorm._instance_norm_layer import InstanceNorm
+from fastnorm._layer import Layer
 from fastnorm._ranks import SingleProcess
 from fastnorm._spectrum import SingularTriplet
 from fastnorm._sync_batch_norm_layer import SyncBatchNorm
@@ -150,6 +151,7 @@ __all__ = [
     "Gradients",
     "GroupNorm",
     "InstanceNorm",
+    "Layer",
     "LayerNorm",
     "LocalResponseNorm",
     "LocalResponseNormGradients",

@@ -144,6 +144,30 @@ class Layer:
         """
         return self.train(False)
 
+    def parameters(self) -> dict[str, Array]:
+        """The arrays that are learned, under the names that `grads` gives their gradients.
+
+        Returns
+        -------
+        dict of str to ndarray
+            The layer's own arrays, not copies: an optimizer changes them in place. What the layer
+            does not have is left out, and so are its running statistics.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnorm
+        >>> layer = fastnorm.RMSNorm(2)
+        >>> y = layer(np.array([[3.0, 4.0]], dtype=np.float32))
+        >>> dx = layer.backward(np.ones_like(y))
+        >>> for name, value in layer.parameters().items():
+        ...     value -= 0.1 * layer.grads[name]
+        >>> layer.weight.round(3)
+        array([0.915, 0.887], dtype=float32)
+        """
+        named = {name: getattr(self, name, None) for name in self._learned}
+        return {name: value for name, value in named.items() if value is not None}
+
     def state_dict(self) -> dict[str, Array]:
         """Copies of the layer's arrays, under PyTorch's names.
 

@@ -89,6 +89,17 @@ class Parametrization(Layer):
         """
         return super().__call__(getattr(self, self._raw))
 
+    def parameters(self) -> dict[str, Array]:
+        """The arrays that are learned, under the names that `grads` gives their gradients.
+
+        Returns
+        -------
+        dict of str to ndarray
+            The layer's own arrays, that of the weight first. An optimizer changes them in place,
+            after `backward`.
+        """
+        return {self._raw: getattr(self, self._raw), **super().parameters()}
+
     def backward(self, dy: ArrayInput) -> Array:  # type: ignore[override]  # it has one output
         """Gradient of the last call with respect to the weight that is held; all are in `grads`.
 

@@ -129,6 +129,10 @@ def test_layer_is_its_function(family, case):
     assert same_bits(layer.backward(dy), gradients[0])
     for name, field in family.learned:
         assert same_bits(layer.grads[name], getattr(gradients, field)), name
+    # A further input, such as a style, has a gradient and is no parameter.
+    own = {name: getattr(layer, name) for name in layer.grads if hasattr(layer, name)}
+    assert list(layer.parameters()) == list(own)
+    assert all(value is own[name] for name, value in layer.parameters().items())
     assert repr(layer).startswith(type(layer).__name__)
 
 

@@ -119,6 +119,15 @@ def test_grads_are_replaced_by_each_backward(kind, rng):
         assert (value == 0).all(), name
 
 
+def test_parameters_are_the_arrays_that_grads_are_of(kind, rng):
+    layer = kind.make()
+    layer(rng.normal(size=kind.shape))
+    layer.backward(np.ones(kind.shape))
+    assert list(layer.parameters()) == list(layer.grads)
+    for name, value in layer.parameters().items():
+        assert value is getattr(layer, name)
+
+
 def test_keeps_the_input_and_not_a_copy(kind, rng):
     """The gradient of 200 MB should not cost another 200 MB between the passes."""
     x = rng.normal(size=kind.shape)
