@@ -13,7 +13,7 @@ import matplotlib as mpl
 from rich.console import Console
 from rich.table import Table
 
-from examples.beyond_batchnorm import claims, costs, figures, runner
+from examples.beyond_batchnorm import claims, costs, figures, page, runner
 from examples.beyond_batchnorm.results import Results
 from examples.beyond_batchnorm.trials import plan
 
@@ -39,11 +39,13 @@ def parser() -> argparse.ArgumentParser:
         "delete it to begin anew (default: %(default)s)",
     )  # fmt: skip
     command.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="where figures and tables go (default: beside the trials)",
-    )
+        "--out", type=Path, metavar="DIR",
+        help="where figures and numbers go (default: beside the trials)",
+    )  # fmt: skip
+    command.add_argument(
+        "--page", type=Path, metavar="FILE",
+        help="a Markdown file with markers for the tables of claims and costs, as docs/study.md is",
+    )  # fmt: skip
     return command
 
 
@@ -66,10 +68,12 @@ def main(words: list[str] | None = None) -> int:
     results = Results(entries)
     mpl.use("agg")
     (out / "results.json").write_text(one_line_each(entries), "utf-8")
-    (out / "claims.md").write_text(claims.table(results), "utf-8")
     figures.draw(results, out)
     Console().print(verdicts(results))
     print(costs.table(entries, others), end="")
+    if options.page:
+        page.put(options.page, "claims", claims.table(results))
+        page.put(options.page, "costs", costs.table(entries, others))
     if others:
         (out / "reference.json").write_text(one_line_each(others), "utf-8")
     print(f"{len(trials)} trials, {minutes:.1f} minutes for those that were missing; see {out}")

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 # not stop there. Between the two lies a factor of 4, or 1.15 a block.
 LINEAR = 4.0
 
+# The normalizers that the paper is about, with three group sizes; two more are layer and instance.
+THEIRS = (
+    *("batch", "layer", "instance", "group-2", "group-4", "group-8", "filter-response", "variance"),
+    *("evonorm-b0", "evonorm-s0", "weight", "scaled-weight-std"),
+)
+
 
 def _growth(results: Results, name: str) -> float:
     variance = results.by_depth(name, "variance")
@@ -36,7 +42,7 @@ def _growth(results: Results, name: str) -> float:
 
 
 def linear(results: Results) -> Verdict:
-    names = [name for name in OF_ACTIVATIONS if name != "batch-noise"]
+    names = [name for name in THEIRS if name in OF_ACTIVATIONS]
     growths = [_growth(results, name) for name in names]
     text = (
         f"variance after 20 blocks over that after 10: {span(growths)} ({len(names)} normalizers)"
@@ -93,11 +99,10 @@ def uncentred(results: Results) -> Verdict:
 
 
 def with_speed(results: Results) -> Verdict:
-    names = [name for name in OF_ACTIVATIONS if name not in ("batch-noise", "whitening")]
-    cosines = [float(results.by_depth(name, "cosine")[19]) for name in names]
+    cosines = [float(results.by_depth(name, "cosine")[19]) for name in THEIRS]
     found = {}
     for words, residual in (("plain", False), ("residual", True)):
-        losses = [mean_loss(results.curves(name, residual=residual)) for name in names]
+        losses = [mean_loss(results.curves(name, residual=residual)) for name in THEIRS]
         found[words] = spearmanr(cosines, losses)
     text = "; ".join(
         f"{words}: rank correlation with the mean training loss {test.statistic:.2f} "
@@ -106,7 +111,7 @@ def with_speed(results: Results) -> Verdict:
     )
     # Low cosine, fast learning: a small cosine goes with a small loss.
     held = [test.statistic > 0 and test.pvalue < 0.05 for test in found.values()]
-    return held_if(held, f"{len(names)} normalizers, {text}")
+    return held_if(held, f"{len(THEIRS)} normalizers, {text}")
 
 
 def _early(results: Results, name: str) -> float:

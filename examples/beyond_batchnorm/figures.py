@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 import numpy as np
 
+from examples.beyond_batchnorm.claims_of_starts import THEIRS
 from examples.beyond_batchnorm.normalizers import GROUP_SIZES, KINDS, OF_ACTIVATIONS, OF_WEIGHTS
 from examples.beyond_batchnorm.results import final_accuracy, mean_loss, mismatch
 from examples.beyond_batchnorm.trials import BY_BATCH
@@ -64,24 +65,26 @@ def _group_colours() -> dict[str, tuple[float, ...]]:
 def variance(results: Results) -> Figure:
     """Draw the variance of the activations of residual networks at the start, by block."""
     figure, axes = _figure(2)
-    names = [name for name in OF_ACTIVATIONS if name not in ("batch-noise", *GROUP_SIZES[:-1])]
-    styles = dict(
-        zip(names, mpl.colormaps["cividis"](np.linspace(0, 0.9, len(names))), strict=True)
-    )
+    names = [name for name in THEIRS if name in OF_ACTIVATIONS]
+    others = iter((BLUE, ORANGE, GREEN, PINK, SKY, RED, BLACK))
+    groups = _group_colours()
+    colours = {name: groups[name] if name in groups else next(others) for name in names}
     blocks = np.arange(1, 21)
-    for name, colour in zip((*OF_WEIGHTS, "none"), (RED, ORANGE, BLACK), strict=True):
-        axes[0, 0].plot(blocks, results.by_depth(name, "variance"), color=colour,
+    # Weight norm begins with the weights that are there: its line is that of none.
+    for name, colour, line in zip((*OF_WEIGHTS, "none"), (RED, ORANGE, BLACK), "--:", strict=True):
+        axes[0, 0].plot(blocks, results.by_depth(name, "variance"), line, color=colour,
                         label=KINDS[name].label)  # fmt: skip
     for name in names:
         values = results.by_depth(name, "variance")
         axes[0, 0].plot(blocks, values, color=SKY, linewidth=0.8,
                         label="of activations, all" if name == names[0] else None)  # fmt: skip
-        axes[0, 1].plot(blocks, values, color=styles[name], label=KINDS[name].label)
+        axes[0, 1].plot(blocks, values, "--" if name in groups else "-", color=colours[name],
+                        label=KINDS[name].label)  # fmt: skip
     axes[0, 0].set_yscale("log")
     _label(axes[0, 0], "weights alone: a factor in every block", "residual block", "variance (log)")
     _label(axes[0, 1], "activations: a summand in every block", "residual block", "variance")
     axes[0, 0].legend()
-    axes[0, 1].legend(ncols=2)
+    axes[0, 1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
@@ -96,26 +99,16 @@ def cosine(results: Results) -> Figure:
     axes[0, 0].plot(
         layers, results.by_depth("none", "cosine"), color=BLACK, linestyle=":", label="none"
     )
-    others = (
-        "batch",
-        "layer",
-        "filter-response",
-        "variance",
-        "evonorm-b0",
-        "evonorm-s0",
-        *OF_WEIGHTS,
-    )
+    others = ("batch", "layer", *THEIRS[6:])
     colours = (BLUE, ORANGE, GREEN, PINK, SKY, YELLOW, RED, BLACK)
     for name, colour in zip(others, colours, strict=True):
-        axes[0, 1].plot(
-            layers, results.by_depth(name, "cosine"), color=colour, label=KINDS[name].label
-        )
+        axes[0, 1].plot(layers, results.by_depth(name, "cosine"), ":" if name == "weight" else "-",
+                        color=colour, label=KINDS[name].label)  # fmt: skip
     for panel, title in zip(axes[0, :2], ("by group size", "other normalizers"), strict=True):
         _label(panel, title, "layer of the plain network", "mean cosine of two images")
         panel.set_ylim(0, 1)
         panel.legend(ncols=2)
-    names = [name for name in OF_ACTIVATIONS if name not in ("batch-noise", "whitening")]
-    for place, name in enumerate(names):
+    for place, name in enumerate(THEIRS):
         x = float(results.by_depth(name, "cosine")[19])
         y = mean_loss(results.curves(name, residual=False))
         axes[0, 2].plot(x, y, "o", color=BLUE, markersize=4)
@@ -224,17 +217,14 @@ def batches(results: Results) -> Figure:
 def run(results: Results) -> Figure:
     """Draw the lengths of weights along a run, and the steps that they feel."""
     figure, axes = _figure(2)
-    for place, result in enumerate(results.run("weight")):
-        steps = np.arange(len(result["length"]))
-        words = ("measured", "by sqrt(1 + c²) from the steps") if place == 0 else (None, None)
-        axes[0, 0].plot(steps, result["length"], color=BLUE, label=words[0])
-        axes[0, 0].plot(steps, result["predicted"], ":", color=ORANGE, label=words[1])
-    _label(axes[0, 0], "weight norm, plain descent", "step", "mean length of the directions v")
-    axes[0, 0].legend()
-    for place, result in enumerate(results.run("batch")):
-        axes[0, 1].plot(result["effective"], color=BLUE, label=None if place else "every seed")
-    _label(axes[0, 1], "batch norm, plain descent", "step", "learning rate / |w|², mean of layers")
-    axes[0, 1].legend()
+    for panel, name in zip(axes[0], ("weight", "batch"), strict=True):
+        for place, result in enumerate(results.run(name)):
+            words = ("measured, every seed", "from the steps, sqrt(1 + c²)")
+            words = (None, None) if place else words
+            panel.plot(100 * np.array(result["grown"]), color=BLUE, label=words[0])
+            panel.plot(100 * np.array(result["predicted"]), ":", color=ORANGE, label=words[1])
+        _label(panel, f"{name} norm, plain descent", "step", "growth of the weights (%)")
+        panel.legend()
     return figure
 
 

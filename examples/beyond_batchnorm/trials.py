@@ -86,7 +86,7 @@ def plan(*, quick: bool) -> list[Trial]:
         for residual in (False, True)
     ]
     # The lengths are predicted for plain descent: momentum has a step that is not orthogonal.
-    recipe = Recipe(rate=0.1, momentum=0.0, epochs=curves.epochs)
+    recipe = Recipe(rate=0.5, momentum=0.0, epochs=curves.epochs)
     trials += [
         Trial("run", seed, Design(name), recipe) for seed in seeds for name in ("weight", "batch")
     ]

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
 
-from examples.beyond_batchnorm import claims, identities
+from examples.beyond_batchnorm import claims, costs, identities, page
 from examples.beyond_batchnorm.at_start import measure
 from examples.beyond_batchnorm.claims_of_identities import IDENTITIES
 from examples.beyond_batchnorm.claims_of_starts import (
@@ -58,9 +57,24 @@ def committed():
 
 
 def test_page_has_the_verdicts_of_the_committed_results(committed):
-    page = (DOCS / "study.md").read_text("utf-8")
-    [shown] = re.findall(r"<!-- claims:begin -->\n(.*?)<!-- claims:end -->", page, re.DOTALL)
-    assert shown == claims.table(committed)
+    assert page.between(DOCS / "study.md", "claims") == claims.table(committed)
+
+
+def test_page_has_the_costs_of_the_committed_results():
+    ours, theirs = (
+        json.loads((DOCS / "study" / name).read_text("utf-8"))
+        for name in ("results.json", "reference.json")
+    )
+    assert page.between(DOCS / "study.md", "costs") == costs.table(ours, theirs)
+
+
+def test_tables_go_between_their_markers(tmp_path):
+    file = tmp_path / "page.md"
+    file.write_text("a\n<!-- one:begin -->\nold\n<!-- one:end -->\nb\n", "utf-8")
+    page.put(file, "one", "| new \\1 |\n")
+    assert page.between(file, "one") == "| new \\1 |\n"
+    assert file.read_text("utf-8").startswith("a\n")
+    assert file.read_text("utf-8").endswith("\nb\n")
 
 
 def test_claims_have_sources_and_verdicts(committed):
