@@ -94,16 +94,18 @@ class RunningStatistics:
         """
         if not self._updated or not mean.size or (found is None and not self._groups.size):
             return
-        found = (True, True) if found is None else found
-        parts = zip(self._targets, self._values, (mean, spread), found, strict=True)
+        parts = zip(self._targets, self._values, (mean, spread), found or (None, None), strict=True)
         with np.errstate(all="ignore"):
             for target, value, here, there in parts:
                 if value is not None:
                     samples = tuple(range(here.ndim - 1))
-                    some = np.broadcast_to(there, here.shape).sum(axis=samples)
-                    batch = np.where(there, here, 0.0).sum(axis=samples) / some
+                    if there is None:
+                        batch, some = here.mean(samples) if samples else here, None
+                    else:
+                        some = np.broadcast_to(there, here.shape).sum(axis=samples)
+                        batch = np.where(there, here, 0.0).sum(axis=samples) / some
                     moved = (1.0 - momentum) * value + momentum * batch
-                    target[...] = np.where(some == 0, value, moved)
+                    target[...] = moved if some is None else np.where(some == 0, value, moved)
 
 
 class RunningLayer(Layer):

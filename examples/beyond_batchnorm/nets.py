@@ -87,9 +87,7 @@ class _Builder:
     def activation(self) -> Module:
         name = self.design.normalizer
         if name == "whitening" and self.whitened:
-            name = (
-                "batch"  # its cost is that of a decomposition a layer: the first one alone has it
-            )
+            name = "batch"  # a decomposition in every step is dear: the first layer alone has it
         self.whitened = True
         shape = (self.size, self.size, self.design.channels)
         made = normalizers.activation(

@@ -231,7 +231,8 @@ class Noise(Module):
     are drawn anew for the channel in every step; a normalizer before it has no say in them.
     """
 
-    SHIFT, SCALE, SPREAD = 0.5, 1.25, 0.1  # those of the paper's figure 2, appendix A
+    # Of the order of what was set right: means up to half a deviation, deviations up to 1.25.
+    SHIFT, SCALE, SPREAD = 0.5, 1.25, 0.1
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng

@@ -9,11 +9,11 @@
 #endif
 
 /* What src/kernels/isa was compiled to, in the order of the types in fn_kernels.h. */
-#define FN_RUNG(isa)                                                                              \
-    extern const fn_kernels fn_kernels_f16_##isa, fn_kernels_bf16_##isa, fn_kernels_f32_##isa,    \
-        fn_kernels_f64_##isa;                                                                     \
-    static const fn_table fn_table_##isa = {#isa,                                                 \
-                                            {&fn_kernels_f16_##isa, &fn_kernels_bf16_##isa,       \
+#define FN_RUNG(isa)                                                                               \
+    extern const fn_kernels fn_kernels_f16_##isa, fn_kernels_bf16_##isa, fn_kernels_f32_##isa,     \
+        fn_kernels_f64_##isa;                                                                      \
+    static const fn_table fn_table_##isa = {#isa,                                                  \
+                                            {&fn_kernels_f16_##isa, &fn_kernels_bf16_##isa,        \
                                              &fn_kernels_f32_##isa, &fn_kernels_f64_##isa}};
 
 #if defined(__x86_64__)

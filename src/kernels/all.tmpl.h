@@ -17,7 +17,9 @@
 #define FN_SAME(v) (v)
 #define FN_STRING_(a) #a
 #define FN_STRING(a) FN_STRING_(a)
+/* clang-format off */ /* the name of a file is no division */
 #define FN_TYPE FN_STRING(types/FN_STORED.h)
+/* clang-format on */
 #define FN_TAG FN_STORED
 #include FN_TYPE
 
