@@ -7,6 +7,7 @@ the claim says, in orders and signs; no bound was moved until a claim held.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from examples.beyond_batchnorm.claims_of_identities import IDENTITIES
@@ -26,11 +27,14 @@ def judged(results: Results) -> list[tuple[Claim, Verdict]]:
 
 
 def table(results: Results) -> str:
-    """Return the claims and verdicts as a table in Markdown."""
+    """Return the claims and verdicts as a table in Markdown, and how many there are of each."""
     lines = ["| | claim | source | figure | measured | verdict |", "|---|---|---|---|---|---|"]
-    for number, (claim, verdict) in enumerate(judged(results), 1):
+    found = judged(results)
+    for number, (claim, verdict) in enumerate(found, 1):
         figure = f"[{claim.figure}](study/{claim.figure}.svg)" if claim.figure else ""
         words = (claim.text, claim.source, figure, verdict.measured, f"**{verdict.held}**")
         cells = " | ".join(word.replace("|", "\\|") for word in words)
         lines.append(f"| {number} | {cells} |")
-    return "\n".join(lines) + "\n"
+    counts = Counter(verdict.held for _, verdict in found)
+    summary = ", ".join(f"{count} {held}" for held, count in counts.most_common())
+    return "\n".join(lines) + f"\n\nOf {len(found)} claims: {summary}.\n"
