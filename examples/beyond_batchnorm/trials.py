@@ -70,16 +70,19 @@ def plan(*, quick: bool) -> list[Trial]:
     seeds = range(1 if quick else 3)
     curves = Recipe(epochs=2 if quick else 8)
     batches = (4, 64) if quick else BATCHES
+    depth = 2 if quick else 4
     trials = [Trial("identities", seed) for seed in seeds]
     trials += [
         Trial("start", seed, Design(name))
         for seed in seeds for name in KINDS if name != "batch-noise"
     ]  # fmt: skip
-    designs = [Design(name, residual) for name in KINDS for residual in (False, True)]
-    designs.append(Design("weight", residual=True, corrected=True))
+    designs = [Design(name, residual, depth) for name in KINDS for residual in (False, True)]
+    designs.append(Design("weight", residual=True, depth=depth, corrected=True))
     trials += [Trial("curves", seed, design, curves) for seed in seeds for design in designs]
     trials += [
-        Trial("batches", seed, Design(name, residual), Recipe(batch, epochs=1 if quick else 3))
+        Trial(
+            "batches", seed, Design(name, residual, depth), Recipe(batch, epochs=1 if quick else 3)
+        )
         for seed in seeds
         for batch in batches
         for name in BY_BATCH
@@ -88,6 +91,8 @@ def plan(*, quick: bool) -> list[Trial]:
     # The lengths are predicted for plain descent: momentum has a step that is not orthogonal.
     recipe = Recipe(rate=0.5, momentum=0.0, epochs=curves.epochs)
     trials += [
-        Trial("run", seed, Design(name), recipe) for seed in seeds for name in ("weight", "batch")
+        Trial("run", seed, Design(name, depth=depth), recipe)
+        for seed in seeds
+        for name in ("weight", "batch")
     ]
     return trials
