@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from examples.beyond_batchnorm.normalizers import GROUP_SIZES, KINDS, OF_ACTIVATIONS
+from examples.beyond_batchnorm.nets import NETWORKS
+from examples.beyond_batchnorm.normalizers import GROUP_SIZES, KINDS
 from examples.beyond_batchnorm.results import diverged, final_accuracy, mean_loss, mismatch
 from examples.beyond_batchnorm.verdicts import (
     BA,
@@ -27,43 +28,65 @@ from examples.beyond_batchnorm.verdicts import (
 )
 
 if TYPE_CHECKING:
-    from examples.beyond_batchnorm.results import Results
+    from collections.abc import Callable, Iterable, Mapping
 
-SETS = ("by_batch", "evaluation")
+    from examples.beyond_batchnorm.results import Result, Results
+
 POINT = 0.01  # of accuracy; 360 test images and 3 seeds make one standard error of half a point
+LOSS = "mean training loss, "
+SETS = ("by_batch", "evaluation")  # whose statistics a trained network is tested with
+
+
+def _in_both(ask: Callable[[bool], tuple[bool, str]], before: str = "") -> Verdict:
+    """Ask the plain and the residual network; `ask` returns whether it held, and what was seen."""
+    found = {words: ask(residual) for words, residual in NETWORKS.items()}
+    text = "; ".join(f"{words}: {seen}" for words, (_, seen) in found.items())
+    return held_if([held for held, _ in found.values()], before + text)
 
 
 def _percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def _losses(results: Results, names: tuple[str, ...], residual: bool) -> dict[str, float]:
+def _percents(values: Iterable[float]) -> str:
+    return ", ".join(map(_percent, values))
+
+
+def _named(values: Mapping[str, float], show: Callable[[float], str] = number) -> str:
+    return ", ".join(f"{name} {show(value)}" for name, value in values.items())
+
+
+def _losses(results: Results, residual: bool, *names: str) -> dict[str, float]:
     return {name: mean_loss(results.curves(name, residual=residual)) for name in names}
 
 
+def _accuracies(results: Results, name: str, residual: bool) -> dict[int, float]:
+    found = results.batches(name, residual=residual)
+    return {size: final_accuracy(seeds) for size, seeds in found.items()}
+
+
 def faster_than_none(results: Results) -> Verdict:
-    found = [_losses(results, ("batch", "none"), residual) for residual in (False, True)]
-    text = "; ".join(
-        f"{words}: batch {number(loss['batch'])}, none {number(loss['none'])}"
-        for words, loss in zip(("plain", "residual"), found, strict=True)
-    )
-    return held_if([loss["batch"] < loss["none"] for loss in found], f"mean training loss, {text}")
+    def ask(residual: bool) -> tuple[bool, str]:
+        loss = _losses(results, residual, "batch", "none")
+        return loss["batch"] < loss["none"], _named(loss)
+
+    return _in_both(ask, LOSS)
 
 
 def layer_slower(results: Results) -> Verdict:
-    found = [_losses(results, ("batch", "layer"), residual) for residual in (False, True)]
-    text = "; ".join(
-        f"{words}: batch {number(loss['batch'])}, layer {number(loss['layer'])}"
-        for words, loss in zip(("plain", "residual"), found, strict=True)
-    )
-    return held_if([loss["layer"] > loss["batch"] for loss in found], f"mean training loss, {text}")
+    def ask(residual: bool) -> tuple[bool, str]:
+        loss = _losses(results, residual, "batch", "layer")
+        return loss["layer"] > loss["batch"], _named(loss)
+
+    return _in_both(ask, LOSS)
 
 
 def trade_off(results: Results) -> Verdict:
-    found = [list(_losses(results, GROUP_SIZES, residual).values()) for residual in (False, True)]
-    text = f"mean training loss, sizes 1, 2, 4, 8, 32, plain: {orders(found[0])}"
-    text += f"; residual: {orders(found[1])}"
-    return held_if([0 < int(np.argmin(losses)) < 4 for losses in found], text)
+    def ask(residual: bool) -> tuple[bool, str]:
+        losses = list(_losses(results, residual, *GROUP_SIZES).values())
+        return 0 < int(np.argmin(losses)) < len(losses) - 1, orders(losses)
+
+    return _in_both(ask, "mean training loss, sizes 1, 2, 4, 8, 32, ")
 
 
 def weight_norm_fails(results: Results) -> Verdict:
@@ -88,10 +111,8 @@ def weight_norm_corrected(results: Results) -> Verdict:
 
 
 def instance_unstable(results: Results) -> Verdict:
-    found = {
-        name: results.batches(name, residual=False)[min(results.batches(name, residual=False))]
-        for name in ("instance", "group-8")
-    }
+    by_size = {name: results.batches(name, residual=False) for name in ("instance", "group-8")}
+    found = {name: sizes[min(sizes)] for name, sizes in by_size.items()}
     text = "; ".join(
         f"{name}: {diverged(seeds)} of {len(seeds)} diverged, {_percent(final_accuracy(seeds))}"
         for name, seeds in found.items()
@@ -105,169 +126,129 @@ def instance_classifies_worse(results: Results) -> Verdict:
     found = {
         name: final_accuracy(results.curves(name, residual=True)) for name in ("batch", "instance")
     }
-    text = ", ".join(f"{name} {_percent(value)}" for name, value in found.items())
+    text = f"residual, test accuracy: {_named(found, _percent)}"
     if abs(found["batch"] - found["instance"]) < POINT:
-        return Verdict(TOO_SMALL, f"residual, test accuracy: {text}, less than a point apart")
-    return held_if(found["instance"] < found["batch"], f"residual, test accuracy: {text}")
-
-
-def _accuracies(results: Results, name: str, residual: bool) -> dict[int, float]:
-    found = results.batches(name, residual=residual)
-    return {size: final_accuracy(seeds) for size, seeds in found.items()}
-
-
-def _shown(accuracies: dict[int, float]) -> str:
-    return ", ".join(_percent(value) for value in accuracies.values())
+        return Verdict(TOO_SMALL, f"{text}, less than a point apart")
+    return held_if(found["instance"] < found["batch"], text)
 
 
 def batch_degrades(results: Results) -> Verdict:
-    conditions, texts = [], []
-    for words, residual in (("plain", False), ("residual", True)):
+    def ask(residual: bool) -> tuple[bool, str]:
         by_size = _accuracies(results, "batch", residual)
         small = [value for size, value in by_size.items() if size < 8]
         large = [value for size, value in by_size.items() if size >= 8]
-        conditions.append(max(small) < min(large) and small[0] < max(large) - 2 * POINT)
-        texts.append(f"{words}: {_shown(by_size)}")
-    sizes = orders(list(by_size))
-    return held_if(conditions, f"test accuracy at batches of {sizes}, {'; '.join(texts)}")
+        worse = max(small) < min(large) and small[0] < max(large) - 2 * POINT
+        return worse, _percents(by_size.values())
+
+    sizes = orders(list(results.batches("batch", residual=False)))
+    return _in_both(ask, f"test accuracy at batches of {sizes}, ")
 
 
 def group_flat(results: Results) -> Verdict:
-    conditions, texts = [], []
-    for words, residual in (("plain", False), ("residual", True)):
-        group = _accuracies(results, "group-8", residual)
-        conditions.append(max(group.values()) - min(group.values()) < 2 * POINT)
-        texts.append(f"{words}: {_shown(group)}")
-    return held_if(conditions, f"groups of 8, {'; '.join(texts)}")
+    def ask(residual: bool) -> tuple[bool, str]:
+        found = _accuracies(results, "group-8", residual).values()
+        return max(found) - min(found) < 2 * POINT, _percents(found)
+
+    return _in_both(ask, "groups of 8, ")
 
 
 def renorm_between(results: Results) -> Verdict:
-    conditions, texts = [], []
-    for words, residual in (("plain", False), ("residual", True)):
-        found = {
-            name: _accuracies(results, name, residual)
-            for name in ("batch", "batch-renorm", "group-8")
-        }
-        smallest = min(found["batch"])
-        at = {name: values[smallest] for name, values in found.items()}
-        conditions.append(at["batch"] < at["batch-renorm"] < at["group-8"])
-        texts.append(f"{words}: {', '.join(f'{n} {_percent(v)}' for n, v in at.items())}")
-    return held_if(conditions, f"batches of {smallest}, {'; '.join(texts)}")
+    smallest = min(results.batches("batch", residual=False))
+
+    def ask(residual: bool) -> tuple[bool, str]:
+        names = ("batch", "batch-renorm", "group-8")
+        at = {name: _accuracies(results, name, residual)[smallest] for name in names}
+        return at["batch"] < at["batch-renorm"] < at["group-8"], _named(at, _percent)
+
+    return _in_both(ask, f"batches of {smallest}, ")
 
 
 def mismatch_grows(results: Results) -> Verdict:
-    conditions, texts = [], []
-    for words, residual in (("plain", False), ("residual", True)):
-        found = results.batches("batch", residual=residual)
-        gaps = [mismatch(seeds) for seeds in found.values()]
-        conditions.append(gaps[0] == max(gaps) and gaps[-1] == min(gaps))
-        texts.append(f"{words}: {orders(gaps)}")
-    text = f"|loss by running statistics - loss by those of the batch|, {'; '.join(texts)}"
-    return held_if(conditions, text)
+    def ask(residual: bool) -> tuple[bool, str]:
+        gaps = [mismatch(seeds) for seeds in results.batches("batch", residual=residual).values()]
+        return gaps[0] == max(gaps) and gaps[-1] == min(gaps), orders(gaps)
+
+    return _in_both(ask, "|loss by running statistics - loss by those of the batch|, ")
 
 
 def renorm_mismatch(results: Results) -> Verdict:
-    conditions, texts = [], []
-    for words, residual in (("plain", False), ("residual", True)):
+    def ask(residual: bool) -> tuple[bool, str]:
         found = [results.batches(name, residual=residual) for name in ("batch", "batch-renorm")]
         gaps = [mismatch(by_size[min(by_size)]) for by_size in found]
-        conditions.append(gaps[1] < gaps[0])
-        texts.append(f"{words}: {number(gaps[0])} and {number(gaps[1])}")
-    text = f"smallest batch, the same gap of batch norm and batch renorm, {'; '.join(texts)}"
-    return held_if(conditions, text)
+        return gaps[1] < gaps[0], f"{number(gaps[0])} and {number(gaps[1])}"
+
+    return _in_both(ask, "smallest batch, the same gap of batch norm and batch renorm, ")
 
 
 def noise_harmless(results: Results) -> Verdict:
-    conditions, texts = [], []
-    for words, residual in (("plain", False), ("residual", True)):
-        loss = _losses(results, ("batch", "batch-noise", "none"), residual)
-        conditions.append(loss["batch-noise"] - loss["batch"] < loss["none"] - loss["batch-noise"])
-        texts.append(f"{words}: {', '.join(f'{n} {number(v)}' for n, v in loss.items())}")
-    return held_if(conditions, f"mean training loss, {'; '.join(texts)}")
+    def ask(residual: bool) -> tuple[bool, str]:
+        loss = _losses(results, residual, "batch", "batch-noise", "none")
+        near = loss["batch-noise"] - loss["batch"] < loss["none"] - loss["batch-noise"]
+        return near, _named(loss)
+
+    return _in_both(ask, LOSS)
 
 
 def residual_levels(results: Results) -> Verdict:
-    names = [name for name in OF_ACTIVATIONS if name != "batch-noise"]
-    plain, residual = (
-        [mean_loss(results.curves(name, residual=shape)) for name in names]
-        for shape in (False, True)
-    )
-    text = (
-        f"spread (largest over smallest mean loss): plain {max(plain) / min(plain):.2f}, residual"
-    )
-    return held_if(
-        max(residual) / min(residual) < max(plain) / min(plain),
-        f"{text} {max(residual) / min(residual):.2f}",
-    )
+    names = [name for name, kind in KINDS.items() if kind.of_activations and not kind.noisy]
+    spread = {}
+    for words, residual in NETWORKS.items():
+        losses = _losses(results, residual, *names).values()
+        spread[words] = max(losses) / min(losses)
+    text = f"spread (largest over smallest mean loss): {_named(spread, '{:.2f}'.format)}"
+    return held_if(spread["residual"] < spread["plain"], text)
 
 
 def instance_is_group(results: Results) -> Verdict:
-    conditions, texts = [], []
-    for residual in (False, True):
+    def ask(residual: bool) -> tuple[bool, str]:
         pairs = zip(
             results.curves("instance", residual=residual),
             results.curves("group-1", residual=residual),
             strict=True,
         )
-        difference = max(abs(np.array(a["loss"]) / np.array(b["loss"]) - 1).max() for a, b in pairs)
-        conditions.append(difference < 1e-2)
-        texts.append(number(difference))
-    return held_if(conditions, f"largest relative difference of two curves: {' and '.join(texts)}")
+        off = max(abs(np.array(a["loss"]) / np.array(b["loss"]) - 1).max() for a, b in pairs)
+        return off < 1e-2, number(off)
+
+    return _in_both(ask, "largest relative difference of two curves, ")
 
 
 def whitening_helps(results: Results) -> Verdict:
-    conditions, texts = [], []
-    for words, residual in (("plain", False), ("residual", True)):
-        loss = _losses(results, ("batch", "whitening"), residual)
+    def ask(residual: bool) -> tuple[bool, str]:
+        loss = _losses(results, residual, "batch", "whitening")
         pairs = zip(
             results.curves("whitening", residual=residual),
             results.curves("batch", residual=residual),
             strict=True,
         )
         lower = [np.mean(ours["loss"]) < np.mean(theirs["loss"]) for ours, theirs in pairs]
-        conditions.append(all(lower))
-        texts.append(
-            f"{words}: batch {number(loss['batch'])}, whitened {number(loss['whitening'])}, "
-            f"lower in {sum(lower)} of {len(lower)} seeds"
-        )
-    return held_if(conditions, f"one layer, mean training loss, {'; '.join(texts)}")
+        return all(lower), f"{_named(loss)}, lower in {sum(lower)} of {len(lower)} seeds"
+
+    return _in_both(ask, f"one layer, {LOSS}")
 
 
 def whitening_in_evaluation(results: Results) -> Verdict:
-    conditions, texts = [], []
-    for words, residual in (("plain", False), ("residual", True)):
-        found = {name: results.curves(name, residual=residual) for name in ("batch", "whitening")}
-        right = {
-            name: [
-                float(np.mean([seed[by]["accuracy"] for seed in seeds if not seed["diverged"]]))
-                for by in SETS
-            ]
-            for name, seeds in found.items()
+    def right(seeds: list[Result], by: str) -> float:
+        return float(np.mean([seed[by]["accuracy"] for seed in seeds if not seed["diverged"]]))
+
+    def ask(residual: bool) -> tuple[bool, str]:
+        found = {
+            name: [right(results.curves(name, residual=residual), by) for by in SETS]
+            for name in ("batch", "whitening")
         }
-        conditions.append(right["whitening"][1] > right["whitening"][0] - 2 * POINT)
-        texts.append(
-            f"{words}: batch {' and '.join(map(_percent, right['batch']))}, "
-            f"whitened {' and '.join(map(_percent, right['whitening']))}"
-        )
-    text = "test accuracy by statistics of the batch and by running ones"
-    return held_if(conditions, f"{text}, {'; '.join(texts)}")
+        text = ", ".join(f"{name} {' and '.join(map(_percent, v))}" for name, v in found.items())
+        return found["whitening"][1] > found["whitening"][0] - 2 * POINT, text
+
+    return _in_both(ask, "test accuracy by statistics of the batch and by running ones, ")
 
 
 def evonorms(results: Results) -> Verdict:
-    best = {
-        words: sorted(KINDS, key=lambda name: mean_loss(results.curves(name, residual=residual)))
-        for words, residual in (("plain", False), ("residual", True))
-    }
-    places = {
-        words: [names.index(name) + 1 for name in ("evonorm-b0", "evonorm-s0", "batch")]
-        for words, names in best.items()
-    }
-    text = "; ".join(
-        f"{words}: B0 {p[0]}, S0 {p[1]}, batch {p[2]} of {len(KINDS)}"
-        for words, p in places.items()
-    )
-    held = [min(p[0], p[1]) < p[2] for p in places.values()]
-    return held_if(held, f"rank by mean training loss, {text}")
+    def ask(residual: bool) -> tuple[bool, str]:
+        losses = _losses(results, residual, *KINDS)
+        ranked = sorted(losses, key=losses.__getitem__)
+        b0, s0, batch = (ranked.index(name) + 1 for name in ("evonorm-b0", "evonorm-s0", "batch"))
+        return min(b0, s0) < batch, f"B0 {b0}, S0 {s0}, batch {batch} of {len(ranked)}"
+
+    return _in_both(ask, "rank by mean training loss, ")
 
 
 TRAINING = (

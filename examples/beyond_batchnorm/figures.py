@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 
 from examples.beyond_batchnorm.claims_of_starts import THEIRS
+from examples.beyond_batchnorm.nets import NETWORKS
 from examples.beyond_batchnorm.normalizers import GROUP_SIZES, KINDS, OF_ACTIVATIONS, OF_WEIGHTS
 from examples.beyond_batchnorm.results import final_accuracy, mean_loss, mismatch
 from examples.beyond_batchnorm.trials import BY_BATCH
@@ -39,7 +40,6 @@ STYLE = {
     "lines.linewidth": 1.5,
     "svg.hashsalt": "beyond_batchnorm",  # the same file for the same results
 }
-NETWORKS = (("plain", False), ("residual", True))
 
 
 def _figure(columns: int, rows: int = 1) -> tuple[Figure, np.ndarray]:
@@ -137,7 +137,7 @@ def gradient(results: Results) -> Figure:
         "layer of the plain network",
         "gradient norm over layer 20's (log)",
     )
-    for (words, residual), colour in zip(NETWORKS, (BLUE, ORANGE), strict=True):
+    for (words, residual), colour in zip(NETWORKS.items(), (BLUE, ORANGE), strict=True):
         seeds = [[np.mean(result["loss"]) for result in results.curves(name, residual=residual)]
                  for name in GROUP_SIZES]  # fmt: skip
         mean = [np.mean(losses) for losses in seeds]
@@ -165,7 +165,7 @@ FAMILIES = (
 def curves(results: Results) -> Figure:
     """Draw the training loss by epoch, of every normalizer, beside that of batch norm."""
     figure, axes = _figure(len(FAMILIES), rows=2)
-    for row, (words, residual) in enumerate(NETWORKS):
+    for row, (words, residual) in enumerate(NETWORKS.items()):
         for panel, (title, names, colours) in zip(axes[row], FAMILIES, strict=True):
             _draw(panel, results.curves("batch", residual=residual), BLUE, "batch", "--")
             shades = _group_colours().values() if names is GROUP_SIZES else colours
@@ -193,14 +193,14 @@ def batches(results: Results) -> Figure:
     """Draw accuracy by batch size, and how training and evaluation differ by batch size."""
     figure, axes = _figure(3)
     colours = dict(zip(BY_BATCH, (BLUE, ORANGE, GREEN, PINK), strict=True))
-    for panel, (words, residual) in zip(axes[0], NETWORKS, strict=False):
+    for panel, (words, residual) in zip(axes[0], NETWORKS.items(), strict=False):
         for name, colour in colours.items():
             found = results.batches(name, residual=residual)
             values = [100 * final_accuracy(seeds) for seeds in found.values()]
             panel.plot(list(found), values, "o-", color=colour, label=KINDS[name].label)
         _label(panel, words, "batch size (log)", "test accuracy (%)")
     for name in ("batch", "batch-renorm"):
-        for (words, residual), line in zip(NETWORKS, ("-", "--"), strict=True):
+        for (words, residual), line in zip(NETWORKS.items(), ("-", "--"), strict=True):
             found = results.batches(name, residual=residual)
             axes[0, 2].plot(list(found), [mismatch(seeds) for seeds in found.values()], f"o{line}",
                             color=colours[name], label=f"{KINDS[name].label}, {words}")  # fmt: skip

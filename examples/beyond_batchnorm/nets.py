@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from examples.beyond_batchnorm.network import Array
 
+NETWORKS = {"plain": False, "residual": True}  # what they are called, and `Design.residual`
+
 
 @dataclass(frozen=True)
 class Design:
