@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A kernel reads its runs and writes its runs, and no byte beside them, wherever they lie."""
+"""A kernel reads its runs and writes its runs, and no byte beside them, wherever they lie.
+
+A test goes through all types and lengths: there are as many tests as variants of kernels, which
+are thousands as it is.
+"""
 
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
@@ -70,7 +75,7 @@ def check(isa, kind, method, arguments, data_place, coefficient_place) -> None:
         result = run(isa, kind, method, placed, watched["output"].view)
     else:
         result = run(isa, kind, method, placed)
-    assert bits(result) == bits(expected)
+    assert bits(result) == bits(expected), f"{kind}, {arguments['x'].shape}"
     for name, value in watched.items():
         after = value.taken()
         if name in arguments and name not in WRITTEN:
@@ -78,15 +83,15 @@ def check(isa, kind, method, arguments, data_place, coefficient_place) -> None:
 
 
 @calls(SOME)
-def test_neighbours_are_neither_used_nor_written(isa, kind, method, words, rng):
-    for n in LENGTHS:
+def test_neighbours_are_neither_used_nor_written(isa, method, words, rng):
+    for kind, n in product(KINDS, LENGTHS):
         arguments = draw(method, words, kind, BAND + 1, n, rng)
         check(isa, kind, method, arguments, among_nan, among_nan)
 
 
 @calls([(method, words) for method, words in SOME if "stream" not in words])
-def test_data_may_lie_at_any_address(isa, kind, method, words, rng):
-    for n in LENGTHS:
+def test_data_may_lie_at_any_address(isa, method, words, rng):
+    for kind, n in product(KINDS, LENGTHS):
         arguments = draw(method, words, kind, 3, n, rng)
         check(isa, kind, method, arguments, misaligned, among_nan)
 
@@ -94,40 +99,40 @@ def test_data_may_lie_at_any_address(isa, kind, method, words, rng):
 @pytest.mark.skipif(not PROTECTS, reason="needs mprotect of Linux")
 @pytest.mark.parametrize("place", [before_protected, after_protected])
 @calls(SOME)
-def test_nothing_is_read_beyond_the_ends(isa, kind, method, words, place, rng):
+def test_nothing_is_read_beyond_the_ends(isa, method, words, place, rng):
     """A touch of the neighbouring page ends the process."""
-    for n in LENGTHS:
+    for kind, n in product(KINDS, LENGTHS):
         arguments = draw(method, words, kind, 2, n, rng)
         check(isa, kind, method, arguments, place, place)
 
 
 @calls([(method, words) for method, words in SOME if method in ELEMENTWISE])
-def test_in_place(isa, kind, method, words, rng):
-    for n in LENGTHS:
+def test_in_place(isa, method, words, rng):
+    for kind, n in product(KINDS, LENGTHS):
         arguments = draw(method, words, kind, 3, n, rng)
         expected = call(isa, kind, method, arguments)
         for name in DATA & arguments.keys():
             reused = fresh(arguments) | {name: arguments[name].copy()}
             result = run(isa, kind, method, reused, reused[name])
-            assert bits(result) == bits(expected), f"{name} is the output"
+            assert bits(result) == bits(expected), f"{kind}, {name} is the output"
 
 
 @calls([(method, words) for method, words in SOME if "stream" in words])
-def test_streaming_changes_no_bit(isa, kind, method, words, rng):
+def test_streaming_changes_no_bit(isa, method, words, rng):
     """For every place of the output in a line, and rows that are lines apart or are not."""
-    item = np.dtype(KINDS[kind]).itemsize
-    starts = range(LINE // item)
-    places = [partial(in_lines, start=start) for start in starts]
-    uneven = [partial(among_nan, pad=pad) for pad in starts]
-    for rows, n, some in (
-        *((1, n, places) for n in (1, LANES - 3, LANES, 2 * LANES + 1, 7 * LANES + 5)),
-        *((3, n, places + uneven) for n in (LANES, 5 * LANES + 3)),
-        (BAND + 1, LONG + 5, places),
-    ):
-        arguments = draw(method, words, kind, rows, n, rng)
-        expected = bits(call(isa, kind, method, arguments | {"stream": False}))
-        for place in some:
-            output = Watched(blank(arguments["x"]), place)
-            result = run(isa, kind, method, fresh(arguments), output.view)
-            assert bits(result) == expected, f"{rows} x {n}, {place}"
-            output.taken()
+    for kind, stored in KINDS.items():
+        starts = range(LINE // np.dtype(stored).itemsize)
+        places = [partial(in_lines, start=start) for start in starts]
+        uneven = [partial(among_nan, pad=pad) for pad in starts]
+        for rows, n, some in (
+            *((1, n, places) for n in (1, LANES - 3, LANES, 2 * LANES + 1, 7 * LANES + 5)),
+            *((3, n, places + uneven) for n in (LANES, 5 * LANES + 3)),
+            (BAND + 1, LONG + 5, places),
+        ):
+            arguments = draw(method, words, kind, rows, n, rng)
+            expected = bits(call(isa, kind, method, arguments | {"stream": False}))
+            for place in some:
+                output = Watched(blank(arguments["x"]), place)
+                result = run(isa, kind, method, fresh(arguments), output.view)
+                assert bits(result) == expected, f"{kind}, {rows} x {n}, {place}"
+                output.taken()
