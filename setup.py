@@ -150,7 +150,8 @@ class BuildTiers(build_ext):
         """Where a module is kept, by its flags and by what it is made for."""
         flags = (extension.extra_compile_args, extension.extra_link_args)
         versions = (sysconfig.get_config_var("EXT_SUFFIX"), Cython.__version__, numpy.__version__)
-        key = zlib.crc32(repr((self.compiler.compiler_so, flags, versions)).encode())
+        tools = (self.compiler.compiler_so, self.compiler.linker_so)
+        key = zlib.crc32(repr((tools, flags, versions)).encode())
         return Path(f"build/modules/{key:08x}", self.get_ext_filename(extension.name))
 
     def compile_rung(self, tier, stored):
