@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scipy.stats import spearmanr
 
-from examples.beyond_batchnorm.normalizers import GROUP_SIZES, OF_ACTIVATIONS, OF_WEIGHTS
+from examples.beyond_batchnorm.normalizers import GROUP_SIZES, OF_ACTIVATIONS, OF_PAPER, OF_WEIGHTS
 from examples.beyond_batchnorm.results import mean_loss
 from examples.beyond_batchnorm.verdicts import (
     BROCK,
@@ -29,12 +29,6 @@ if TYPE_CHECKING:
 # not stop there. Between the two lies a factor of 4, or 1.15 a block.
 LINEAR = 4.0
 
-# The normalizers that the paper is about, with three group sizes; two more are layer and instance.
-THEIRS = (
-    *("batch", "layer", "instance", "group-2", "group-4", "group-8", "filter-response", "variance"),
-    *("evonorm-b0", "evonorm-s0", "weight", "scaled-weight-std"),
-)
-
 
 def _growth(results: Results, name: str) -> float:
     variance = results.by_depth(name, "variance")
@@ -42,7 +36,7 @@ def _growth(results: Results, name: str) -> float:
 
 
 def linear(results: Results) -> Verdict:
-    names = [name for name in THEIRS if name in OF_ACTIVATIONS]
+    names = [name for name in OF_PAPER if name in OF_ACTIVATIONS]
     growths = [_growth(results, name) for name in names]
     text = (
         f"variance after 20 blocks over that after 10: {span(growths)} ({len(names)} normalizers)"
@@ -99,10 +93,10 @@ def uncentred(results: Results) -> Verdict:
 
 
 def with_speed(results: Results) -> Verdict:
-    cosines = [float(results.by_depth(name, "cosine")[19]) for name in THEIRS]
+    cosines = [float(results.by_depth(name, "cosine")[19]) for name in OF_PAPER]
     found = {}
     for words, residual in (("plain", False), ("residual", True)):
-        losses = [mean_loss(results.curves(name, residual=residual)) for name in THEIRS]
+        losses = [mean_loss(results.curves(name, residual=residual)) for name in OF_PAPER]
         found[words] = spearmanr(cosines, losses)
     text = "; ".join(
         f"{words}: rank correlation with the mean training loss {test.statistic:.2f} "
@@ -111,7 +105,7 @@ def with_speed(results: Results) -> Verdict:
     )
     # Low cosine, fast learning: a small cosine goes with a small loss.
     held = [test.statistic > 0 and test.pvalue < 0.05 for test in found.values()]
-    return held_if(held, f"{len(THEIRS)} normalizers, {text}")
+    return held_if(held, f"{len(OF_PAPER)} normalizers, {text}")
 
 
 def _early(results: Results, name: str) -> float:

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 import numpy as np
 
-from examples.beyond_batchnorm.claims_of_starts import THEIRS
 from examples.beyond_batchnorm.nets import NETWORKS
-from examples.beyond_batchnorm.normalizers import GROUP_SIZES, KINDS, OF_ACTIVATIONS, OF_WEIGHTS
+from examples.beyond_batchnorm.normalizers import (
+    GROUP_SIZES,
+    KINDS,
+    OF_ACTIVATIONS,
+    OF_PAPER,
+    OF_WEIGHTS,
+)
 from examples.beyond_batchnorm.results import final_accuracy, mean_loss, mismatch
 from examples.beyond_batchnorm.trials import BY_BATCH
 
@@ -65,7 +70,7 @@ def _group_colours() -> dict[str, tuple[float, ...]]:
 def variance(results: Results) -> Figure:
     """Draw the variance of the activations of residual networks at the start, by block."""
     figure, axes = _figure(2)
-    names = [name for name in THEIRS if name in OF_ACTIVATIONS]
+    names = [name for name in OF_PAPER if name in OF_ACTIVATIONS]
     others = iter((BLUE, ORANGE, GREEN, PINK, SKY, RED, BLACK))
     groups = _group_colours()
     colours = {name: groups[name] if name in groups else next(others) for name in names}
@@ -99,7 +104,7 @@ def cosine(results: Results) -> Figure:
     axes[0, 0].plot(
         layers, results.by_depth("none", "cosine"), color=BLACK, linestyle=":", label="none"
     )
-    others = ("batch", "layer", *THEIRS[6:])
+    others = ("batch", "layer", *OF_PAPER[6:])
     colours = (BLUE, ORANGE, GREEN, PINK, SKY, YELLOW, RED, BLACK)
     for name, colour in zip(others, colours, strict=True):
         axes[0, 1].plot(layers, results.by_depth(name, "cosine"), ":" if name == "weight" else "-",
@@ -108,7 +113,7 @@ def cosine(results: Results) -> Figure:
         _label(panel, title, "layer of the plain network", "mean cosine of two images")
         panel.set_ylim(0, 1)
         panel.legend(ncols=2)
-    for place, name in enumerate(THEIRS):
+    for place, name in enumerate(OF_PAPER):
         x = float(results.by_depth(name, "cosine")[19])
         y = mean_loss(results.curves(name, residual=False))
         axes[0, 2].plot(x, y, "o", color=BLUE, markersize=4)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     Shape = tuple[int, int, int]  # of an image: height, width, channels
 
-LAST = {"channel_axis": -1}
 RELU = {"activation": "relu"}
 
 
@@ -53,69 +52,61 @@ class Kind:
     noisy: bool = False
 
 
+def _by_channel(
+    label: str,
+    function: str,
+    layer: type[fastnorm.Layer],
+    *,
+    activates: bool = False,
+    noisy: bool = False,
+    **options: object,
+) -> Kind:
+    """Return the kind of a layer that is made for a number of channels."""
+
+    def make(shape: Shape, dtype: DTypeLike) -> fastnorm.Layer:
+        return layer(shape[-1], dtype=dtype, channel_axis=-1, **options)
+
+    return Kind(label, function, make, activates=activates, noisy=noisy)
+
+
 def _group(size: int | None) -> Kind:
     def make(shape: Shape, dtype: DTypeLike) -> fastnorm.Layer:
         channels = shape[-1]
         groups = channels // (size or channels)
-        return fastnorm.GroupNorm(groups, channels, dtype=dtype, **LAST, **RELU)
+        return fastnorm.GroupNorm(groups, channels, channel_axis=-1, dtype=dtype, **RELU)
 
     return Kind(f"group, size {size or 'all'}", "group_norm", make, activates=True)
 
 
 KINDS = {
     "none": Kind("none"),
-    "batch": Kind(
-        "batch",
-        "batch_norm",
-        lambda shape, dtype: fastnorm.BatchNorm(shape[-1], dtype=dtype, **LAST, **RELU),
-        activates=True,
-    ),
-    "batch-noise": Kind(
-        "batch, then noise",
-        "batch_norm",
-        lambda shape, dtype: fastnorm.BatchNorm(shape[-1], dtype=dtype, **LAST),
-        noisy=True,
-    ),
+    "batch": _by_channel("batch", "batch_norm", fastnorm.BatchNorm, activates=True, **RELU),
+    "batch-noise": _by_channel("batch, then noise", "batch_norm", fastnorm.BatchNorm, noisy=True),
     "layer": Kind(
         "layer",
         "layer_norm",
         lambda shape, dtype: fastnorm.LayerNorm(shape, dtype=dtype, **RELU),
         activates=True,
     ),
-    "instance": Kind(
-        "instance",
-        "instance_norm",
-        lambda shape, dtype: fastnorm.InstanceNorm(
-            shape[-1], affine=True, dtype=dtype, **LAST, **RELU
-        ),
-        activates=True,
+    "instance": _by_channel(
+        "instance", "instance_norm", fastnorm.InstanceNorm, activates=True, affine=True, **RELU
     ),
     "group-1": _group(1),
     "group-2": _group(2),
     "group-4": _group(4),
     "group-8": _group(8),
     "group-all": _group(None),
-    "filter-response": Kind(
-        "filter response",
-        "filter_response_norm",
-        lambda shape, dtype: fastnorm.FilterResponseNorm(shape[-1], dtype=dtype, **LAST),
-        activates=True,
+    "filter-response": _by_channel(
+        "filter response", "filter_response_norm", fastnorm.FilterResponseNorm, activates=True
     ),
-    "variance": Kind(
-        "variance",
-        "variance_norm",
-        lambda shape, dtype: fastnorm.VarianceNorm(shape[-1], dtype=dtype, **LAST),
-    ),
-    "evonorm-b0": Kind(
-        "EvoNorm-B0",
-        "evonorm_b0",
-        lambda shape, dtype: fastnorm.EvoNormB0(shape[-1], dtype=dtype, **LAST),
-        activates=True,
-    ),
+    "variance": _by_channel("variance", "variance_norm", fastnorm.VarianceNorm),
+    "evonorm-b0": _by_channel("EvoNorm-B0", "evonorm_b0", fastnorm.EvoNormB0, activates=True),
     "evonorm-s0": Kind(
         "EvoNorm-S0",
         "evonorm_s0",
-        lambda shape, dtype: fastnorm.EvoNormS0(shape[-1], shape[-1] // 4, dtype=dtype, **LAST),
+        lambda shape, dtype: fastnorm.EvoNormS0(
+            shape[-1], shape[-1] // 4, channel_axis=-1, dtype=dtype
+        ),
         activates=True,
     ),
     "weight": Kind("weight", "weight_norm", of_weights=fastnorm.WeightNorm),
@@ -126,19 +117,16 @@ KINDS = {
             weight, gamma=fastnorm.ACTIVATION_GAINS["relu"]
         ),
     ),
-    "batch-renorm": Kind(
-        "batch renorm",
-        "batch_renorm",
-        # 0.1 as batch norm has it: 0.01, made for long runs, would not have arrived here.
-        lambda shape, dtype: fastnorm.BatchRenorm(shape[-1], momentum=0.1, dtype=dtype, **LAST),
-    ),
-    "whitening": Kind(
-        "whitening, then batch",
-        "whiten",
-        lambda shape, dtype: fastnorm.Whitening(shape[-1], affine=False, dtype=dtype, **LAST),
-    ),
+    # 0.1 as batch norm has it: 0.01, made for long runs, would not have arrived here.
+    "batch-renorm": _by_channel("batch renorm", "batch_renorm", fastnorm.BatchRenorm, momentum=0.1),
+    "whitening": _by_channel("whitening, then batch", "whiten", fastnorm.Whitening, affine=False),
 }
 GROUP_SIZES = ("group-1", "group-2", "group-4", "group-8", "group-all")
+# Those that "Beyond BatchNorm" is about, with three group sizes; two more are layer and instance.
+OF_PAPER = (
+    *("batch", "layer", "instance", "group-2", "group-4", "group-8", "filter-response", "variance"),
+    *("evonorm-b0", "evonorm-s0", "weight", "scaled-weight-std"),
+)
 OF_ACTIVATIONS = tuple(name for name, kind in KINDS.items() if kind.of_activations)
 OF_WEIGHTS = tuple(name for name, kind in KINDS.items() if kind.of_weights)
 
