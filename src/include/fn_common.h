@@ -23,8 +23,15 @@
 /* Ask for a line that will be read once, soon; any address will do. */
 #define FN_PREFETCH(p) __builtin_prefetch((p), 0, 2)
 
-/* A line ahead is asked for by one of the two sweeps over a run, or the few misses a core can have under
- * way would all be spent in one: the first sweep takes the even vectors, the second the odd ones. */
+/* Long rows that follow each other are what a processor foresees. It is told of lines FN_AHEAD bytes ahead in
+ * the sweep of the sums, of the next rows' samples, and of nothing while values are stored past the cache:
+ * those stores take the same buffers. */
+#define FN_AHEAD 1024
+#define FN_FORESEEN(ld, bytes) ((ld) == (ptrdiff_t)(bytes) && (bytes) >= FN_AHEAD)
+
+/* Of other rows, those to be read next are asked for by one of the two sweeps over a run, or the few misses a
+ * core can have under way would all be spent in one: the first sweep takes the even vectors, the second
+ * the odd ones. */
 #define FN_FIRST_SWEEP(k) ((k) % 2 == 0 && FN_SWEEP > 1)
 #define FN_SECOND_SWEEP(k) ((k) % 2 == 1 || FN_SWEEP == 1)
 

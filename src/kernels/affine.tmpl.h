@@ -32,8 +32,8 @@ typedef struct {
 FN_INLINE void
 FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, size_t rows, size_t j,
                    size_t left, const fn_centre *centre, const fn_param *param,
-                   const FN_N(fn_after) * after, ptrdiff_t ahead, int K, int by_row, int how,
-                   int what)
+                   const FN_N(fn_after) * after, ptrdiff_t ahead, int where, int K, int by_row,
+                   int how, int what)
 {
     const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m, *ws = param->w, *bs = param->b;
     const int vw = how == FN_N(WEIGHT) || how == FN_N(BOTH);
@@ -61,10 +61,19 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
     x += j * sizeof(FN_T);
     const int sloped = what == FN_N(SLOPE) || what == FN_N(RELU_SLOPE);
     const char *dy = sloped ? after->dy + (fn_ld)row0 * after->lddy : NULL;
-    for (size_t i = row0; i < row0 + rows; i++, x += ldx, y += ldy) {
-        /* All loads before the first store: a store at the same place of another page would hold up
-         * the load after it. */
+    /* All loads before the first store, and where weights along the row make bands worth while (and there are
+     * registers) those of the next row too: a load waits for a store just before it whose address agrees
+     * modulo 4096. */
+    const int early = K > 2 && by_row && (vw || vb);
+    FN_LV in[FN_SWEEP];
+    if (early) {
+        FN_N(lv_take)((const FN_T *)x, in, K, left);
+    }
+    for (size_t i = row0; i < row0 + rows; i++, y += ldy) {
         FN_LV out[FN_SWEEP];
+        if (!early) {
+            FN_N(lv_take)((const FN_T *)x, in, K, left);
+        }
         if (by_row) {
             const size_t at = i * centre->step;
             hi[0] = FN_N(lv_spread)(his + at);
@@ -73,13 +82,11 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
         }
         FN_UNROLL
         for (int k = 0; k < K; k++) {
-            const FN_T *px = (const FN_T *)x + k * FN_LANES;
             const int c = by_row ? 0 : k;
-            if (ahead && (!by_row || FN_SECOND_SWEEP(k) || ahead == FN_OUT_AHEAD)) {
-                FN_PREFETCH((const char *)px + ahead);
+            if (ahead && (!by_row || FN_SECOND_SWEEP(k) || ahead == FN_AHEAD)) {
+                FN_PREFETCH((const char *)((const FN_T *)x + k * FN_LANES) + ahead);
             }
-            FN_LV v = FN_N(lv_load_any)(px, left, hi[c]);
-            v = FN_N(lv_add)(FN_N(lv_centre)(v, hi[c], r[c]), m[c]);
+            FN_LV v = FN_N(lv_add)(FN_N(lv_centre)(in[k], hi[c], r[c]), m[c]);
             if (how == FN_N(EACH_ROW)) {
                 v = FN_N(lv_mul)(v, FN_N(lv_spread)(ws + i));
                 v = FN_N(lv_add)(v, FN_N(lv_spread)(bs + i));
@@ -115,10 +122,11 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
             }
             dy += after->lddy;
         }
-        FN_UNROLL
-        for (int k = 0; k < K; k++) {
-            FN_N(lv_store_any)((FN_T *)y + k * FN_LANES, out[k], left);
+        x += ldx;
+        if (early && i + 1 < row0 + rows) {
+            FN_N(lv_take)((const FN_T *)x, in, K, left);
         }
+        FN_N(lv_put)((FN_T *)y, out, K, left, where);
     }
 }
 
@@ -126,9 +134,9 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
 FN_NOINLINE void
 FN_N(affine_edge)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, size_t rows, size_t j,
                   size_t left, const fn_centre *centre, const fn_param *param,
-                  const FN_N(fn_after) * after, int how, int what)
+                  const FN_N(fn_after) * after, int where, int how, int what)
 {
-    FN_N(affine_panel)(y, ldy, x, ldx, row0, rows, j, left, centre, param, after, 0, 1,
+    FN_N(affine_panel)(y, ldy, x, ldx, row0, rows, j, left, centre, param, after, 0, where, 1,
                        centre->by_row, how, what);
 }
 
@@ -140,32 +148,39 @@ FN_N(affine_block)(const fn_out *o, const char *x_, fn_ld ldx, const fn_centre *
     const size_t end = o->row + o->rows, wide = FN_SWEEP * FN_LANES;
     const fn_ld next_band = by_row ? 0 : FN_N(next_band)(ldx, o->n);
     char *y = o->y;
-    for (size_t row = o->row; row < end; row += FN_BAND, y += FN_BAND * o->ldy) {
-        const size_t len = end - row < FN_BAND ? end - row : FN_BAND;
-        const ptrdiff_t ahead = ahead_x ? ahead_x : fn_out_ahead(o, row, next_band);
+    for (size_t row = o->row; row < end; row += o->band, y += (fn_ld)o->band * o->ldy) {
+        const size_t len = end - row < o->band ? end - row : o->band;
+        const ptrdiff_t ahead = fn_out_ahead(o, row, ldx, ahead_x, next_band);
         const char *x = x_ + (fn_ld)row * ldx;
         FN_T *to = (FN_T *)y;
         size_t j = o->j0;
         for (; j + wide <= o->j1; j += wide, to += wide) {
             FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,
-                               ahead, FN_SWEEP, by_row, how, what);
+                               ahead, o->where, FN_SWEEP, by_row, how, what);
         }
         for (; FN_SWEEP > 1 && j + FN_LANES <= o->j1; j += FN_LANES, to += FN_LANES) {
             FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,
-                               ahead, 1, by_row, how, what);
+                               ahead, o->where, 1, by_row, how, what);
         }
         if (j < o->j1 && o->apart && o->j1 - o->j0 >= FN_LANES) {
             /* A whole vector again rather than part of one. */
             to -= FN_LANES - (o->j1 - j);
             j = o->j1 - FN_LANES;
             FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after, 0,
-                               1, by_row, how, what);
+                               o->where, 1, by_row, how, what);
         }
         else if (j < o->j1) {
             FN_N(affine_edge)((char *)to, o->ldy, x, ldx, row, len, j, o->j1 - j, centre, param,
-                              after, how, what);
+                              after, o->where, how, what);
         }
     }
+}
+
+/* Rows that share vectors are best gone through together. */
+FN_INLINE int
+FN_N(affine_from)(const fn_centre *centre, const fn_param *param)
+{
+    return centre->by_row && !param->w && !param->b ? FN_FROM_ANY : FN_FROM_COMMON;
 }
 
 /* Every way in which coefficients and parameters vary is code of its own. */
@@ -197,7 +212,8 @@ FN_N(fn_affine)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_
                 const fn_centre *centre, const fn_param *param, const fn_memory *memory)
 {
     fn_out o;
-    fn_out_start(&o, memory->stream, FN_OUT_BYTES / 2, y, ldy, rows, n, sizeof(FN_T), y == x);
+    fn_out_start(&o, memory->stream, FN_N(affine_from)(centre, param), FN_OUT_BYTES / 2, y, ldy,
+                 ldx, rows, n, sizeof(FN_T), y == x);
     while (fn_out_next(&o)) {
         FN_N(affine_any)(&o, x, ldx, centre, param, NULL, memory->ahead_x, FN_N(AS_IT_IS));
     }
@@ -210,8 +226,8 @@ FN_N(fn_activated)(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy,
 {
     const FN_N(fn_after) after = {kind, dy, lddy};
     fn_out o;
-    fn_out_start(&o, memory->stream, FN_OUT_BYTES / 2, y, ldy, rows, n, sizeof(FN_T),
-                 y == x || y == dy);
+    fn_out_start(&o, memory->stream, FN_N(affine_from)(centre, param), FN_OUT_BYTES / 2, y, ldy,
+                 ldx, rows, n, sizeof(FN_T), y == x || y == dy);
     while (fn_out_next(&o)) {
         switch ((kind == FN_RELU) << 1 | (dy != NULL)) {
 #define FN_CASE(s, what)                                                                           \

@@ -103,7 +103,7 @@ FN_N(curve_first)(FN_LV a, size_t left)
  * these values count. left, kind, by_row and back are constants in every call but those of curve_edge. */
 FN_INLINE void
 FN_N(curve_step)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_LV *c, FN_LV *sum,
-                 int kind, int by_row, int back)
+                 int where, int kind, int by_row, int back)
 {
     const FN_LV none = FN_N(lv_set1)(0), v = FN_N(lv_load_any)(x, left, none);
     FN_LV out, g = none, d[FN_COEFS];
@@ -128,18 +128,18 @@ FN_N(curve_step)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_L
     for (int m = 0; back && m < FN_COEFS_OF(kind); m++) {
         sum[m] = FN_N(lv_add)(sum[m], left && by_row ? FN_N(curve_first)(d[m], left) : d[m]);
     }
-    FN_N(lv_store_any)(y, out, left);
+    FN_N(lv_put)(y, &out, 1, left, where);
 }
 
 /* What a row ends with: one copy for all kinds and layouts. */
 FN_NOINLINE void
 FN_N(curve_edge)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_LV *c, FN_LV *sum,
-                 int kind, int by_row, int back)
+                 int where, int kind, int by_row, int back)
 {
     switch (kind) {
 #define FN_CASE(kind)                                                                              \
     case kind:                                                                                     \
-        FN_N(curve_step)(y, x, dy, left, c, sum, kind, by_row, back);                              \
+        FN_N(curve_step)(y, x, dy, left, c, sum, where, kind, by_row, back);                       \
         break;
         FN_CASE(FN_FLOOR)
         FN_CASE(FN_RATIO)
@@ -153,7 +153,7 @@ FN_N(curve_edge)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_L
  * have to keep its coefficients and sums in memory. */
 FN_INLINE void
 FN_N(curve_some)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_LV *c, FN_LV *sum,
-                 const fn_curve *curve, int kind, int back)
+                 const fn_curve *curve, int where, int kind, int back)
 {
     FN_LV c_copy[FN_COEFS], sum_copy[FN_COEFS];
     for (int m = 0; m < FN_COEFS_OF(kind); m++) {
@@ -162,7 +162,7 @@ FN_N(curve_some)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_L
             sum_copy[m] = sum[m];
         }
     }
-    FN_N(curve_edge)(y, x, dy, left, c_copy, sum_copy, curve->kind, curve->by_row, back);
+    FN_N(curve_edge)(y, x, dy, left, c_copy, sum_copy, where, curve->kind, curve->by_row, back);
     for (int m = 0; back && m < FN_COEFS_OF(kind); m++) {
         sum[m] = sum_copy[m];
     }
@@ -174,7 +174,7 @@ FN_INLINE void
 FN_N(curve_rows)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn_ld lddy,
                  const fn_curve *curve, FN_LV (*held)[FN_LANES], int kind, int back)
 {
-    const ptrdiff_t ahead = fn_out_ahead(o, o->row, 0) / (ptrdiff_t)sizeof(FN_T);
+    const ptrdiff_t ahead = fn_out_ahead(o, o->row, ldx, 0, 0) / (ptrdiff_t)sizeof(FN_T);
     const int brief = o->n <= FN_CURVE_BLOCK;
     for (size_t i = 0; i < o->rows; i++) {
         const size_t row = o->row + i, at = i % FN_LANES;
@@ -188,20 +188,20 @@ FN_N(curve_rows)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn
         }
         for (size_t j = o->j0, stop; j < o->j1; j = stop) {
             stop = (j / FN_CURVE_BLOCK + 1) * FN_CURVE_BLOCK;
-            stop = stop < o->j1 ? stop : o->j1;
+            stop = back && stop < o->j1 ? stop : o->j1;
             for (; j + FN_LANES <= stop; j += FN_LANES, y += FN_LANES) {
                 if (ahead) {
                     FN_PREFETCH(x + j + ahead);
                     FN_PREFETCH(dy + j + ahead);
                 }
-                FN_N(curve_step)(y, x + j, dy + j, 0, c, sum, kind, 1, back);
+                FN_N(curve_step)(y, x + j, dy + j, 0, c, sum, o->where, kind, 1, back);
             }
             if (j < stop && !back && o->apart && stop - o->j0 >= FN_LANES) {
                 y -= FN_LANES - (stop - j); /* a whole vector again rather than part of one */
-                FN_N(curve_step)(y, x + stop - FN_LANES, NULL, 0, c, sum, kind, 1, 0);
+                FN_N(curve_step)(y, x + stop - FN_LANES, NULL, 0, c, sum, o->where, kind, 1, 0);
             }
             else if (j < stop) {
-                FN_N(curve_some)(y, x + j, dy + j, stop - j, c, sum, curve, kind, back);
+                FN_N(curve_some)(y, x + j, dy + j, stop - j, c, sum, curve, o->where, kind, back);
             }
             const int whole = stop % FN_CURVE_BLOCK == 0 || stop == o->n;
             for (int m = 0; back && m < FN_COEFS_OF(kind); m++) {
@@ -223,7 +223,7 @@ FN_N(curve_rows)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn
 FN_INLINE void
 FN_N(curve_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
                   size_t rows, size_t j, size_t left, const fn_curve *curve, ptrdiff_t ahead_x,
-                  ptrdiff_t ahead_dy, int kind, int back)
+                  ptrdiff_t ahead_dy, int where, int kind, int back)
 {
     FN_LV c[FN_COEFS], sum[FN_COEFS];
     for (int m = 0; m < FN_COEFS_OF(kind); m++) {
@@ -241,11 +241,11 @@ FN_N(curve_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, const char *dy, 
         }
         if (left) {
             FN_N(curve_some)((FN_T *)y, (const FN_T *)x, (const FN_T *)dy, left, c, sum, curve,
-                             kind, back);
+                             where, kind, back);
         }
         else {
-            FN_N(curve_step)((FN_T *)y, (const FN_T *)x, (const FN_T *)dy, 0, c, sum, kind, 0,
-                             back);
+            FN_N(curve_step)((FN_T *)y, (const FN_T *)x, (const FN_T *)dy, 0, c, sum, where, kind,
+                             0, back);
         }
     }
     for (int m = 0; back && m < FN_COEFS_OF(kind); m++) {
@@ -258,25 +258,25 @@ FN_N(curve_cols)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn
                  const fn_curve *curve, int kind, int back)
 {
     const fn_ld band_x = FN_N(next_band)(ldx, o->n), band_dy = FN_N(next_band)(lddy, o->n);
-    for (size_t i = 0; i < o->rows; i += FN_BAND) {
-        const size_t row = o->row + i, rows = o->rows - i < FN_BAND ? o->rows - i : FN_BAND;
-        const ptrdiff_t ahead_x = fn_out_ahead(o, row, band_x);
-        const ptrdiff_t ahead_dy = fn_out_ahead(o, row, band_dy);
+    for (size_t i = 0; i < o->rows; i += o->band) {
+        const size_t row = o->row + i, rows = o->rows - i < o->band ? o->rows - i : o->band;
+        const ptrdiff_t ahead_x = fn_out_ahead(o, row, ldx, 0, band_x);
+        const ptrdiff_t ahead_dy = fn_out_ahead(o, row, lddy, 0, band_dy);
         const char *x = x_ + (fn_ld)row * ldx, *dy = dy_ + (fn_ld)row * lddy;
         char *y = o->y + (fn_ld)i * o->ldy;
         size_t j = o->j0;
         for (; j + FN_LANES <= o->j1; j += FN_LANES, y += FN_LANES * sizeof(FN_T)) {
             FN_N(curve_panel)(y, o->ldy, x, ldx, dy, lddy, rows, j, 0, curve, ahead_x, ahead_dy,
-                              kind, back);
+                              o->where, kind, back);
         }
         if (j < o->j1 && !back && o->apart && o->j1 - o->j0 >= FN_LANES) {
             y -= (FN_LANES - (o->j1 - j)) * sizeof(FN_T);
             FN_N(curve_panel)(y, o->ldy, x, ldx, dy, lddy, rows, o->j1 - FN_LANES, 0, curve, 0, 0,
-                              kind, 0);
+                              o->where, kind, 0);
         }
         else if (j < o->j1) {
-            FN_N(curve_panel)(y, o->ldy, x, ldx, dy, lddy, rows, j, o->j1 - j, curve, 0, 0, kind,
-                              back);
+            FN_N(curve_panel)(y, o->ldy, x, ldx, dy, lddy, rows, j, o->j1 - j, curve, 0, 0,
+                              o->where, kind, back);
         }
     }
 }
@@ -287,8 +287,10 @@ FN_N(curve_any)(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy, fn
 {
     FN_LV held[FN_COEFS][FN_LANES];
     fn_out o;
-    fn_out_start(&o, memory->stream, back ? FN_OUT_BYTES : FN_OUT_BYTES / 2, y, ldy, rows, n,
-                 sizeof(FN_T), y == x || y == dy);
+    const int rows_from = back ? FN_FROM_FIRST : FN_FROM_ANY; /* sums along a row: whole vectors */
+    fn_out_start(&o, memory->stream, curve->by_row ? rows_from : FN_FROM_COMMON,
+                 back ? FN_OUT_BYTES : FN_OUT_BYTES / 2, y, ldy, ldx, rows, n, sizeof(FN_T),
+                 y == x || y == dy);
     while (fn_out_next(&o)) {
         switch (curve->kind << 1 | (curve->by_row != 0)) {
 #define FN_CASE(kind)                                                                              \

@@ -18,7 +18,7 @@ FN_INLINE void
 FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
                          size_t row0, size_t rows, size_t j, size_t left, const fn_centre *centre,
                          const fn_param *param, const fn_slope *slope, ptrdiff_t ahead_x,
-                         ptrdiff_t ahead_dy, int K, int by_row, int how, int vd)
+                         ptrdiff_t ahead_dy, int where, int K, int by_row, int how, int vd)
 {
     const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m, *ws = param->w;
     const FN_A *as = slope->a, *bs = slope->b, *cs = slope->c;
@@ -54,8 +54,18 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
     if (on) {
         on += (fn_ld)row0 * slope->ldon + (fn_ld)(j * sizeof(FN_T));
     }
-    for (size_t i = row0; i < row0 + rows; i++, x += ldx, dy += lddy, dx += lddx) {
+    const int early = K > 2 && by_row && (vw || vd); /* as in affine_panel */
+    FN_LV in[FN_SWEEP], above[FN_SWEEP];
+    if (early) {
+        FN_N(lv_take)((const FN_T *)x, in, K, left);
+        FN_N(lv_take)((const FN_T *)dy, above, K, left);
+    }
+    for (size_t i = row0; i < row0 + rows; i++, dx += lddx) {
         FN_LV out[FN_SWEEP];
+        if (!early) {
+            FN_N(lv_take)((const FN_T *)x, in, K, left);
+            FN_N(lv_take)((const FN_T *)dy, above, K, left);
+        }
         if (by_row) {
             const size_t at = i * centre->step;
             hi[0] = FN_N(lv_spread)(his + at);
@@ -75,9 +85,8 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
                 FN_PREFETCH((const char *)px + ahead_x);
                 FN_PREFETCH((const char *)pg + ahead_dy);
             }
-            const FN_LV v = FN_N(lv_load_any)(px, left, hi[q]);
-            const FN_LV t = FN_N(lv_centre)(v, hi[q], r[q]);
-            FN_LV g = FN_N(lv_load_any)(pg, left, hi[q]);
+            const FN_LV t = FN_N(lv_centre)(in[k], hi[q], r[q]);
+            FN_LV g = above[k];
             if (vd) {
                 dw[k] = FN_N(lv_add)(dw[k], FN_N(lv_mul)(g, FN_N(lv_add)(t, m)));
                 db[k] = FN_N(lv_add)(db[k], g);
@@ -100,10 +109,13 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
             }
             on += slope->ldon;
         }
-        FN_UNROLL
-        for (int k = 0; k < K; k++) {
-            FN_N(lv_store_any)((FN_T *)dx + k * FN_LANES, out[k], left);
+        x += ldx;
+        dy += lddy;
+        if (early && i + 1 < row0 + rows) {
+            FN_N(lv_take)((const FN_T *)x, in, K, left);
+            FN_N(lv_take)((const FN_T *)dy, above, K, left);
         }
+        FN_N(lv_put)((FN_T *)dx, out, K, left, where);
     }
     if (vd) {
         FN_UNROLL
@@ -118,10 +130,10 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
 FN_NOINLINE void
 FN_N(grad_combine_edge)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
                         size_t row0, size_t rows, size_t j, size_t left, const fn_centre *centre,
-                        const fn_param *param, const fn_slope *slope, int how)
+                        const fn_param *param, const fn_slope *slope, int where, int how)
 {
     FN_N(grad_combine_panel)(dx, lddx, x, ldx, dy, lddy, row0, rows, j, left, centre, param, slope,
-                             0, 0, 1, centre->by_row, how, slope->dw != NULL);
+                             0, 0, where, 1, centre->by_row, how, slope->dw != NULL);
 }
 
 FN_INLINE void
@@ -135,27 +147,30 @@ FN_N(grad_combine_block)(const fn_out *o, const char *x_, fn_ld ldx, const char 
     for (size_t row = o->row; row < end; row += band, dx += (fn_ld)band * o->ldy) {
         const size_t len = end - row < band ? end - row : band;
         const char *x = x_ + (fn_ld)row * ldx, *dy = dy_ + (fn_ld)row * lddy;
-        const ptrdiff_t ahead_x = by_row ? memory->ahead_x : fn_out_ahead(o, row, band_x);
-        const ptrdiff_t ahead_dy = by_row ? memory->ahead_dy : fn_out_ahead(o, row, band_dy);
+        const int known = !by_row || memory->ahead_x;
+        const ptrdiff_t ahead_x = known ? fn_out_ahead(o, row, ldx, memory->ahead_x, band_x) : 0;
+        const ptrdiff_t ahead_dy =
+            known ? fn_out_ahead(o, row, lddy, memory->ahead_dy, band_dy) : 0;
         FN_T *to = (FN_T *)dx;
         size_t j = o->j0;
         for (; j + wide <= o->j1; j += wide, to += wide) {
             FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
-                                     param, slope, ahead_x, ahead_dy, FN_SWEEP, by_row, how, vd);
+                                     param, slope, ahead_x, ahead_dy, o->where, FN_SWEEP, by_row,
+                                     how, vd);
         }
         for (; FN_SWEEP > 1 && j + FN_LANES <= o->j1; j += FN_LANES, to += FN_LANES) {
             FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
-                                     param, slope, ahead_x, ahead_dy, 1, by_row, how, vd);
+                                     param, slope, ahead_x, ahead_dy, o->where, 1, by_row, how, vd);
         }
         if (j < o->j1 && !vd && o->apart && o->j1 - o->j0 >= FN_LANES) {
             to -= FN_LANES - (o->j1 - j);
             j = o->j1 - FN_LANES;
             FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
-                                     param, slope, ahead_x, ahead_dy, 1, by_row, how, vd);
+                                     param, slope, ahead_x, ahead_dy, o->where, 1, by_row, how, vd);
         }
         else if (j < o->j1) {
             FN_N(grad_combine_edge)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, o->j1 - j,
-                                    centre, param, slope, how);
+                                    centre, param, slope, o->where, how);
         }
     }
 }
@@ -184,11 +199,11 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
 {
     const int how = !param->w ? FN_N(PLAIN) : param->by_row ? FN_N(EACH_ROW) : FN_N(WEIGHT);
     const int columns = how == FN_N(EACH_ROW) ? 2 : how;
+    const int shared = !centre->by_row || slope->dw || how == FN_N(WEIGHT);
+    const int alone = !shared && n > FN_SWEEP * FN_LANES;
     fn_out o;
-    fn_out_start(&o, memory->stream, FN_OUT_BYTES, dx, lddx, rows, n, sizeof(FN_T),
-                 dx == x || dx == dy || dx == slope->on);
-    const int alone =
-        centre->by_row && !slope->dw && how != FN_N(WEIGHT) && n > FN_SWEEP * FN_LANES;
+    fn_out_start(&o, memory->stream, shared ? FN_FROM_COMMON : FN_FROM_ANY, FN_OUT_BYTES, dx, lddx,
+                 ldx, rows, n, sizeof(FN_T), dx == x || dx == dy || dx == slope->on);
     while (fn_out_next(&o)) {
         if (alone) {
             FN_N(grad_combine_alone)(&o, x, ldx, dy, lddy, centre, param, slope, memory, how);
@@ -197,7 +212,7 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
         switch (centre->by_row ? 3 + columns + 3 * (slope->dw != NULL) : columns) {
 #define FN_CASE(s, by_row, how, vd)                                                                \
     case s:                                                                                        \
-        FN_N(grad_combine_block)(&o, x, ldx, dy, lddy, centre, param, slope, memory, FN_BAND,      \
+        FN_N(grad_combine_block)(&o, x, ldx, dy, lddy, centre, param, slope, memory, o.band,       \
                                  by_row, how, vd);                                                 \
         break;
             FN_CASE(0, 0, FN_N(PLAIN), 0)

@@ -169,6 +169,11 @@ FN_N(fn_grad_sums_rows)(const void *x, fn_ld ldx, const void *dy, fn_ld lddy, si
                         const fn_centre *centre, const void *w, double *s1, double *s2,
                         const fn_memory *memory)
 {
+    const fn_memory along = {0, FN_AHEAD, FN_AHEAD};
+    const size_t bytes = n * sizeof(FN_T);
+    if (memory->ahead_x && FN_FORESEEN(ldx, bytes) && FN_FORESEEN(lddy, bytes)) {
+        memory = &along;
+    }
     if (!centre->by_row) {
         FN_N(grad_sums_all)(x, ldx, dy, lddy, rows, n, centre, w, s1, s2, memory, 1, 0);
     }

@@ -44,6 +44,18 @@ FN_N(fn_shift_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, double *sh
     }
 }
 
+/* Ask for the samples of a row. */
+FN_INLINE void
+FN_N(prefetch_samples)(const char *row, size_t n)
+{
+    const size_t last = (n - FN_LANES) * sizeof(FN_T), some = FN_LANES * sizeof(FN_T) - 1;
+    FN_UNROLL
+    for (size_t k = 0; k < 4; k++) {
+        FN_PREFETCH(row + k * last / 3);
+        FN_PREFETCH(row + k * last / 3 + some);
+    }
+}
+
 /* FN_SWEEP logical vectors from p on: x - c into a, its square into q. fresh: nothing is in these yet, and
  * nothing is added to; a constant in every call. */
 FN_INLINE void
@@ -143,11 +155,16 @@ FN_N(fn_moments_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, const do
                       size_t step, double *s1, double *s2, ptrdiff_t ahead)
 {
     const char *x = x_;
+    const ptrdiff_t next = ahead && FN_FORESEEN(ldx, n * sizeof(FN_T)) ? ahead : 0;
     FN_LV sum[FN_LANES], square[FN_LANES];
+    ahead = next ? FN_AHEAD : ahead;
     if (step && n <= FN_ROW_BLOCK) {
         for (size_t row = 0; row < rows; row += FN_LANES) {
             const size_t some = rows - row < FN_LANES ? rows - row : FN_LANES;
             for (size_t i = 0; i < some; i++, x += ldx) {
+                if (next) {
+                    FN_N(prefetch_samples)(x + next, n);
+                }
                 FN_N(moments_block)(x, ldx, 1, n, FN_N(lv_set1)((FN_A)shift[row + i]), &sum[i],
                                     &square[i], ahead);
             }
@@ -160,6 +177,9 @@ FN_N(fn_moments_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, const do
     for (size_t row = 0; row < rows; row += joint, x += (fn_ld)joint * ldx) {
         const size_t some = rows - row < joint ? rows - row : joint;
         const FN_LV c = FN_N(lv_set1)((FN_A)shift[row * step]);
+        if (next) {
+            FN_N(prefetch_samples)(x + next, n);
+        }
         for (size_t start = 0; start < n; start += FN_ROW_BLOCK) {
             const size_t len = n - start < FN_ROW_BLOCK ? n - start : FN_ROW_BLOCK;
             FN_N(moments_block)(x + start * sizeof(FN_T), ldx, some, len, c, sum, square, ahead);

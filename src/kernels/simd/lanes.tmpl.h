@@ -47,6 +47,17 @@ FN_N(lv_store)(FN_T *p, FN_LV a)
     }
 }
 
+/* The same past the cache: p begins a line, or follows what was stored so. */
+FN_INLINE void
+FN_N(lv_stream)(FN_T *p, FN_LV a)
+{
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        const __typeof__(FN_NARROW(a.v[k])) stored = FN_NARROW(a.v[k]);
+        fn_stream_bytes(p + k * FN_VLANES, &stored, sizeof stored);
+    }
+}
+
 /* How many of the first n lanes lie in native vector k. */
 FN_INLINE size_t
 FN_N(lv_share)(size_t n, int k)
@@ -139,6 +150,33 @@ FN_N(lv_store_any)(FN_T *p, FN_LV a, size_t left)
     }
     else {
         FN_N(lv_store)(p, a);
+    }
+}
+
+/* K vectors that follow each other, or the first `left` values of one. */
+FN_INLINE void
+FN_N(lv_take)(const FN_T *p, FN_LV *a, int K, size_t left)
+{
+    FN_UNROLL
+    for (int k = 0; k < K; k++) {
+        a[k] = FN_N(lv_load_any)(p + k * FN_LANES, left, FN_N(lv_set1)(0));
+    }
+}
+
+/* The same to where out.h says. */
+FN_INLINE void
+FN_N(lv_put)(FN_T *p, const FN_LV *a, int K, size_t left, int where)
+{
+    if (where == FN_TO_LINES) {
+        FN_UNROLL
+        for (int k = 0; k < K; k++) {
+            FN_N(lv_stream)(p + k * FN_LANES, a[k]);
+        }
+        return;
+    }
+    FN_UNROLL
+    for (int k = 0; k < K; k++) {
+        FN_N(lv_store_any)(p + k * FN_LANES, a[k], where == FN_TO_ROOM ? 0 : left);
     }
 }
 

@@ -249,27 +249,43 @@ fn_narrow_bf16(fn_vf value)
 #endif
 }
 
-/* Store the 64 bytes at `from`, anywhere, past the cache into a whole line. */
+/* Store bytes past the cache: 64, or 32, 16 or 8 that are part of a line all of which is stored so, at an
+ * address that is a multiple of their number. They come from anywhere. */
+FN_INLINE void
+fn_stream_bytes(void *to_, const void *from_, size_t bytes)
+{
+    char *to = to_;
+    const char *from = from_;
+#if defined(__AVX512F__) && FN_VBYTES == 64
+    for (; bytes >= 64; bytes -= 64, to += 64, from += 64) {
+        _mm512_stream_si512((__m512i *)to, _mm512_loadu_si512(from));
+    }
+#endif
+#if defined(__AVX__) && FN_VBYTES >= 32
+    for (; bytes >= 32; bytes -= 32, to += 32, from += 32) {
+        _mm256_stream_si256((__m256i *)to, _mm256_loadu_si256((const __m256i *)from));
+    }
+#endif
+#if defined(__SSE2__)
+    for (; bytes >= 16; bytes -= 16, to += 16, from += 16) {
+        _mm_stream_si128((__m128i *)to, _mm_loadu_si128((const __m128i *)from));
+    }
+#endif
+#if defined(__x86_64__)
+    if (bytes) {
+        long long held;
+        memcpy(&held, from, sizeof held);
+        _mm_stream_si64((long long *)to, held);
+    }
+#else
+    memcpy(to, from, bytes); /* no streaming store that would pay: an ordinary one */
+#endif
+}
+
 FN_INLINE void
 fn_stream_line(void *line, const void *from)
 {
-#if defined(__AVX512F__) && FN_VBYTES == 64
-    _mm512_stream_si512((__m512i *)line, _mm512_loadu_si512(from));
-#elif defined(__AVX__) && FN_VBYTES >= 32
-    __m256i *to = line;
-    const __m256i *v = from;
-    const __m256i a = _mm256_loadu_si256(v), b = _mm256_loadu_si256(v + 1);
-    _mm256_stream_si256(to, a);
-    _mm256_stream_si256(to + 1, b);
-#elif defined(__SSE2__)
-    __m128i *to = line;
-    const __m128i *v = from;
-    for (int i = 0; i < 4; i++) {
-        _mm_stream_si128(to + i, _mm_loadu_si128(v + i));
-    }
-#else
-    memcpy(line, from, 64); /* no streaming store that would pay: an ordinary one */
-#endif
+    fn_stream_bytes(line, from, 64);
 }
 
 FN_INLINE void
