@@ -140,7 +140,7 @@ def test_what_gets_worse_is_named(clone):
     forward = "rms_norm-llama-7b-decode forward float32"
 
     commit(clone, "nothing")
-    assert gate(clone) == (0, set())
+    assert [gate(clone) for _ in range(10)] == [(0, set())] * 10
 
     family = clone / "fastnorm" / "rms_norm.py"
     before = "    flags = _RAW_STATS if return_stats else _core.RAW\n"

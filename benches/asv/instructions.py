@@ -170,13 +170,14 @@ def _environment(tier: str | None, path: str | None) -> dict[str, str]:
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     isa = {"FASTNORM_ISA": tier} if tier else {}
     # No symbol is looked up between the marks, and every byte of a `rep` would count as one more.
-    # What malloc does depends on the size asked for alone, not on what was freed before.
+    # What malloc does depends on the size asked for alone, not on what was freed before. Little is
+    # kept at the top of the heap: large arrays are mapped, and all begin alike within a line.
     tunables = {
         "cpu.x86_rep_movsb_threshold": 1 << 40,
         "cpu.x86_rep_stosb_threshold": 1 << 40,
         "malloc.mmap_threshold": 1 << 17,
         "malloc.trim_threshold": 1 << 40,
-        "malloc.top_pad": 1 << 26,
+        "malloc.top_pad": 1 << 16,
     }
     libc = {
         "LD_BIND_NOW": "1",
