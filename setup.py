@@ -180,6 +180,7 @@ def extensions():
             [source, "src/dispatch/fn_machine.c"] if dispatch else [source],
             include_dirs=INCLUDE,
             depends=KERNELS if dispatch else TABLES,
+            libraries=["m"],  # pow, exp2
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         )
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fastnorm import _core
 from fastnorm._args import array, deliver, gradient, output
 from fastnorm._groups import channel_index
 from fastnorm._layer import Layer
 from fastnorm._numbers import epsilon, integer, positive
-from fastnorm._windows import Response
 
 if TYPE_CHECKING:
     from fastnorm._types import Array, ArrayInput
@@ -88,8 +88,8 @@ def local_response_norm(
 
     The squares are added up in the compute type, or in float64 where it would not hold them. With
     the usual exponents 0.5, 0.75 and 1 the power is taken by roots, and a result is the same on
-    every machine. For others NumPy's power function is called, of which other machines may have
-    another one.
+    every machine. For others the C library's power function of float64 is called, of which other
+    machines may have another one.
 
     References
     ----------
@@ -106,10 +106,9 @@ def local_response_norm(
     """
     x = array(x, "x")
     axis = channel_index(channel_axis, x.shape)
-    response = _response(size, alpha, beta, k, x.shape[axis])
+    window = _window(size, alpha, beta, k, x.shape[axis])
     y = output(out, x)
-    if x.size:
-        response.forward(x, y, axis)
+    _core.window(x, y, None, axis, *window)
     return deliver(y, out)
 
 
@@ -175,17 +174,26 @@ def local_response_norm_backward(
     x = array(x, "x")
     dy = gradient(dy, x)
     axis = channel_index(channel_axis, x.shape)
-    response = _response(size, alpha, beta, k, x.shape[axis])
+    window = _window(size, alpha, beta, k, x.shape[axis])
     dx = output(out, x, dy)
-    if x.size:
-        response.backward(dy, x, dx, axis)
+    _core.window(x, dx, dy, axis, *window)
     return LocalResponseNormGradients(deliver(dx, out))
 
 
-def _response(size: Any, alpha: Any, beta: Any, k: Any, channels: int) -> Response:
-    """The formula for windows of which no more than `channels` places can matter."""
+class _Window(NamedTuple):
+    """Entries before and after the one that a window is about, and the numbers of the formula."""
+
+    before: int
+    after: int
+    scale: float
+    beta: float
+    k: float
+
+
+def _window(size: Any, alpha: Any, beta: Any, k: Any, channels: int) -> _Window:
+    """What the core asks for; of a window no more than `channels` places can matter."""
     size = positive(size, "size")
-    return Response(
+    return _Window(
         before=min(size // 2, max(channels - 1, 0)),
         after=min((size - 1) // 2, max(channels - 1, 0)),
         scale=math.sqrt(epsilon(alpha, "alpha") / size),

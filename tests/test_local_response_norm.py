@@ -10,7 +10,7 @@ import pytest
 
 import fastnorm
 from cases import same_bits
-from fastnorm import _blocks, _windows, reference
+from fastnorm import reference
 from layouts import c_order, channels_last, dense, lay_out
 from tolerance import assert_within, largest, relative, stored
 
@@ -28,32 +28,27 @@ def check(dy, x, size=5, growth=8.0, **options):
     assert_within(dx, dx64, bound, "dx")
 
 
-@pytest.fixture(params=[40, 700, _blocks.BLOCK], ids=lambda n: f"blocks of {n}")
-def _block(request, monkeypatch):
-    monkeypatch.setattr(_blocks, "BLOCK", request.param)
-
-
-@pytest.mark.usefixtures("_block")
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8, 13, 1000])
 @pytest.mark.parametrize("beta", [0.0, 0.5, 0.75, 1.0, 1.7])
 def test_any_window_in_any_blocks(size, beta, rng):
-    for shape, axis in (((2, 7, 5, 6), 1), ((3, 5, 40), -1), ((2, 60, 9), 1), ((5, 1), 1)):
+    """One block of part of a tile, some tiles, some rows, more than a block holds, no window."""
+    for shape, axis in (
+        *(((2, 7, 5, 6), 1), ((3, 60, 11, 13), 1), ((3, 5, 40), -1), ((150, 70), -1)),
+        *(((1, 300, 35), 1), ((2, 5000), -1), ((5, 1), 1)),
+    ):
         x, dy = rng.standard_normal((2, *shape), dtype=np.float32)
         check(dy, x, size, beta=beta, channel_axis=axis, **STRONG)
 
 
-@pytest.mark.usefixtures("_block")
 @pytest.mark.parametrize("order", [c_order(4), channels_last(4), (3, 1, 0, 2)], ids=str)
 def test_blocks_change_no_bits(order, dtype, rng):
-    """Neither do they in place, where a block is written before its neighbours are read."""
-    x, dy = (lay_out(v, dense(order)) for v in rng.standard_normal((2, 2, 40, 5, 6)).astype(dtype))
-    whole = [
-        fastnorm.local_response_norm(x[i : i + 1, :, :, j : j + 1], 4, **STRONG)
-        for i in range(2)
-        for j in range(6)
-    ]
+    """Neither do they in place, where a value is written before its neighbours are."""
+    shape = (2, 90, 7, 11)
+    x, dy = (lay_out(v, dense(order)) for v in rng.standard_normal((2, *shape)).astype(dtype))
     y = fastnorm.local_response_norm(x, 4, **STRONG)
-    assert same_bits(np.concatenate(whole, axis=3).reshape(40, 5, 12), _side_by_side(y))
+    for i, j in np.ndindex(shape[0], shape[3]):
+        part = np.s_[i : i + 1, :, :, j : j + 1]
+        assert same_bits(fastnorm.local_response_norm(x[part], 4, **STRONG), y[part])
     dx = fastnorm.local_response_norm_backward(dy, x, 4, **STRONG).x
     for target in (dy, x):
         inputs = [dy.copy(order="K"), x.copy(order="K")]
@@ -62,21 +57,6 @@ def test_blocks_change_no_bits(order, dtype, rng):
         assert same_bits(out, dx)
     fastnorm.local_response_norm(x, 4, out=x, **STRONG)
     assert same_bits(x, y)
-
-
-def _side_by_side(y):
-    return np.concatenate(list(y), axis=2)
-
-
-@pytest.mark.parametrize("width", range(1, 40))
-def test_window_sums(width, rng):
-    for step in (1, 3):
-        values = rng.integers(0, 100, 50 * step).astype(float)
-        work = [values.copy(), *np.full((2, values.size), np.nan)]
-        total = _windows.window_sums(work, width, step)
-        whole = values.size - (width - 1) * step
-        expected = sum(values[k * step : k * step + whole] for k in range(width))
-        np.testing.assert_array_equal(total[:whole], expected)
 
 
 def test_even_windows_reach_further_back(rng):

@@ -22,6 +22,7 @@ from fastnorm._core.usual import (
     normalize_sum,
 )
 from fastnorm._core.usual_gradient import gradient
+from fastnorm._core.window import window
 
 __all__ = [
     "ACTIVATED",
@@ -54,6 +55,7 @@ __all__ = [
     "set_local_num_threads",
     "set_num_threads",
     "slope",
+    "window",
 ]
 
 

@@ -30,6 +30,19 @@ cdef extern from "fn_kernels.h" nogil:
         const char *coef[5]
         char *sum[5]
 
+    ctypedef struct fn_window:
+        bint along
+        size_t before
+        size_t after
+        double scale
+        double beta
+        double k
+        double low
+        double high
+
+    int FN_WINDOW_ARRAYS
+    size_t fn_window_values(const fn_window *w, size_t rows, size_t n)
+
     ctypedef struct fn_memory:
         bint stream
         Py_ssize_t ahead_x
@@ -72,6 +85,8 @@ cdef extern from "fn_kernels.h" nogil:
         void curve_gradient(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void *dy,
                             fn_ld lddy, size_t rows, size_t n, const fn_curve *curve,
                             const fn_memory *memory) noexcept nogil
+        void window(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy, fn_ld lddy,
+                    size_t rows, size_t n, const fn_window *window, void *room) noexcept nogil
         void settle(size_t n, void *part, double *total) noexcept nogil
         void narrow(size_t n, const double *v, void *to) noexcept nogil
         void fence() noexcept nogil

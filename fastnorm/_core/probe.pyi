@@ -103,5 +103,17 @@ class Probe:
         by_row: bool = False,
         stream: bool = False,
     ) -> NDArray[Any]: ...
+    def window(
+        self,
+        x: NDArray[Any],
+        along: bool,
+        before: int,
+        after: int,
+        scale: float,
+        beta: float,
+        k: float,
+        high: float,
+        dy: NDArray[Any] | None = None,
+    ) -> NDArray[Any]: ...
     def settle(self, part: NDArray[Any], total: NDArray[Any]) -> None: ...
     def narrow(self, v: NDArray[Any]) -> NDArray[Any]: ...

@@ -9,7 +9,8 @@ cimport numpy as cnp
 
 from fastnorm._core.dispatch cimport (
     FN_BF16, FN_F16, FN_F32, FN_F64, FN_FLOOR, FN_GELU, FN_GELU_TANH, FN_RATIO, FN_RELU, FN_SILU,
-    FN_SWISH, FN_TANH, fn_centre, fn_curve, fn_kernels, fn_memory, fn_param, fn_slope, kernels_of,
+    FN_SWISH, FN_TANH, FN_WINDOW_ARRAYS, fn_centre, fn_curve, fn_kernels, fn_memory, fn_param,
+    fn_slope, fn_window, fn_window_values, kernels_of,
 )
 
 import numpy as np
@@ -170,6 +171,18 @@ cdef class Probe:
                               dy.strides[0], x.shape[0], x.shape[1], &curve, &memory)
         self.k.fence()
         return dx
+
+    def window(self, cnp.ndarray x not None, bint along, size_t before, size_t after, double scale,
+               double beta, double k, double high, cnp.ndarray dy=None):
+        """x: (rows, n), the axis along its rows or down them. Returns y, or with dy dx."""
+        cdef cnp.ndarray y = np.empty_like(x)
+        cdef fn_window window = fn_window(along, before, after, scale, beta, k, 1 / high, high)
+        cdef size_t values = fn_window_values(&window, x.shape[0], x.shape[1])
+        cdef cnp.ndarray room = np.zeros(FN_WINDOW_ARRAYS * values + 2 * x.size + 16)
+        self.k.window(data(y), y.strides[0], data(x), x.strides[0], data(dy),
+                      0 if dy is None else dy.strides[0], x.shape[0], x.shape[1], &window,
+                      data(room))
+        return y
 
     def settle(self, cnp.ndarray part not None, cnp.ndarray total not None):
         """Move part, of the compute type, on to total, float64."""

@@ -58,6 +58,24 @@ typedef struct {
     char *sum[FN_COEFS];
 } fn_curve;
 
+/* D = k + the sum of (scale x)^2 over a window along an axis, whose power beta divides x; see window.tmpl.h. */
+typedef struct {
+    int along; /* the axis runs along a row; else down the rows, all of which are given */
+    size_t before, after; /* entries of a window beside the one it is about */
+    double scale, beta, k;
+    double low, high; /* what D may be in A */
+} fn_window;
+
+/* Room for a block of it: so many flat arrays of so many values of A, then two doubles an entry of the axis. */
+#define FN_WINDOW_ARRAYS 9
+static inline size_t
+fn_window_values(const fn_window *w, size_t rows, size_t n)
+{
+    const size_t reach = w->before + w->after,
+                 values = w->along ? rows * (n + reach) : (rows + reach) * n;
+    return (values / FN_LANES_MAX + 3) * FN_LANES_MAX;
+}
+
 /* How memory is used; changes no value. */
 typedef struct {
     int stream;                  /* store past the cache */
@@ -121,6 +139,9 @@ typedef void (*fn_curve_t)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t 
 typedef void (*fn_curve_gradient_t)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void *dy,
                                     fn_ld lddy, size_t rows, size_t n, const fn_curve *curve,
                                     const fn_memory *memory);
+/* y = x / D^beta, or with dy its gradient; room: see above, zeros to begin with. */
+typedef void (*fn_window_t)(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy,
+                            fn_ld lddy, size_t rows, size_t n, const fn_window *window, void *room);
 /* total[j] += part[j] in double, part[j] = 0; part of A. */
 typedef void (*fn_settle_t)(size_t n, void *part, double *total);
 /* to[j] = (A)v[j]. */

@@ -33,6 +33,7 @@
 #include "grad_sums.tmpl.h"
 #include "moments.tmpl.h"
 #include "sum.tmpl.h"
+#include "window.tmpl.h"
 
 static void
 FN_N(fn_fence)(void)

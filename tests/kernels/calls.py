@@ -64,7 +64,7 @@ ACTIVATIONS = ("relu", "silu", "gelu", "gelu_tanh")
 # method: its variants. "columns", "rows", "one": the centre has a value per column, per row, or one
 # for all rows; of rows that are summed, "one" makes a single sum. "each": parameters per row.
 # "sums": those of dy * xh and of dy are taken on the way. "dy": the slope times it is asked for.
-# "on": something is added to dx.
+# "on": something is added to dx. "along", "down": which way a window slides.
 VARIANTS = {
     "shift_rows": ((),),
     "moments_rows": choices(("rows", "one"), ("", "wide")),
@@ -87,17 +87,21 @@ VARIANTS = {
     "sum": ((),),
     "curve": choices(("columns", "rows", "one"), (*COEFS,), ("", "stream")),
     "curve_gradient": choices(("columns", "rows", "one"), (*COEFS,), ("", "stream")),
+    "window": choices(("along", "down"), ("", "dy")),
     "settle": ((),),
     "narrow": ((),),
 }
 ALL = tuple((method, words) for method in VARIANTS for words in VARIANTS[method])
+
+# A window, and what the sums in it may be.
+WINDOW = {"before": 2, "after": 1, "scale": 0.3, "beta": 0.75, "k": 1.0, "high": 2.0**57}
 
 # Arguments that are data; other arrays are coefficients.
 DATA = {"x", "dy", "on", "other"}
 # Arguments that a method writes into.
 WRITTEN = {"dw", "db", "part", "total", "sums"}
 # Methods with an output of x's type and shape.
-ELEMENTWISE = {"affine", "activated", "curve", "curve_gradient", "grad_combine", "sum"}
+ELEMENTWISE = {"affine", "activated", "curve", "curve_gradient", "grad_combine", "sum", "window"}
 
 
 def real(kind: str) -> type:
@@ -123,6 +127,9 @@ def draw(method: str, words, kind: str, rows: int, n: int, rng, mean: float = 3.
         return arguments
     if method == "sum":
         return arguments | {"other": some(0, 1)}
+    if method == "window":
+        arguments |= {"dy": some(0, 1)} if "dy" in words else {}
+        return arguments | WINDOW | {"along": "along" in words}
     size = {"columns": n, "rows": rows, "one": 1}[words[0]]
     if method.startswith("moments"):
         wide = "wide" in words

@@ -20,7 +20,8 @@
     typedef struct {                                                                               \
         int mantissa; /* bits */                                                                   \
         word sign, exponent, upper_half;                                                           \
-        real whole, whole_twice;     /* magic, plus the bias, plus twice the bias */               \
+        word fourth;             /* less a quarter of the bits of x: about those of x^(-1/4) */    \
+        real whole, whole_twice; /* magic, plus the bias, plus twice the bias */                   \
         real log2_e, ln2_hi, ln2_lo; /* products of ln2_hi and n have no rounding error */         \
         real exp_least, exp_most;    /* e^x is 0, infinity */                                      \
         real logistic_most;          /* 1 / (1 + e^-x) is 1 from before here */                    \
@@ -39,6 +40,7 @@ static const fn_constants_f32 fn_math_f32 = {
     .sign = 0x80000000u,
     .exponent = 0x7f800000u,
     .upper_half = 0xfffff000u,
+    .fourth = 0x4f585ee0u,
     .whole = 0x1.8p23f + 127,
     .whole_twice = 0x1.8p23f + 254,
     .log2_e = 0x1.715476p+0f,
@@ -64,6 +66,7 @@ static const fn_constants_f64 fn_math_f64 = {
     .sign = 0x8000000000000000u,
     .exponent = 0x7ff0000000000000u,
     .upper_half = 0xfffffffff8000000u,
+    .fourth = 0x4feb0bdc00000000u,
     .whole = 0x1.8p52 + 1023,
     .whole_twice = 0x1.8p52 + 2046,
     .log2_e = 0x1.71547652b82fep+0,

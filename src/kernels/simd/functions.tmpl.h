@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * What    Functions of native vectors: v_exp, v_sigmoid, v_tanh; v_tail and v_falls, of which the normal
- *         distribution Phi and its density are made; maxima, selections, and the reflection v_unfold.
+ *         distribution Phi and its density are made; v_three_quarters, a power; maxima, selections, and the
+ *         reflection v_unfold.
  * Method  Additions, products, divisions, whole numbers and bits, one order on every ISA: the same bits.
  *         No branches: clamps keep what overflows away, and let NaN pass (fn_larger, fn_smaller).
  *         e^x: n = round(x / ln 2), r = x - n ln 2 in two parts, 2^n in two factors.
  *         sigmoid: e^x / (1 + e^x). tanh: m / (m + 2) of m = e^(2|x|) - 1, which does not cancel.
+ *         x^(-3/4): x^(-1/4) from the exponent, off by 3 %, then by steps of third order, the last of them
+ *         after the cube was taken.
  *         Phi: see coefficients.h; a is cut in two, so that e^(-a^2 / 2) knows a^2 to twice the precision.
  * Source  coefficients.h.
  * Needs   lanes.tmpl.h, coefficients.h.
  *
  * Largest errors measured, in units of the last place: exp 0.95, sigmoid 2.4, tanh 2.5, the density 1.5,
- * Phi 4.7 (from -1 to 0; else 3.3); means 0.24, 0.31, 0.19, 0.43, 0.42. Of subnormal results 1.4.
+ * Phi 4.7 (from -1 to 0; else 3.3); means 0.24, 0.31, 0.19, 0.43, 0.42. Of subnormal results 1.4. x^(-3/4):
+ * relative to the result 2.1 / 2^24 (by two roots, a product and a division 3.6).
  */
 #define FN_MATH FN_CAT(fn_math, FN_REAL)
 #define FN_WORDS FN_CAT(fn_bits, FN_REAL)
@@ -186,4 +190,25 @@ FN_INLINE FN_V
 FN_N(v_unfold)(FN_V x, FN_V lower)
 {
     return FN_N(v_select)(x > 0, 1 - lower, lower);
+}
+
+/* What y is to be increased by, as a part of it, where y^4 should be 1 - e times what it is. */
+FN_INLINE FN_V
+FN_N(v_fourth_step)(FN_V e)
+{
+    return e * (e * (FN_A)(5. / 32) + (FN_A)0.25);
+}
+
+/* x^(-3/4) of x in [2^-60, 2^60] (f64: 2^-500 to 2^500); NaN of NaN. */
+FN_INLINE FN_V
+FN_N(v_three_quarters)(FN_V x)
+{
+    FN_V y = (FN_V)(FN_MATH.fourth - ((FN_WORDS)x >> 2)); /* x^(-1/4) */
+    FN_UNROLL
+    for (int step = 0; step < (int)sizeof(FN_A) / 4; step++) {
+        const FN_V square = y * y;
+        y = y + y * FN_N(v_fourth_step)(1 - square * square * x);
+    }
+    const FN_V cube = y * y * y, product = cube * cube * x;
+    return cube + cube * FN_N(v_fourth_step)(1 - product * product * x);
 }

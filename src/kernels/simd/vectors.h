@@ -11,6 +11,7 @@
 #error "vectors.h: define FN_VBYTES"
 #endif
 
+#include <math.h>
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -162,6 +163,22 @@ fn_larger_f32(fn_vf a, fn_vf b){FN_PICK(max_ps, fn_vf, fn_vi, >)} FN_INLINE fn_v
     fn_smaller_f32(fn_vf a, fn_vf b){FN_PICK(min_ps, fn_vf, fn_vi, <)} FN_INLINE fn_vd
     fn_larger_f64(fn_vd a, fn_vd b){FN_PICK(max_pd, fn_vd, fn_vl, >)} FN_INLINE fn_vd
     fn_smaller_f64(fn_vd a, fn_vd b){FN_PICK(min_pd, fn_vd, fn_vl, <)}
+
+#if defined(__AVX512F__) && FN_VBYTES == 64
+#define FN_ROOT(suffix, function) return _mm512_##suffix(a);
+#elif defined(__AVX__) && FN_VBYTES == 32
+#define FN_ROOT(suffix, function) return _mm256_##suffix(a);
+#elif defined(__SSE2__) && FN_VBYTES == 16
+#define FN_ROOT(suffix, function) return _mm_##suffix(a);
+#else
+#define FN_ROOT(suffix, function)                                                                  \
+    for (size_t i = 0; i < sizeof a / sizeof a[0]; i++) {                                          \
+        a[i] = function(a[i]);                                                                     \
+    }                                                                                              \
+    return a;
+#endif
+FN_INLINE fn_vf fn_root_f32(fn_vf a){FN_ROOT(sqrt_ps, sqrtf)} FN_INLINE fn_vd
+    fn_root_f64(fn_vd a){FN_ROOT(sqrt_pd, sqrt)}
 
 FN_INLINE fn_vu fn_select(fn_vi mask, fn_vu yes, fn_vu no)
 {
