@@ -17,6 +17,9 @@ cdef const fn_table *chosen = NULL
 cdef size_t l2 = fn_l2_bytes()
 cdef size_t stream_threshold = 0
 
+cdef enum:
+    LOCAL = 1 << 26  # bytes of a last level that is larger only where dozens of cores share it
+
 
 def _primitives():
     names = []
@@ -67,7 +70,7 @@ def isa():
 
 
 def caches():
-    """Bytes of L2 and of the last level, and the output size from which stores are streamed."""
+    """Bytes of L2, of the last level, and of a call's arrays from which on stores are streamed."""
     return {"l2": l2, "llc": fn_llc_bytes(), "stream_threshold": stream_threshold}
 
 
@@ -82,12 +85,15 @@ def copy_past_cache(unsigned char[::1] to not None, const unsigned char[::1] sou
 
 def _read_environment():
     global stream_threshold
+    cdef size_t llc
     _choose(os.environ.get("FASTNORM_ISA", ""))
     text = os.environ.get("FASTNORM_STREAM_THRESHOLD", "")
     if not text:
-        # What a next reader would not find in its own L2. The last level is common to all cores,
-        # and on servers to all tenants: keeping outputs there did not pay (DECISIONS.md).
-        stream_threshold = 2 * l2
+        # What a next reader would find neither in its own L2 nor in a last level of a few cores.
+        # That of a whole socket is far away, and all tenants share it: outputs were better not kept
+        # there (DECISIONS.md).
+        llc = fn_llc_bytes()
+        stream_threshold = max(4 * l2, 7 * llc / 16 if llc <= LOCAL else 0)
     elif text.isdecimal():
         stream_threshold = int(text)
     else:
@@ -112,7 +118,7 @@ cdef size_t l2_bytes() noexcept nogil:
 
 
 cdef bint streams(size_t bytes) noexcept nogil:
-    """Whether an output of so many bytes is better stored past the cache."""
+    """Whether a call on arrays of so many bytes together had better store past the cache."""
     return bytes >= stream_threshold
 
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "fn_machine.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -73,9 +74,33 @@ fn_l2_bytes(void)
 #endif
 }
 
+/* What Linux knows of the cache of that index of the first CPU: in KiB; 0: there is none. In a virtual
+ * machine it is the part that is ours, where sysconf adds up what the processor has in all. */
+static size_t
+kernel_cache(int index)
+{
+    char path[64];
+    unsigned long kib = 0;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", index);
+    FILE *file = fopen(path, "r");
+    if (file) {
+        kib = fscanf(file, "%luK", &kib) == 1 ? kib : 0;
+        fclose(file);
+    }
+    return (size_t)kib << 10;
+}
+
 size_t
 fn_llc_bytes(void)
 {
+    size_t last = 0;
+    for (int index = 0; index < 8; index++) {
+        const size_t bytes = kernel_cache(index);
+        last = bytes > last ? bytes : last;
+    }
+    if (last) {
+        return last;
+    }
 #ifdef _SC_LEVEL3_CACHE_SIZE
     return cache(_SC_LEVEL3_CACHE_SIZE, 8u << 20);
 #else

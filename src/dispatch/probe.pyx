@@ -49,21 +49,26 @@ cdef class Probe:
                           <double *>cnp.PyArray_DATA(shift))
         return shift
 
-    def moments_rows(self, cnp.ndarray x not None, cnp.ndarray shift not None, bint wide=False):
-        """x: (rows, n). Returns both sums of every row, or with a single shift of all rows."""
+    def moments_rows(self, cnp.ndarray x not None, cnp.ndarray shift not None, bint wide=False,
+                     bint raw=False):
+        """x: (rows, n). Returns both sums of every row, or with a single shift of all rows; raw: of
+        what is not shifted."""
         cdef cnp.ndarray s = np.zeros((2, shift.size))
         cdef double *p = <double *>cnp.PyArray_DATA(s)
         (self.k.moments_rows_wide if wide else self.k.moments_rows)(
-            data(x), x.strides[0], x.shape[0], x.shape[1], <double *>cnp.PyArray_DATA(shift),
-            1 if shift.size > 1 else 0, p, p + shift.size, 0)
+            data(x), x.strides[0], x.shape[0], x.shape[1],
+            NULL if raw else <double *>cnp.PyArray_DATA(shift), 1 if shift.size > 1 else 0, p,
+            p + shift.size, 0)
         return s
 
-    def moments_cols(self, cnp.ndarray x not None, cnp.ndarray shift not None, bint wide=False):
-        """x: (rows, n). Returns both sums of every column."""
+    def moments_cols(self, cnp.ndarray x not None, cnp.ndarray shift not None, bint wide=False,
+                     bint raw=False):
+        """x: (rows, n). Returns both sums of every column; raw: of what is not shifted."""
         cdef cnp.ndarray s = np.zeros((2, x.shape[1]))
         cdef double *p = <double *>cnp.PyArray_DATA(s)
         (self.k.moments_cols_wide if wide else self.k.moments_cols)(
-            data(x), x.strides[0], x.shape[0], x.shape[1], data(shift), p, p + x.shape[1])
+            data(x), x.strides[0], x.shape[0], x.shape[1], NULL if raw else data(shift),
+            p, p + x.shape[1])
         return s
 
     def affine(self, cnp.ndarray x not None, hi, r, m, bint by_row=False, w=None, b=None,

@@ -87,7 +87,8 @@ cdef void sums(const fn_call *c, const char *x, size_t row0, size_t step, size_t
                     fn_walk_next(&w)
                 else:
                     fn_walk_start(&w, red, p.nred, row0 + (start + i + 1) * step)
-            kernel(buffer, FN_GATHER * item, block, take, shift + at * shift_item, s1 + at, s2 + at)
+            kernel(buffer, FN_GATHER * item, block, take,
+                   NULL if shift == NULL else shift + at * shift_item, s1 + at, s2 + at)
             start += block
         at += take
 
@@ -100,10 +101,10 @@ cdef void shifts(const fn_call *c, const char *x, size_t row0, size_t rows, size
         samples /= 2
     while 2 * some <= c.plan.fold:
         some *= 2
-    memset(t.hi, 0, width * c.kernels.real)
     fn_columns_fill(width, 0, t.shift)
     if c.raw:
         return
+    memset(t.hi, 0, width * c.kernels.real)
     memset(t.s2, 0, width * sizeof(double))
     sums(c, x, row0, rows / samples, samples, j, width, c.kernels.moments_cols, t.hi,
          c.kernels.real, t.shift, t.s2)
@@ -116,10 +117,10 @@ cdef void shifts(const fn_call *c, const char *x, size_t row0, size_t rows, size
 cdef void group_sums(const fn_call *c, const char *x, size_t row0, size_t rows, size_t j,
                      size_t width, fn_moments_cols_t kernel, const char *shift, size_t shift_item,
                      tile_t *t) noexcept nogil:
-    """t.s1 and t.s2 of every group of columns, about the shifts of these columns."""
+    """t.s1 and t.s2 of every group of columns, about the shifts of these columns (raw: 0, t.s2)."""
     memset(t.s1, 0, width * sizeof(double))
     memset(t.s2, 0, width * sizeof(double))
-    sums(c, x, row0, 1, rows, j, width, kernel, shift, shift_item, t.s1, t.s2)
+    sums(c, x, row0, 1, rows, j, width, kernel, NULL if c.raw else shift, shift_item, t.s1, t.s2)
     fn_columns_fold(width, c.plan.fold, c.plan.fold, t.s1)
     fn_columns_fold(width, c.plan.fold, c.plan.fold, t.s2)
 

@@ -139,10 +139,16 @@ cdef void place_statistics(fn_plan *plan, fn_call *c, Groups groups, void *mean,
     c.var = <char *>var
 
 
+cdef bint pages_apart(const fn_plan *plan) noexcept nogil:
+    """Whether rows lie a multiple of 4096 bytes apart."""
+    cdef int row = plan.nouter - 1 if plan.layout == FN_ROWS else plan.nouter + plan.nred - 1
+    return row >= 0 and plan.dims[row].stride[FN_X] % 4096 == 0
+
+
 cdef bint finish(fn_call *c, fn_plan *plan, int ndim) noexcept:
     """Make the plan, and decide how the output is stored. Whether the call is a brief one."""
     cdef Py_ssize_t item[8]
-    cdef size_t values
+    cdef size_t values, arrays
     cdef int op
     for op in range(FN_NOPS):
         item[op] = c.kernels.item
@@ -151,9 +157,12 @@ cdef bint finish(fn_call *c, fn_plan *plan, int ndim) noexcept:
     make(plan, ndim, item)
     values = plan.groups * plan.segs * plan.n
     # An output in place is in the cache already; streamed lines must start at whole elements.
+    arrays = 2 + (c.at[FN_DY] != NULL) + (c.at[FN_ON] != NULL) + 2 * c.summed
+    if c.at[FN_DY] != NULL and pages_apart(plan):  # loads would wait for ordinary stores
+        arrays *= 2
     c.stream = (c.at[FN_Y] != NULL and c.at[FN_Y] != c.at[FN_X] and c.at[FN_Y] != c.at[c.dz]
                 and c.at[FN_Y] != c.at[FN_ON] and <uintptr_t>c.at[FN_Y] % c.kernels.item == 0
-                and streams(values * c.kernels.item))
+                and streams(arrays * values * c.kernels.item))
     return values < BRIEF
 
 

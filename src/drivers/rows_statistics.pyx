@@ -19,18 +19,19 @@ from fastnorm._core.plan cimport FN_S, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_n
 
 cdef double sums(const fn_call *c, const char *x, const fn_span *span, double shift,
                  fn_moments_rows_t kernel, Py_ssize_t ahead, double *square) noexcept nogil:
-    """Sum of (x - shift) over a span, and of its square; ahead: bytes to the next group."""
+    """Sum of x - shift over a span (raw: 0), and of its square; ahead: bytes to the next group."""
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *run = p.dims + p.nouter + p.nred
     cdef double s1 = 0, s2 = 0
     cdef fn_run_buffer buffer
     cdef size_t item = c.kernels.item, n = span.j1 - span.j0, seg = span.seg0, joint, j, take, i
+    cdef const double *about = NULL if c.raw else &shift
     cdef Py_ssize_t ld
     cdef fn_walk w
     if p.whole and p.nred <= 1:
         ld = p.dims[p.nouter].stride[FN_X] if p.nred else 0
         kernel(x + <Py_ssize_t>seg * ld + <Py_ssize_t>(span.j0 * item), ld, span.seg1 - seg, n,
-               &shift, 0, &s1, &s2, ahead)
+               about, 0, &s1, &s2, ahead)
         square[0] = s2
         return s1
     fn_walk_start(&w, p.dims + p.nouter, p.nred, seg)
@@ -42,7 +43,7 @@ cdef double sums(const fn_call *c, const char *x, const fn_span *span, double sh
                 fn_gather(buffer + i * n * item, x + w.off[FN_X], run, p.nrun, FN_X, span.j0, n,
                           item)
                 fn_walk_next(&w)
-            kernel(buffer, <Py_ssize_t>(n * item), joint, n, &shift, 0, &s1, &s2, 0)
+            kernel(buffer, <Py_ssize_t>(n * item), joint, n, about, 0, &s1, &s2, 0)
             seg += joint
     else:
         while seg < span.seg1:
@@ -50,10 +51,10 @@ cdef double sums(const fn_call *c, const char *x, const fn_span *span, double sh
             while j < span.j1:
                 take = span.j1 - j if p.whole else min(<size_t>FN_ROW_BLOCK, span.j1 - j)
                 if p.whole:
-                    kernel(x + w.off[FN_X] + j * item, 0, 1, take, &shift, 0, &s1, &s2, ahead)
+                    kernel(x + w.off[FN_X] + j * item, 0, 1, take, about, 0, &s1, &s2, ahead)
                 else:
                     fn_gather(buffer, x + w.off[FN_X], run, p.nrun, FN_X, j, take, item)
-                    kernel(buffer, 0, 1, take, &shift, 0, &s1, &s2, 0)
+                    kernel(buffer, 0, 1, take, about, 0, &s1, &s2, 0)
                 j += take
             fn_walk_next(&w)
             seg += 1
@@ -152,7 +153,7 @@ cdef void batch_moments(const fn_call *c, const fn_cut *cut, const char *x, Py_s
         c.kernels.shift_rows(x, ldx, rows, n, shift)
     memset(s1, 0, rows * sizeof(double))
     memset(s2, 0, rows * sizeof(double))
-    c.kernels.moments_rows(x, ldx, rows, n, shift, 1, s1, s2, ahead)
+    c.kernels.moments_rows(x, ldx, rows, n, NULL if c.raw else shift, 1, s1, s2, ahead)
     some = fn_columns_from_sums(rows, <double>n, shift, s1, s2, c.raw, c.single, mean, low, m2,
                                 again)
     for i in range(rows):

@@ -50,7 +50,7 @@ cdef int effective(size_t work) noexcept nogil:
 
 
 cdef void parallel_for(Py_ssize_t tasks, task_fn run, void *context, int threads) noexcept nogil:
-    """run(context, i) for every i < tasks. Tasks are handed out one by one as threads get free."""
+    """run(context, i) for every i < tasks. Each thread has its share, and helps with others'."""
     cdef Py_ssize_t i
     if threads > tasks:
         threads = <int>tasks

@@ -93,14 +93,14 @@ enum {
 /* shift[i] = mean of a few samples of row i: near its mean, and it where all are equal. */
 typedef void (*fn_shift_rows_t)(const void *x, fn_ld ldx, size_t rows, size_t n, double *shift);
 /* s1[i] += sum_j (x[i,j] - shift[i]), s2[i] += sum_j (x[i,j] - shift[i])^2; shift is a number of A.
- * step 1: per row. step 0: all rows have one shift and are added to one s1 and s2. ahead: as in
- * fn_memory. */
+ * step 1: per row. step 0: all rows have one shift and are added to one s1 and s2. shift NULL: it is 0, and
+ * s1 is not made. ahead: as in fn_memory. */
 typedef void (*fn_moments_rows_t)(const void *x, fn_ld ldx, size_t rows, size_t n,
                                   const double *shift, size_t step, double *s1, double *s2,
                                   ptrdiff_t ahead);
 /* The same with every operation in double: for values whose squares leave the range of A. */
 typedef fn_moments_rows_t fn_moments_rows_wide_t;
-/* s1[j] += sum_i (x[i,j] - shift[j]), s2[j] += sum_i (x[i,j] - shift[j])^2; shift of A. */
+/* s1[j] += sum_i (x[i,j] - shift[j]), s2[j] += sum_i (x[i,j] - shift[j])^2; shift of A, or NULL. */
 typedef void (*fn_moments_cols_t)(const void *x, fn_ld ldx, size_t rows, size_t n,
                                   const void *shift, double *s1, double *s2);
 /* The same in double; shift of double. */

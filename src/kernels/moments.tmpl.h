@@ -3,7 +3,7 @@
  * What     Sums about a shift c:  s1 = sum (x - c),  s2 = sum (x - c)^2.  The driver turns them into
  *          mean = c + s1/n and M2 = s2 - s1^2/n; with c within a few standard deviations of the mean
  *          nothing cancels, and the driver calls again with a better c where it was not.
- *          c = 0 gives the raw moment (RMS).
+ *          Without a shift s2 alone is made, about 0 (RMS).
  * Layouts  rows: every row of n values has sums of its own, or (step 0) all rows have one.
  *          cols: s1, s2 are per column.
  * Method   A block (FN_ROW_BLOCK values of a row, as many short rows as make FN_JOINT_BLOCK values
@@ -56,28 +56,36 @@ FN_N(prefetch_samples)(const char *row, size_t n)
     }
 }
 
-/* FN_SWEEP logical vectors from p on: x - c into a, its square into q. fresh: nothing is in these yet, and
- * nothing is added to; a constant in every call. */
+/* x - c is added to *a and its square to *q; raw: x^2 to *q alone. fresh: nothing is in these yet. Both are
+ * constants in every call. */
+FN_INLINE void
+FN_N(moments_add)(FN_LV v, FN_LV c, FN_LV *a, FN_LV *q, int fresh_a, int fresh_q, int raw)
+{
+    const FN_LV d = raw ? v : FN_N(lv_sub)(v, c), square = FN_N(lv_mul)(d, d);
+    if (!raw) {
+        *a = fresh_a ? d : FN_N(lv_add)(*a, d);
+    }
+    *q = fresh_q ? square : FN_N(lv_add)(*q, square);
+}
+
+/* FN_SWEEP logical vectors from p on. */
 FN_INLINE void
 FN_N(moments_step)(const FN_T *p, FN_LV c, FN_LV *a, FN_LV *q, ptrdiff_t ahead, int fresh_a,
-                   int fresh_q)
+                   int fresh_q, int raw)
 {
     FN_UNROLL
     for (int k = 0; k < FN_SWEEP; k++) {
         if (FN_FIRST_SWEEP(k) && ahead) {
             FN_PREFETCH((const char *)(p + k * FN_LANES) + ahead);
         }
-        const FN_LV d = FN_N(lv_sub)(FN_N(lv_load)(p + k * FN_LANES), c);
-        const FN_LV square = FN_N(lv_mul)(d, d);
-        a[k] = fresh_a ? d : FN_N(lv_add)(a[k], d);
-        q[k] = fresh_q ? square : FN_N(lv_add)(q[k], square);
+        FN_N(moments_add)(FN_N(lv_load)(p + k * FN_LANES), c, &a[k], &q[k], fresh_a, fresh_q, raw);
     }
 }
 
 /* The same of what a run of values ends with, less than FN_ACCUMULATORS vectors. */
 FN_INLINE void
 FN_N(moments_tail)(const FN_T *p, size_t left, int sweep, FN_LV c, FN_LV *a, FN_LV *q,
-                   ptrdiff_t ahead, int fresh)
+                   ptrdiff_t ahead, int fresh, int raw)
 {
     FN_UNROLL
     for (int k = 0; k < FN_SWEEP; k++) {
@@ -88,9 +96,7 @@ FN_N(moments_tail)(const FN_T *p, size_t left, int sweep, FN_LV c, FN_LV *a, FN_
             }
             const FN_LV v = left - at >= FN_LANES ? FN_N(lv_load)(p + at)
                                                   : FN_N(lv_load_n)(p + at, left - at, c);
-            const FN_LV d = FN_N(lv_sub)(v, c), square = FN_N(lv_mul)(d, d);
-            a[k] = fresh ? d : FN_N(lv_add)(a[k], d);
-            q[k] = fresh ? square : FN_N(lv_add)(q[k], square);
+            FN_N(moments_add)(v, c, &a[k], &q[k], fresh, fresh, raw);
         }
         else if (fresh) {
             a[k] = q[k] = FN_N(lv_set1)(0);
@@ -101,58 +107,63 @@ FN_N(moments_tail)(const FN_T *p, size_t left, int sweep, FN_LV c, FN_LV *a, FN_
 /* The sums of len <= FN_ROW_BLOCK values, in the accumulators from `sweep` on. */
 FN_INLINE void
 FN_N(moments_run)(const FN_T *x, size_t len, int sweep, FN_LV c, FN_LV *a, FN_LV *q,
-                  ptrdiff_t ahead)
+                  ptrdiff_t ahead, int raw)
 {
     const size_t step = FN_ACCUMULATORS * FN_LANES, steps = len / step;
     const FN_T *p = x + sweep * FN_LANES;
     if (!steps) {
-        FN_N(moments_tail)(x, len, sweep, c, a, q, ahead, 1);
+        FN_N(moments_tail)(x, len, sweep, c, a, q, ahead, 1, raw);
         return;
     }
-    FN_N(moments_step)(p, c, a, q, ahead, 1, 1);
+    FN_N(moments_step)(p, c, a, q, ahead, 1, 1, raw);
     for (size_t i = 1; i < steps && i < FN_SQUARES; i++) {
-        FN_N(moments_step)(p + i * step, c, a, q, ahead, 0, 0);
+        FN_N(moments_step)(p + i * step, c, a, q, ahead, 0, 0, raw);
     }
     for (size_t i = FN_SQUARES; i < steps; i += FN_SQUARES) {
         const size_t end = steps - i < FN_SQUARES ? steps : i + FN_SQUARES;
         FN_LV s[FN_SWEEP];
-        FN_N(moments_step)(p + i * step, c, a, s, ahead, 0, 1);
+        FN_N(moments_step)(p + i * step, c, a, s, ahead, 0, 1, raw);
         for (size_t l = i + 1; l < end; l++) {
-            FN_N(moments_step)(p + l * step, c, a, s, ahead, 0, 0);
+            FN_N(moments_step)(p + l * step, c, a, s, ahead, 0, 0, raw);
         }
         FN_UNROLL
         for (int k = 0; k < FN_SWEEP; k++) {
             q[k] = FN_N(lv_add)(q[k], s[k]);
         }
     }
-    FN_N(moments_tail)(x + steps * step, len - steps * step, sweep, c, a, q, ahead, 0);
+    FN_N(moments_tail)(x + steps * step, len - steps * step, sweep, c, a, q, ahead, 0, raw);
 }
 
 /* The sums of len values of every one of some rows, lane by lane. */
 FN_INLINE void
 FN_N(moments_block)(const char *x, fn_ld ldx, size_t rows, size_t len, FN_LV c, FN_LV *sum,
-                    FN_LV *square, ptrdiff_t ahead)
+                    FN_LV *square, ptrdiff_t ahead, int raw)
 {
     FN_LV a[FN_ACCUMULATORS], q[FN_ACCUMULATORS];
     for (int sweep = 0; sweep < FN_ACCUMULATORS; sweep += FN_SWEEP) {
-        FN_N(moments_run)((const FN_T *)x, len, sweep, c, a + sweep, q + sweep, ahead);
+        FN_N(moments_run)((const FN_T *)x, len, sweep, c, a + sweep, q + sweep, ahead, raw);
         for (size_t i = 1; i < rows; i++) {
             FN_LV as[FN_SWEEP], qs[FN_SWEEP];
-            FN_N(moments_run)((const FN_T *)(x + (fn_ld)i * ldx), len, sweep, c, as, qs, ahead);
+            FN_N(moments_run)((const FN_T *)(x + (fn_ld)i * ldx), len, sweep, c, as, qs, ahead,
+                              raw);
             FN_UNROLL
             for (int k = 0; k < FN_SWEEP; k++) {
-                a[sweep + k] = FN_N(lv_add)(a[sweep + k], as[k]);
+                if (!raw) {
+                    a[sweep + k] = FN_N(lv_add)(a[sweep + k], as[k]);
+                }
                 q[sweep + k] = FN_N(lv_add)(q[sweep + k], qs[k]);
             }
         }
     }
-    *sum = FN_N(lv_sum_four)(a);
+    if (!raw) {
+        *sum = FN_N(lv_sum_four)(a);
+    }
     *square = FN_N(lv_sum_four)(q);
 }
 
-static void
-FN_N(fn_moments_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, const double *shift,
-                      size_t step, double *s1, double *s2, ptrdiff_t ahead)
+FN_INLINE void
+FN_N(moments_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, const double *shift,
+                   size_t step, double *s1, double *s2, ptrdiff_t ahead, int raw)
 {
     const char *x = x_;
     const ptrdiff_t next = ahead && FN_FORESEEN(ldx, n * sizeof(FN_T)) ? ahead : 0;
@@ -165,10 +176,12 @@ FN_N(fn_moments_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, const do
                 if (next) {
                     FN_N(prefetch_samples)(x + next, n);
                 }
-                FN_N(moments_block)(x, ldx, 1, n, FN_N(lv_set1)((FN_A)shift[row + i]), &sum[i],
-                                    &square[i], ahead);
+                const FN_LV c = FN_N(lv_set1)(raw ? 0 : (FN_A)shift[row + i]);
+                FN_N(moments_block)(x, ldx, 1, n, c, &sum[i], &square[i], ahead, raw);
             }
-            FN_N(lv_sums)(sum, some, s1 + row);
+            if (!raw) {
+                FN_N(lv_sums)(sum, some, s1 + row);
+            }
             FN_N(lv_sums)(square, some, s2 + row);
         }
         return;
@@ -176,16 +189,31 @@ FN_N(fn_moments_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, const do
     const size_t joint = step == 0 && n < FN_JOINT_BLOCK ? FN_JOINT_BLOCK / n : 1;
     for (size_t row = 0; row < rows; row += joint, x += (fn_ld)joint * ldx) {
         const size_t some = rows - row < joint ? rows - row : joint;
-        const FN_LV c = FN_N(lv_set1)((FN_A)shift[row * step]);
+        const FN_LV c = FN_N(lv_set1)(raw ? 0 : (FN_A)shift[row * step]);
         if (next) {
             FN_N(prefetch_samples)(x + next, n);
         }
         for (size_t start = 0; start < n; start += FN_ROW_BLOCK) {
             const size_t len = n - start < FN_ROW_BLOCK ? n - start : FN_ROW_BLOCK;
-            FN_N(moments_block)(x + start * sizeof(FN_T), ldx, some, len, c, sum, square, ahead);
-            s1[row * step] += (double)FN_N(lv_sum)(sum[0]);
+            FN_N(moments_block)(x + start * sizeof(FN_T), ldx, some, len, c, sum, square, ahead,
+                                raw);
+            if (!raw) {
+                s1[row * step] += (double)FN_N(lv_sum)(sum[0]);
+            }
             s2[row * step] += (double)FN_N(lv_sum)(square[0]);
         }
+    }
+}
+
+static void
+FN_N(fn_moments_rows)(const void *x, fn_ld ldx, size_t rows, size_t n, const double *shift,
+                      size_t step, double *s1, double *s2, ptrdiff_t ahead)
+{
+    if (shift) {
+        FN_N(moments_rows)(x, ldx, rows, n, shift, step, s1, s2, ahead, 0);
+    }
+    else {
+        FN_N(moments_rows)(x, ldx, rows, n, NULL, step, s1, s2, ahead, 1);
     }
 }
 
@@ -203,8 +231,8 @@ FN_N(fn_moments_rows_wide)(const void *x_, fn_ld ldx, size_t rows, size_t n, con
             FN_A held[FN_LANES];
             memcpy(held, &v, sizeof held);
             for (size_t k = 0; k < len; k++) {
-                const double d = (double)held[k] - shift[i * step];
-                s1[i * step] += d;
+                const double d = (double)held[k] - (shift ? shift[i * step] : 0);
+                s1[i * step] += shift ? d : 0;
                 s2[i * step] += d * d;
             }
         }
@@ -212,17 +240,20 @@ FN_N(fn_moments_rows_wide)(const void *x_, fn_ld ldx, size_t rows, size_t n, con
 }
 
 /* K logical vectors of columns from j on, or its first `left`, down one band of rows. The sums of the
- * bands before are in `sum` and `square`, which hold the columns of this call. K is a constant in every
+ * bands before are in `sum` and `square`, which hold the columns of this call. K and raw are constants in every
  * call. */
 FN_INLINE void
 FN_N(moments_panel)(const char *x, fn_ld ldx, size_t rows, size_t j, size_t left, const FN_A *shift,
-                    FN_A *sum, FN_A *square, fn_ld ahead, int K)
+                    FN_A *sum, FN_A *square, fn_ld ahead, int K, int raw)
 {
     FN_LV c[FN_SWEEP], a[FN_SWEEP], s[FN_SWEEP];
     FN_UNROLL
     for (int k = 0; k < K; k++) {
-        c[k] = FN_N(lv_coef_any)(shift + j + (size_t)k * FN_LANES, left);
-        a[k] = FN_N(lv_coef)(sum + j + (size_t)k * FN_LANES);
+        c[k] = FN_N(lv_set1)(0);
+        if (!raw) {
+            c[k] = FN_N(lv_coef_any)(shift + j + (size_t)k * FN_LANES, left);
+            a[k] = FN_N(lv_coef)(sum + j + (size_t)k * FN_LANES);
+        }
         s[k] = FN_N(lv_set1)(0);
     }
     x += j * sizeof(FN_T);
@@ -233,29 +264,29 @@ FN_N(moments_panel)(const char *x, fn_ld ldx, size_t rows, size_t j, size_t left
             if (ahead) {
                 FN_PREFETCH((const char *)p + ahead);
             }
-            FN_LV d = FN_N(lv_sub)(FN_N(lv_load_any)(p, left, c[k]), c[k]);
-            a[k] = FN_N(lv_add)(a[k], d);
-            s[k] = FN_N(lv_add)(s[k], FN_N(lv_mul)(d, d));
+            FN_N(moments_add)(FN_N(lv_load_any)(p, left, c[k]), c[k], &a[k], &s[k], 0, 0, raw);
         }
     }
     FN_UNROLL
     for (int k = 0; k < K; k++) {
         const size_t at = j + (size_t)k * FN_LANES;
-        FN_N(lv_coef_put)(sum + at, a[k], 0);
+        if (!raw) {
+            FN_N(lv_coef_put)(sum + at, a[k], 0);
+        }
         FN_N(lv_coef_put)(square + at, FN_N(lv_add)(FN_N(lv_coef)(square + at), s[k]), 0);
     }
 }
 
-static void
-FN_N(fn_moments_cols)(const void *x_, fn_ld ldx, size_t rows, size_t n, const void *shift_,
-                      double *s1, double *s2)
+FN_INLINE void
+FN_N(moments_cols)(const void *x_, fn_ld ldx, size_t rows, size_t n, const FN_A *shift, double *s1,
+                   double *s2, int raw)
 {
     /* Bands run along whole rows, not down a panel: rows lie in memory one after the other. */
     _Alignas(64) FN_A sum[FN_COLS_AT_ONCE], square[FN_COLS_AT_ONCE];
     const fn_ld next_band = FN_N(next_band)(ldx, n);
     for (size_t j0 = 0; j0 < n; j0 += FN_COLS_AT_ONCE) {
         const size_t wide = n - j0 < FN_COLS_AT_ONCE ? n - j0 : FN_COLS_AT_ONCE;
-        const FN_A *shift = (const FN_A *)shift_ + j0;
+        const FN_A *c = raw ? NULL : shift + j0;
         for (size_t start = 0; start < rows; start += FN_COL_BLOCK) {
             const size_t stop = rows - start < FN_COL_BLOCK ? rows : start + FN_COL_BLOCK;
             memset(sum, 0, (wide + FN_LANES - 1) / FN_LANES * FN_LANES * sizeof *sum);
@@ -266,20 +297,32 @@ FN_N(fn_moments_cols)(const void *x_, fn_ld ldx, size_t rows, size_t n, const vo
                 const fn_ld ahead = row + FN_BAND < rows ? next_band : 0;
                 size_t j = 0;
                 for (; j + FN_SWEEP * FN_LANES <= wide; j += FN_SWEEP * FN_LANES) {
-                    FN_N(moments_panel)(x, ldx, len, j, 0, shift, sum, square, ahead, FN_SWEEP);
+                    FN_N(moments_panel)(x, ldx, len, j, 0, c, sum, square, ahead, FN_SWEEP, raw);
                 }
                 for (; FN_SWEEP > 1 && j + FN_LANES <= wide; j += FN_LANES) {
-                    FN_N(moments_panel)(x, ldx, len, j, 0, shift, sum, square, ahead, 1);
+                    FN_N(moments_panel)(x, ldx, len, j, 0, c, sum, square, ahead, 1, raw);
                 }
                 if (j < wide) {
-                    FN_N(moments_panel)(x, ldx, len, j, wide - j, shift, sum, square, ahead, 1);
+                    FN_N(moments_panel)(x, ldx, len, j, wide - j, c, sum, square, ahead, 1, raw);
                 }
             }
             for (size_t j = 0; j < wide; j++) {
-                s1[j0 + j] += (double)sum[j];
+                s1[j0 + j] += raw ? 0 : (double)sum[j];
                 s2[j0 + j] += (double)square[j];
             }
         }
+    }
+}
+
+static void
+FN_N(fn_moments_cols)(const void *x, fn_ld ldx, size_t rows, size_t n, const void *shift,
+                      double *s1, double *s2)
+{
+    if (shift) {
+        FN_N(moments_cols)(x, ldx, rows, n, shift, s1, s2, 0);
+    }
+    else {
+        FN_N(moments_cols)(x, ldx, rows, n, NULL, s1, s2, 1);
     }
 }
 
@@ -297,8 +340,8 @@ FN_N(fn_moments_cols_wide)(const void *x_, fn_ld ldx, size_t rows, size_t n, con
             FN_A held[FN_LANES];
             memcpy(held, &v, sizeof held);
             for (size_t k = 0; k < len; k++) {
-                const double d = (double)held[k] - shift[j + k];
-                s1[j + k] += d;
+                const double d = (double)held[k] - (shift ? shift[j + k] : 0);
+                s1[j + k] += shift ? d : 0;
                 s2[j + k] += d * d;
             }
         }

@@ -64,11 +64,11 @@ ACTIVATIONS = ("relu", "silu", "gelu", "gelu_tanh")
 # method: its variants. "columns", "rows", "one": the centre has a value per column, per row, or one
 # for all rows; of rows that are summed, "one" makes a single sum. "each": parameters per row.
 # "sums": those of dy * xh and of dy are taken on the way. "dy": the slope times it is asked for.
-# "on": something is added to dx. "along", "down": which way a window slides.
+# "on": something is added to dx. "along", "down": which way a window slides. "raw": no shift.
 VARIANTS = {
     "shift_rows": ((),),
-    "moments_rows": choices(("rows", "one"), ("", "wide")),
-    "moments_cols": choices(("columns",), ("", "wide")),
+    "moments_rows": choices(("rows", "one"), ("", "wide"), ("", "raw")),
+    "moments_cols": choices(("columns",), ("", "wide"), ("", "raw")),
     "affine": (
         *choices(("columns", "rows", "one"), ("", "w", "b", "w b"), ("", "stream")),
         *choices(("columns",), ("each",), ("", "stream")),
@@ -136,7 +136,7 @@ def draw(method: str, words, kind: str, rows: int, n: int, rng, mean: float = 3.
         shift = some(mean, 0.1, size, np.float64 if wide else real(kind))
         # Along rows it is a double that holds a number of the compute type.
         shift = shift.astype(np.float64) if method == "moments_rows" else shift
-        return arguments | {"shift": shift, "wide": wide}
+        return arguments | {"shift": shift, "wide": wide, "raw": "raw" in words}
 
     if method.startswith("curve"):
         which, columns = words[1], words[0] == "columns"
