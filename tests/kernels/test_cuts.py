@@ -65,27 +65,11 @@ def joined(isa, kind, method, calls, axis: int) -> np.ndarray:
     return np.concatenate([call(isa, kind, method, some) for some in calls], axis=axis)
 
 
-@variants("shift_rows", "affine", "curve", "grad_combine", but="sums")
+@variants("shift_rows", "affine", "curve", "grad_combine", "window", but="sums down")
 def test_rows_written_may_be_cut_anywhere(isa, kind, method, words, rng):
     for n in LENGTHS:
         arguments = draw(method, words, kind, BAND + 3, n, rng)
         expected = joined(isa, kind, method, parts(words, arguments, 1), 0)
-        assert bits(call(isa, kind, method, arguments)) == bits(expected)
-
-
-@variants("window", only="along")
-def test_rows_along_which_a_window_slides_may_be_cut_anywhere(isa, kind, method, words, rng):
-    for n in LENGTHS:
-        arguments = draw(method, words, kind, BAND + 3, n, rng)
-        expected = joined(isa, kind, method, parts(words, arguments, 1), 0)
-        assert bits(call(isa, kind, method, arguments)) == bits(expected)
-
-
-@variants("window", only="down")
-def test_columns_down_which_a_window_slides_may_be_cut_anywhere(isa, kind, method, words, rng):
-    for rows, length in ((1, 1), (BAND, LANES + 1), (3 * BAND + 1, IN_FLIGHT - 1)):
-        arguments = draw(method, words, kind, rows, 2 * IN_FLIGHT + 3, rng)
-        expected = joined(isa, kind, method, parts(words, arguments, length, axis=1), 1)
         assert bits(call(isa, kind, method, arguments)) == bits(expected)
 
 
@@ -97,7 +81,7 @@ def test_sums_of_rows_do_not_depend_on_each_other(isa, kind, method, words, rng)
         assert bits(call(isa, kind, method, arguments)) == bits(expected)
 
 
-@variants("affine", "curve", "grad_combine", *OF_COLUMNS, but="sums")
+@variants("affine", "curve", "grad_combine", "window", *OF_COLUMNS, but="sums along")
 def test_columns_may_be_cut_anywhere(isa, kind, method, words, rng):
     for length, n in ((1, LANES + 3), (LANES + 1, 2 * IN_FLIGHT), (COLS_AT_ONCE - 1, 2200)):
         arguments = draw(method, words, kind, BAND + 3, n, rng)
