@@ -14,6 +14,12 @@ cdef extern from "fn_kernels.h" nogil:
         const void *b
         bint by_row
 
+    ctypedef struct fn_terms:
+        const void *a
+        const void *b
+        Py_ssize_t lda
+        Py_ssize_t ldb
+
     ctypedef struct fn_slope:
         const void *a
         const void *b
@@ -60,6 +66,9 @@ cdef extern from "fn_kernels.h" nogil:
                         double *shift) noexcept nogil
         fn_moments_rows_t moments_rows
         fn_moments_rows_t moments_rows_wide
+        void moments_sum(void *x, fn_ld ldx, const fn_terms *terms, size_t rows, size_t n,
+                         const double *shift, double *s1, double *s2,
+                         Py_ssize_t ahead) noexcept nogil
         fn_moments_cols_t moments_cols
         fn_moments_cols_t moments_cols_wide
         void activated(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy, fn_ld lddy,

@@ -10,6 +10,14 @@ class Probe:
     def moments_rows(
         self, x: NDArray[Any], shift: NDArray[Any], wide: bool = False, raw: bool = False
     ) -> NDArray[Any]: ...
+    def moments_sum(
+        self,
+        x: NDArray[Any],
+        other: NDArray[Any],
+        shift: NDArray[Any],
+        sums: NDArray[Any],
+        raw: bool = False,
+    ) -> NDArray[Any]: ...
     def moments_cols(
         self, x: NDArray[Any], shift: NDArray[Any], wide: bool = False, raw: bool = False
     ) -> NDArray[Any]: ...

@@ -10,7 +10,7 @@ cimport numpy as cnp
 from fastnorm._core.dispatch cimport (
     FN_BF16, FN_F16, FN_F32, FN_F64, FN_FLOOR, FN_GELU, FN_GELU_TANH, FN_RATIO, FN_RELU, FN_SILU,
     FN_SWISH, FN_TANH, FN_WINDOW_ARRAYS, fn_centre, fn_curve, fn_kernels, fn_memory, fn_param,
-    fn_slope, fn_window, fn_window_values, kernels_of,
+    fn_slope, fn_terms, fn_window, fn_window_values, kernels_of,
 )
 
 import numpy as np
@@ -60,6 +60,16 @@ cdef class Probe:
             NULL if raw else <double *>cnp.PyArray_DATA(shift), 1 if shift.size > 1 else 0, p,
             p + shift.size, 0)
         return s
+
+    def moments_sum(self, cnp.ndarray x not None, cnp.ndarray other not None,
+                    cnp.ndarray shift not None, cnp.ndarray sums not None, bint raw=False):
+        """x, other: (rows, n). Returns their sum; both sums of every row of it go to `sums`."""
+        cdef cnp.ndarray y = np.empty_like(x)
+        cdef fn_terms terms = fn_terms(data(x), data(other), x.strides[0], other.strides[0])
+        self.k.moments_sum(data(y), y.strides[0], &terms, x.shape[0], x.shape[1],
+                           NULL if raw else <double *>data(shift), <double *>data(sums),
+                           <double *>data(sums) + sums.strides[0] / sizeof(double), 0)
+        return y
 
     def moments_cols(self, cnp.ndarray x not None, cnp.ndarray shift not None, bint wide=False,
                      bint raw=False):

@@ -17,13 +17,13 @@ from libc.stdlib cimport free, malloc
 from fastnorm._core.call cimport (
     fn_batch, fn_call, fn_cut, fn_cut_rows, fn_merge, fn_moment, fn_piece, fn_span,
 )
-from fastnorm._core.dispatch cimport l2_bytes
+from fastnorm._core.dispatch cimport fn_terms, l2_bytes
 from fastnorm._core.plan cimport (
     FN_B, FN_S, FN_TERM, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 from fastnorm._core.rows_statistics cimport batch_moments, piece_moments, put_statistics
 from fastnorm._core.rows_write cimport write_rows, write_span
-from fastnorm._core.summands cimport add_piece, add_rows
+from fastnorm._core.summands cimport add_piece, add_rows, terms_of
 from fastnorm._core.threads cimport effective, parallel_for
 
 cdef enum:
@@ -56,7 +56,8 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t g = <size_t>task * t.groups_per_task, rows = 1
     cdef size_t stop = min(g + t.groups_per_task, p.groups)
     cdef Py_ssize_t ahead = 0, step_s = 0, step_x = 0
-    cdef bint near = 4 * t.batch * p.count * c.kernels.item <= l2_bytes()
+    cdef bint near = 4 * t.batch * p.count * c.kernels.item <= l2_bytes(), made
+    cdef fn_terms terms
     cdef fn_walk at
     if p.nouter:
         last = p.dims + p.nouter - 1
@@ -73,11 +74,12 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
                 if c.summed:
                     ahead = <Py_ssize_t>rows * last.stride[FN_TERM] + (
                         c.at[FN_TERM] + at.off[FN_TERM] - (c.at[FN_X] + at.off[FN_X]))
-        if c.summed:
+        made = c.summed and not c.given and terms_of(c, at.off, last, &terms)
+        if c.summed and not made:
             add_rows(c, at.off, last, rows, 0, p.n)
         if not c.given:
-            batch_moments(c, &t.cut, c.at[FN_X] + at.off[FN_X], step_x, rows, at.off[FN_S],
-                          step_s, ahead)
+            batch_moments(c, &t.cut, c.at[FN_X] + at.off[FN_X], step_x,
+                          &terms if made else NULL, rows, at.off[FN_S], step_s, ahead)
         if c.at[FN_Y] != NULL:
             write_rows(c, at.off, last, rows, step_s, 0, p.n, ahead)
         g += rows

@@ -13,8 +13,11 @@ from fastnorm._core.call cimport (
     fn_run_buffer, fn_span,
 )
 from fastnorm._core.columns cimport fn_columns_from_sums
-from fastnorm._core.dispatch cimport FN_JOINT_BLOCK, FN_LANE_BYTES, FN_ROW_BLOCK, fn_moments_rows_t
+from fastnorm._core.dispatch cimport (
+    FN_JOINT_BLOCK, FN_LANE_BYTES, FN_ROW_BLOCK, fn_moments_rows_t, fn_terms,
+)
 from fastnorm._core.plan cimport FN_S, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start
+from fastnorm._core.summands cimport shift_of_sums
 
 
 cdef double sums(const fn_call *c, const char *x, const fn_span *span, double shift,
@@ -129,13 +132,14 @@ cdef void put_statistics(const fn_call *c, Py_ssize_t at, const fn_moment *m) no
     (<double *>(c.var + at))[0] = m.m2 / m.count
 
 
-cdef void batch_moments(const fn_call *c, const fn_cut *cut, const char *x, Py_ssize_t ldx,
-                        size_t rows, Py_ssize_t at, Py_ssize_t step,
+cdef void batch_moments(const fn_call *c, const fn_cut *cut, char *x, Py_ssize_t ldx,
+                        const fn_terms *terms, size_t rows, Py_ssize_t at, Py_ssize_t step,
                         Py_ssize_t ahead) noexcept nogil:
     """Write the statistics of up to FN_BATCH contiguous rows, each a group of one piece.
 
     What happens from row to row here happens to all at once, so that the latencies overlap; the
-    values are those of `piece_moments`. at, step: where the statistics go.
+    values are those of `piece_moments`. terms: what x is to be made of, NULL: it is there. at,
+    step: where the statistics go.
     """
     cdef double shift[32]
     cdef double s1[32]
@@ -149,11 +153,17 @@ cdef void batch_moments(const fn_call *c, const fn_cut *cut, const char *x, Py_s
     cdef fn_moment m
     if c.raw:
         memset(shift, 0, rows * sizeof(double))
+    elif terms != NULL:
+        shift_of_sums(c, terms, rows, n, shift)
     else:
         c.kernels.shift_rows(x, ldx, rows, n, shift)
     memset(s1, 0, rows * sizeof(double))
     memset(s2, 0, rows * sizeof(double))
-    c.kernels.moments_rows(x, ldx, rows, n, NULL if c.raw else shift, 1, s1, s2, ahead)
+    if terms != NULL:
+        c.kernels.moments_sum(x, ldx, terms, rows, n, NULL if c.raw else shift, s1, s2,
+                              <Py_ssize_t>rows * terms.lda if ahead else 0)
+    else:
+        c.kernels.moments_rows(x, ldx, rows, n, NULL if c.raw else shift, 1, s1, s2, ahead)
     some = fn_columns_from_sums(rows, <double>n, shift, s1, s2, c.raw, c.single, mean, low, m2,
                                 again)
     for i in range(rows):

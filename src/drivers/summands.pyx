@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """x as a sum that is made on the way: a residual added before a normalization.
 
-What the statistics are about to read is added up first, and is still in cache when they do.
+Rows that are one contiguous run each are added up in the registers of their sums (`terms_of`,
+`shift_of_sums`). All else is added up just before the statistics read it, and is still in cache.
 """
 
 from fastnorm._core.call cimport (
     fn_call, fn_cut, fn_gather, fn_piece, fn_run_buffer, fn_scatter, fn_span,
 )
-from fastnorm._core.dispatch cimport FN_ROW_BLOCK
+from fastnorm._core.dispatch cimport FN_LANE_BYTES, FN_ROW_BLOCK, fn_terms
 from fastnorm._core.plan cimport (
     FN_NOPS, FN_OTHER, FN_TERM, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
@@ -16,6 +17,32 @@ from fastnorm._core.plan cimport (
 cdef bint direct(const fn_plan *p) noexcept nogil:
     """Whether a run is contiguous in all three arrays."""
     return p.split == 0 and p.direct[FN_X] and p.direct[FN_TERM] and p.direct[FN_OTHER]
+
+
+cdef bint terms_of(const fn_call *c, const Py_ssize_t *off, const fn_dim *along,
+                   fn_terms *terms) noexcept nogil:
+    """What x of some runs along an axis is made of; false where it is not for a kernel to make."""
+    if not direct(c.plan):
+        return False
+    terms.a = c.at[FN_TERM] + off[FN_TERM]
+    terms.b = c.at[FN_OTHER] + off[FN_OTHER]
+    terms.lda = along.stride[FN_TERM] if along != NULL else 0
+    terms.ldb = along.stride[FN_OTHER] if along != NULL else 0
+    return True
+
+
+cdef void shift_of_sums(const fn_call *c, const fn_terms *terms, size_t rows, size_t n,
+                        double *shift) noexcept nogil:
+    """shift_rows of up to 32 rows that are not yet made: of their samples alone."""
+    cdef size_t item = c.kernels.item, lanes = <size_t>FN_LANE_BYTES / c.kernels.real
+    cdef size_t take = min(n, lanes), wide = take if take < lanes else 4 * lanes, k, at
+    cdef char samples[32 * 4 * 64]
+    for k in range(wide / take):
+        at = k * (n - take) / 3 * item
+        c.kernels.sum(samples + k * take * item, <Py_ssize_t>(wide * item),
+                      <const char *>terms.a + at, terms.lda, <const char *>terms.b + at,
+                      terms.ldb, rows, take)
+    c.kernels.shift_rows(samples, <Py_ssize_t>(wide * item), rows, wide, shift)
 
 
 cdef void add_values(const fn_call *c, const Py_ssize_t *off, size_t j, size_t n) noexcept nogil:

@@ -34,6 +34,12 @@ typedef struct {
 
 typedef ptrdiff_t fn_ld; /* distance of two rows in bytes */
 
+/* What a sum is made of: rows of a and b. */
+typedef struct {
+    const void *a, *b;
+    fn_ld lda, ldb;
+} fn_terms;
+
 /* dx = ((g - c) - (x - hi) * r * b) * a, indexed as the centre is. With c0 = mean(g), c1 = mean(g * xh):
  * a = 1/std, b = c1, c = c0 + m * c1; a weight that all of the group shares is better left out of g
  * and multiplied into a. Where dw is not NULL (centre by_row, parameters not), the vectors dw and db
@@ -100,6 +106,9 @@ typedef void (*fn_moments_rows_t)(const void *x, fn_ld ldx, size_t rows, size_t 
                                   ptrdiff_t ahead);
 /* The same with every operation in double: for values whose squares leave the range of A. */
 typedef fn_moments_rows_t fn_moments_rows_wide_t;
+/* moments_rows of step 1, x being made on the way: x = a + b, rounded to the stored type. x may be a or b. */
+typedef void (*fn_moments_sum_t)(void *x, fn_ld ldx, const fn_terms *terms, size_t rows, size_t n,
+                                 const double *shift, double *s1, double *s2, ptrdiff_t ahead);
 /* s1[j] += sum_i (x[i,j] - shift[j]), s2[j] += sum_i (x[i,j] - shift[j])^2; shift of A, or NULL. */
 typedef void (*fn_moments_cols_t)(const void *x, fn_ld ldx, size_t rows, size_t n,
                                   const void *shift, double *s1, double *s2);

@@ -15,11 +15,11 @@
 /* How w and b vary in a call; a constant where a panel is inlined. */
 enum { FN_N(PLAIN), FN_N(WEIGHT), FN_N(BIAS), FN_N(BOTH), FN_N(EACH_ROW) };
 
-/* What becomes of z: nothing, its activation, or the slope of that times dy. Those of relu are a few
+/* What becomes of z: nothing, or its activation, or the slope of that times dy. Those of relu are a few
  * instructions; all others are out of line, and a call costs the coefficients their registers. */
-enum { FN_N(AS_IT_IS), FN_N(VALUE), FN_N(SLOPE), FN_N(RELU), FN_N(RELU_SLOPE) };
+enum { FN_N(AS_IT_IS), FN_N(ACTIVATED), FN_N(RELU), FN_N(RELU_SLOPE) };
 
-/* The activation, and where dy lies beside x. */
+/* The activation, and where dy lies beside x, or NULL: the value is asked for. */
 typedef struct {
     int kind;
     const char *dy;
@@ -59,7 +59,7 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
         }
     }
     x += j * sizeof(FN_T);
-    const int sloped = what == FN_N(SLOPE) || what == FN_N(RELU_SLOPE);
+    const int sloped = what == FN_N(RELU_SLOPE) || (what == FN_N(ACTIVATED) && after->dy);
     const char *dy = sloped ? after->dy + (fn_ld)row0 * after->lddy : NULL;
     /* All loads before the first store, and where weights along the row make bands worth while (and there are
      * registers) those of the next row too: a load waits for a store just before it whose address agrees
@@ -99,11 +99,11 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
             }
             out[k] = v;
         }
-        if (what == FN_N(VALUE)) {
-            FN_N(lv_activate_some)(out, K, after->kind);
-        }
-        if (what == FN_N(SLOPE)) {
+        if (what == FN_N(ACTIVATED) && sloped) {
             FN_N(lv_activate_slope_some)(out, K, after->kind);
+        }
+        else if (what == FN_N(ACTIVATED)) {
+            FN_N(lv_activate_some)(out, K, after->kind);
         }
         FN_UNROLL
         for (int k = 0; k < K; k++) {
@@ -229,16 +229,14 @@ FN_N(fn_activated)(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy,
     fn_out_start(&o, memory->stream, FN_N(affine_from)(centre, param), FN_OUT_BYTES / 2, y, ldy,
                  ldx, rows, n, sizeof(FN_T), y == x || y == dy);
     while (fn_out_next(&o)) {
-        switch ((kind == FN_RELU) << 1 | (dy != NULL)) {
-#define FN_CASE(s, what)                                                                           \
-    case s:                                                                                        \
-        FN_N(affine_any)(&o, x, ldx, centre, param, &after, memory->ahead_x, what);                \
-        break;
-            FN_CASE(0, FN_N(VALUE))
-            FN_CASE(1, FN_N(SLOPE))
-            FN_CASE(2, FN_N(RELU))
-            FN_CASE(3, FN_N(RELU_SLOPE))
-#undef FN_CASE
+        if (kind != FN_RELU) {
+            FN_N(affine_any)(&o, x, ldx, centre, param, &after, memory->ahead_x, FN_N(ACTIVATED));
+        }
+        else if (dy) {
+            FN_N(affine_any)(&o, x, ldx, centre, param, &after, memory->ahead_x, FN_N(RELU_SLOPE));
+        }
+        else {
+            FN_N(affine_any)(&o, x, ldx, centre, param, &after, memory->ahead_x, FN_N(RELU));
         }
     }
 }

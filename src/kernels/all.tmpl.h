@@ -31,8 +31,8 @@
 #include "curve.tmpl.h"
 #include "grad_combine.tmpl.h"
 #include "grad_sums.tmpl.h"
-#include "moments.tmpl.h"
 #include "sum.tmpl.h"
+#include "moments.tmpl.h"
 #include "window.tmpl.h"
 
 static void

@@ -44,18 +44,6 @@ FN_N(fn_shift_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, double *sh
     }
 }
 
-/* Ask for the samples of a row. */
-FN_INLINE void
-FN_N(prefetch_samples)(const char *row, size_t n)
-{
-    const size_t last = (n - FN_LANES) * sizeof(FN_T), some = FN_LANES * sizeof(FN_T) - 1;
-    FN_UNROLL
-    for (size_t k = 0; k < 4; k++) {
-        FN_PREFETCH(row + k * last / 3);
-        FN_PREFETCH(row + k * last / 3 + some);
-    }
-}
-
 /* x - c is added to *a and its square to *q; raw: x^2 to *q alone. fresh: nothing is in these yet. Both are
  * constants in every call. */
 FN_INLINE void
@@ -68,23 +56,83 @@ FN_N(moments_add)(FN_LV v, FN_LV c, FN_LV *a, FN_LV *q, int fresh_a, int fresh_q
     *q = fresh_q ? square : FN_N(lv_add)(*q, square);
 }
 
-/* FN_SWEEP logical vectors from p on. */
+/* A row; summed: x = a + b is written on the way. That is a constant in every call. */
+typedef struct {
+    const FN_T *x, *a, *b;
+    int summed;
+} FN_N(moments_row);
+
+/* Go on to the row i rows further on. */
 FN_INLINE void
-FN_N(moments_step)(const FN_T *p, FN_LV c, FN_LV *a, FN_LV *q, ptrdiff_t ahead, int fresh_a,
+FN_N(moments_go_on)(FN_N(moments_row) * row, fn_ld ldx, const fn_terms *terms, size_t i)
+{
+    row->x = (const FN_T *)((const char *)row->x + (fn_ld)i * ldx);
+    if (terms) {
+        row->a = (const FN_T *)((const char *)row->a + (fn_ld)i * terms->lda);
+        row->b = (const FN_T *)((const char *)row->b + (fn_ld)i * terms->ldb);
+    }
+}
+
+/* The row from value j on. */
+FN_INLINE
+FN_N(moments_row) FN_N(moments_from)(FN_N(moments_row) row, size_t j)
+{
+    row.x += j;
+    if (row.summed) {
+        row.a += j;
+        row.b += j;
+    }
+    return row;
+}
+
+/* Ask for the samples of the row that lies `ahead` bytes further on. */
+FN_INLINE void
+FN_N(prefetch_samples)(FN_N(moments_row) row, size_t n, ptrdiff_t ahead)
+{
+    const size_t last = n - FN_LANES;
+    FN_UNROLL
+    for (size_t k = 0; k < 8; k++) { /* the first and the last value of each */
+        const FN_N(moments_row) at =
+            FN_N(moments_from)(row, k / 2 * last / 3 + k % 2 * (FN_LANES - 1));
+        FN_PREFETCH((const char *)(at.summed ? at.a : at.x) + ahead);
+        if (at.summed) {
+            FN_PREFETCH((const char *)at.b + ahead);
+        }
+    }
+}
+
+/* The k-th vector of the row, or its first `left` values and `fill`. */
+FN_INLINE FN_LV
+FN_N(moments_value)(FN_N(moments_row) row, int k, size_t left, FN_LV fill)
+{
+    row = FN_N(moments_from)(row, (size_t)k * FN_LANES);
+    if (row.summed && left) {
+        FN_N(fn_sum)((FN_T *)row.x, 0, row.a, 0, row.b, 0, 1, left);
+    }
+    else if (row.summed) {
+        FN_N(lv_store)((FN_T *)row.x, FN_N(lv_add)(FN_N(lv_load)(row.a), FN_N(lv_load)(row.b)));
+    }
+    return FN_N(lv_load_any)(row.x, left, fill);
+}
+
+/* FN_SWEEP logical vectors. */
+FN_INLINE void
+FN_N(moments_step)(FN_N(moments_row) row, FN_LV c, FN_LV *a, FN_LV *q, ptrdiff_t ahead, int fresh_a,
                    int fresh_q, int raw)
 {
     FN_UNROLL
     for (int k = 0; k < FN_SWEEP; k++) {
         if (FN_FIRST_SWEEP(k) && ahead) {
-            FN_PREFETCH((const char *)(p + k * FN_LANES) + ahead);
+            FN_PREFETCH((const char *)(row.x + k * FN_LANES) + ahead);
         }
-        FN_N(moments_add)(FN_N(lv_load)(p + k * FN_LANES), c, &a[k], &q[k], fresh_a, fresh_q, raw);
+        const FN_LV v = FN_N(moments_value)(row, k, 0, c);
+        FN_N(moments_add)(v, c, &a[k], &q[k], fresh_a, fresh_q, raw);
     }
 }
 
 /* The same of what a run of values ends with, less than FN_ACCUMULATORS vectors. */
 FN_INLINE void
-FN_N(moments_tail)(const FN_T *p, size_t left, int sweep, FN_LV c, FN_LV *a, FN_LV *q,
+FN_N(moments_tail)(FN_N(moments_row) row, size_t left, int sweep, FN_LV c, FN_LV *a, FN_LV *q,
                    ptrdiff_t ahead, int fresh, int raw)
 {
     FN_UNROLL
@@ -92,10 +140,11 @@ FN_N(moments_tail)(const FN_T *p, size_t left, int sweep, FN_LV c, FN_LV *a, FN_
         const size_t at = (size_t)(sweep + k) * FN_LANES;
         if (at < left) {
             if (ahead) {
-                FN_PREFETCH((const char *)(p + at) + ahead);
+                FN_PREFETCH((const char *)(row.x + at) + ahead);
             }
-            const FN_LV v = left - at >= FN_LANES ? FN_N(lv_load)(p + at)
-                                                  : FN_N(lv_load_n)(p + at, left - at, c);
+            const FN_LV v = left - at >= FN_LANES
+                                ? FN_N(moments_value)(row, sweep + k, 0, c)
+                                : FN_N(moments_value)(row, sweep + k, left - at, c);
             FN_N(moments_add)(v, c, &a[k], &q[k], fresh, fresh, raw);
         }
         else if (fresh) {
@@ -106,46 +155,48 @@ FN_N(moments_tail)(const FN_T *p, size_t left, int sweep, FN_LV c, FN_LV *a, FN_
 
 /* The sums of len <= FN_ROW_BLOCK values, in the accumulators from `sweep` on. */
 FN_INLINE void
-FN_N(moments_run)(const FN_T *x, size_t len, int sweep, FN_LV c, FN_LV *a, FN_LV *q,
+FN_N(moments_run)(FN_N(moments_row) row, size_t len, int sweep, FN_LV c, FN_LV *a, FN_LV *q,
                   ptrdiff_t ahead, int raw)
 {
     const size_t step = FN_ACCUMULATORS * FN_LANES, steps = len / step;
-    const FN_T *p = x + sweep * FN_LANES;
+    const FN_N(moments_row) p = FN_N(moments_from)(row, (size_t)sweep * FN_LANES);
     if (!steps) {
-        FN_N(moments_tail)(x, len, sweep, c, a, q, ahead, 1, raw);
+        FN_N(moments_tail)(row, len, sweep, c, a, q, ahead, 1, raw);
         return;
     }
     FN_N(moments_step)(p, c, a, q, ahead, 1, 1, raw);
     for (size_t i = 1; i < steps && i < FN_SQUARES; i++) {
-        FN_N(moments_step)(p + i * step, c, a, q, ahead, 0, 0, raw);
+        FN_N(moments_step)(FN_N(moments_from)(p, i * step), c, a, q, ahead, 0, 0, raw);
     }
     for (size_t i = FN_SQUARES; i < steps; i += FN_SQUARES) {
         const size_t end = steps - i < FN_SQUARES ? steps : i + FN_SQUARES;
         FN_LV s[FN_SWEEP];
-        FN_N(moments_step)(p + i * step, c, a, s, ahead, 0, 1, raw);
+        FN_N(moments_step)(FN_N(moments_from)(p, i * step), c, a, s, ahead, 0, 1, raw);
         for (size_t l = i + 1; l < end; l++) {
-            FN_N(moments_step)(p + l * step, c, a, s, ahead, 0, 0, raw);
+            FN_N(moments_step)(FN_N(moments_from)(p, l * step), c, a, s, ahead, 0, 0, raw);
         }
         FN_UNROLL
         for (int k = 0; k < FN_SWEEP; k++) {
             q[k] = FN_N(lv_add)(q[k], s[k]);
         }
     }
-    FN_N(moments_tail)(x + steps * step, len - steps * step, sweep, c, a, q, ahead, 0, raw);
+    FN_N(moments_tail)(FN_N(moments_from)(row, steps * step), len - steps * step, sweep, c, a, q,
+                       ahead, 0, raw);
 }
 
-/* The sums of len values of every one of some rows, lane by lane. */
+/* The sums of the first len values of every one of some rows, lane by lane. */
 FN_INLINE void
-FN_N(moments_block)(const char *x, fn_ld ldx, size_t rows, size_t len, FN_LV c, FN_LV *sum,
+FN_N(moments_block)(FN_N(moments_row) row, fn_ld ldx, size_t rows, size_t len, FN_LV c, FN_LV *sum,
                     FN_LV *square, ptrdiff_t ahead, int raw)
 {
     FN_LV a[FN_ACCUMULATORS], q[FN_ACCUMULATORS];
     for (int sweep = 0; sweep < FN_ACCUMULATORS; sweep += FN_SWEEP) {
-        FN_N(moments_run)((const FN_T *)x, len, sweep, c, a + sweep, q + sweep, ahead, raw);
+        FN_N(moments_run)(row, len, sweep, c, a + sweep, q + sweep, ahead, raw);
         for (size_t i = 1; i < rows; i++) {
             FN_LV as[FN_SWEEP], qs[FN_SWEEP];
-            FN_N(moments_run)((const FN_T *)(x + (fn_ld)i * ldx), len, sweep, c, as, qs, ahead,
-                              raw);
+            const FN_N(moments_row)
+                other = {(const FN_T *)((const char *)row.x + (fn_ld)i * ldx), NULL, NULL, 0};
+            FN_N(moments_run)(other, len, sweep, c, as, qs, ahead, raw);
             FN_UNROLL
             for (int k = 0; k < FN_SWEEP; k++) {
                 if (!raw) {
@@ -162,22 +213,24 @@ FN_N(moments_block)(const char *x, fn_ld ldx, size_t rows, size_t len, FN_LV c, 
 }
 
 FN_INLINE void
-FN_N(moments_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, const double *shift,
-                   size_t step, double *s1, double *s2, ptrdiff_t ahead, int raw)
+FN_N(moments_rows)(const void *x, fn_ld ldx, const fn_terms *terms, size_t rows, size_t n,
+                   const double *shift, size_t step, double *s1, double *s2, ptrdiff_t ahead,
+                   int raw)
 {
-    const char *x = x_;
-    const ptrdiff_t next = ahead && FN_FORESEEN(ldx, n * sizeof(FN_T)) ? ahead : 0;
+    const fn_ld apart = terms ? terms->lda : ldx;
+    const ptrdiff_t next = ahead && FN_FORESEEN(apart, n * sizeof(FN_T)) ? ahead : 0;
+    FN_N(moments_row) at = {x, terms ? terms->a : NULL, terms ? terms->b : NULL, terms != NULL};
     FN_LV sum[FN_LANES], square[FN_LANES];
-    ahead = next ? FN_AHEAD : ahead;
+    ahead = terms ? 0 : next ? FN_AHEAD : ahead;
     if (step && n <= FN_ROW_BLOCK) {
         for (size_t row = 0; row < rows; row += FN_LANES) {
             const size_t some = rows - row < FN_LANES ? rows - row : FN_LANES;
-            for (size_t i = 0; i < some; i++, x += ldx) {
-                if (next) {
-                    FN_N(prefetch_samples)(x + next, n);
+            for (size_t i = 0; i < some; i++, FN_N(moments_go_on)(&at, ldx, terms, 1)) {
+                if (next && !raw) {
+                    FN_N(prefetch_samples)(at, n, next);
                 }
                 const FN_LV c = FN_N(lv_set1)(raw ? 0 : (FN_A)shift[row + i]);
-                FN_N(moments_block)(x, ldx, 1, n, c, &sum[i], &square[i], ahead, raw);
+                FN_N(moments_block)(at, ldx, 1, n, c, &sum[i], &square[i], ahead, raw);
             }
             if (!raw) {
                 FN_N(lv_sums)(sum, some, s1 + row);
@@ -187,16 +240,16 @@ FN_N(moments_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, const doubl
         return;
     }
     const size_t joint = step == 0 && n < FN_JOINT_BLOCK ? FN_JOINT_BLOCK / n : 1;
-    for (size_t row = 0; row < rows; row += joint, x += (fn_ld)joint * ldx) {
+    for (size_t row = 0; row < rows; row += joint, FN_N(moments_go_on)(&at, ldx, terms, joint)) {
         const size_t some = rows - row < joint ? rows - row : joint;
         const FN_LV c = FN_N(lv_set1)(raw ? 0 : (FN_A)shift[row * step]);
-        if (next) {
-            FN_N(prefetch_samples)(x + next, n);
+        if (next && !raw) {
+            FN_N(prefetch_samples)(at, n, next);
         }
         for (size_t start = 0; start < n; start += FN_ROW_BLOCK) {
             const size_t len = n - start < FN_ROW_BLOCK ? n - start : FN_ROW_BLOCK;
-            FN_N(moments_block)(x + start * sizeof(FN_T), ldx, some, len, c, sum, square, ahead,
-                                raw);
+            FN_N(moments_block)(FN_N(moments_from)(at, start), ldx, some, len, c, sum, square,
+                                ahead, raw);
             if (!raw) {
                 s1[row * step] += (double)FN_N(lv_sum)(sum[0]);
             }
@@ -210,10 +263,23 @@ FN_N(fn_moments_rows)(const void *x, fn_ld ldx, size_t rows, size_t n, const dou
                       size_t step, double *s1, double *s2, ptrdiff_t ahead)
 {
     if (shift) {
-        FN_N(moments_rows)(x, ldx, rows, n, shift, step, s1, s2, ahead, 0);
+        FN_N(moments_rows)(x, ldx, NULL, rows, n, shift, step, s1, s2, ahead, 0);
     }
     else {
-        FN_N(moments_rows)(x, ldx, rows, n, NULL, step, s1, s2, ahead, 1);
+        FN_N(moments_rows)(x, ldx, NULL, rows, n, NULL, step, s1, s2, ahead, 1);
+    }
+}
+
+static void
+FN_N(fn_moments_sum)(void *x, fn_ld ldx, const fn_terms *terms, size_t rows, size_t n,
+                     const double *shift, double *s1, double *s2, ptrdiff_t ahead)
+{
+    const fn_terms known = *terms; /* not NULL */
+    if (shift) {
+        FN_N(moments_rows)(x, ldx, &known, rows, n, shift, 1, s1, s2, ahead, 0);
+    }
+    else {
+        FN_N(moments_rows)(x, ldx, &known, rows, n, NULL, 1, s1, s2, ahead, 1);
     }
 }
 

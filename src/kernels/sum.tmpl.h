@@ -6,7 +6,7 @@
  * Needs    lanes.tmpl.h.
  */
 
-static void
+FN_NOINLINE void
 FN_N(fn_sum)(void *to_, fn_ld ldt, const void *a_, fn_ld lda, const void *b_, fn_ld ldb,
              size_t rows, size_t n)
 {

@@ -68,6 +68,7 @@ ACTIVATIONS = ("relu", "silu", "gelu", "gelu_tanh")
 VARIANTS = {
     "shift_rows": ((),),
     "moments_rows": choices(("rows", "one"), ("", "wide"), ("", "raw")),
+    "moments_sum": choices(("rows",), ("", "raw")),
     "moments_cols": choices(("columns",), ("", "wide"), ("", "raw")),
     "affine": (
         *choices(("columns", "rows", "one"), ("", "w", "b", "w b"), ("", "stream")),
@@ -101,7 +102,10 @@ DATA = {"x", "dy", "on", "other"}
 # Arguments that a method writes into.
 WRITTEN = {"dw", "db", "part", "total", "sums"}
 # Methods with an output of x's type and shape.
-ELEMENTWISE = {"affine", "activated", "curve", "curve_gradient", "grad_combine", "sum", "window"}
+ELEMENTWISE = {
+    *("affine", "activated", "curve", "curve_gradient", "grad_combine", "sum", "window"),
+    "moments_sum",
+}
 
 
 def real(kind: str) -> type:
@@ -135,8 +139,11 @@ def draw(method: str, words, kind: str, rows: int, n: int, rng, mean: float = 3.
         wide = "wide" in words
         shift = some(mean, 0.1, size, np.float64 if wide else real(kind))
         # Along rows it is a double that holds a number of the compute type.
-        shift = shift.astype(np.float64) if method == "moments_rows" else shift
-        return arguments | {"shift": shift, "wide": wide, "raw": "raw" in words}
+        shift = shift if method == "moments_cols" else shift.astype(np.float64)
+        arguments |= {"shift": shift, "raw": "raw" in words}
+        if method == "moments_sum":
+            return arguments | {"other": some(0, 1), "sums": np.zeros((2, rows))}
+        return arguments | {"wide": wide}
 
     if method.startswith("curve"):
         which, columns = words[1], words[0] == "columns"

@@ -8,7 +8,19 @@ from itertools import product
 import numpy as np
 import pytest
 
-from kernels.calls import BLOCKS, KINDS, ROWS, SIZES, VARIANTS, call, choices, compute, draw, real
+from kernels.calls import (
+    BLOCKS,
+    KINDS,
+    ROWS,
+    SIZES,
+    VARIANTS,
+    bits,
+    call,
+    choices,
+    compute,
+    draw,
+    real,
+)
 from kernels.exact import (
     ALONG,
     check_sum,
@@ -54,6 +66,19 @@ def test_moments_rows_wide(isa, kind, rows, n, rng):
         arguments = draw("moments_rows", words, kind, rows, n, rng)
         sums = compute(isa, kind, "moments_rows", arguments)
         check(sums, words, arguments, ALONG[words[0]], "f64", 0)
+
+
+@pytest.mark.parametrize(("rows", "n"), ROWS)
+def test_moments_sum(isa, kind, rows, n, rng):
+    """The sum, and of every row of it what moments_rows gives."""
+    for words in VARIANTS["moments_sum"]:
+        arguments = draw("moments_sum", words, kind, rows, n, rng)
+        made, sums = compute(isa, kind, "moments_sum", arguments)
+        terms = {name: arguments[name] for name in ("x", "other")}
+        assert bits(made) == bits(call(isa, kind, "sum", terms))
+        for i, shift in enumerate(arguments["shift"]):
+            row = {"x": made[i : i + 1], "shift": np.array([shift]), "raw": arguments["raw"]}
+            assert bits(sums[:, i : i + 1]) == bits(call(isa, kind, "moments_rows", row))
 
 
 @pytest.mark.parametrize(("rows", "n"), BLOCKS)
