@@ -9,6 +9,8 @@ JOINT_BLOCK = 512  # values of short rows that share one statistic, summed befor
 CURVE_BLOCK = 512  # the same along a row of a pointwise function's gradient
 BAND = 8  # rows gone through together
 COLS_AT_ONCE = 1024  # columns gone through together
+BATCH = 128  # rows gone through together, each a group (src/drivers/fn_rows.h)
+SHORT = 1024  # bytes of a row from which on so many are
 
 
 def around(n: int) -> tuple[int, int, int]:

@@ -39,6 +39,7 @@ from layouts import (
     memory_around,
     views_of_same_order,
 )
+from sizes import BATCH, SHORT, around
 from strategies import cases
 
 THREADS = (2, 3, 4, 8)
@@ -148,6 +149,22 @@ def test_views_of_parameters(case, rng):
         }
         actual = everything(case, replace(arguments, parameters=views))
         assert_same_bits(actual, expected, name)
+
+
+@pytest.mark.parametrize("n", [SHORT // 4 - 1, SHORT // 4])
+@pytest.mark.parametrize("rows", [*around(BATCH // 4), *around(BATCH), 2 * BATCH + 1])
+def test_rows_do_not_depend_on_their_batch(rows, n, rng):
+    """As many short rows, or long ones, are gone through at once: each as it is by itself."""
+    x, dy = (10 + rng.standard_normal((2, rows, n))).astype(np.float32)
+    calls = {
+        "layer norm": lambda x, dy: fastnorm.layer_norm(x),
+        "its gradient": lambda x, dy: fastnorm.layer_norm_backward(dy, x).x,
+        "RMS norm": lambda x, dy: fastnorm.rms_norm(x),
+        "a residual": lambda x, dy: fastnorm.add_layer_norm(x, dy)[0],
+    }
+    for name, call in calls.items():
+        alone = [call(x[i : i + 1], dy[i : i + 1]) for i in range(rows)]
+        assert same_bits(call(x, dy), np.concatenate(alone)), name
 
 
 # `out` has no place in `moments`.

@@ -84,8 +84,8 @@ cdef extern from "fn_rows.h" nogil:
         fn_row_coef a
         fn_row_coef b
         fn_row_coef c
-        double rstd[32]
-        double low[32]
+        double rstd[128]
+        double low[128]
 
     ctypedef struct fn_each:
         const char *p
@@ -101,4 +101,6 @@ cdef extern from "fn_rows.h" nogil:
     fn_centre fn_centre_of(const fn_rows *rows, size_t step)
     fn_centre fn_scale_of(const fn_rows *rows, size_t step)
     fn_slope fn_slope_of(const fn_rows *rows, void *dw, void *db)
-    size_t fn_batch(size_t row_bytes)
+    size_t fn_batch(size_t row_bytes, size_t l2)
+    bint fn_ask_ahead(Py_ssize_t ld, size_t row_bytes, size_t batch_bytes, size_t item, bint stream,
+                      size_t l2)

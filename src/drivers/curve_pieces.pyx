@@ -117,7 +117,7 @@ cdef void pieces_of_rows(const job *t, size_t unit, size_t stop) noexcept nogil:
     cdef Py_ssize_t off[8]
     cdef Py_ssize_t ld[8]
     cdef fn_row_coef room[5]
-    cdef double totals[5][32]
+    cdef double totals[5][128]
     cdef fn_curve curve
     cdef fn_walk outer
     fn_walk_start(&outer, p.dims, 0 if single else p.nouter, unit / t.pieces)

@@ -8,9 +8,10 @@
 #include "fn_call.h"
 #include "fn_numerics.h"
 
-#define FN_BATCH 32 /* rows at once, at most */
+#define FN_BATCH 128  /* rows at once, at most */
+#define FN_SHORT 1024 /* bytes of a row up to which a quarter of that is enough */
 
-_Static_assert(FN_BATCH == 32, "the drivers' arrays have this size written out");
+_Static_assert(FN_BATCH == 128, "the drivers' arrays have this size written out");
 
 /* Coefficients of up to FN_BATCH rows, of A; see fn_centre and fn_slope. */
 typedef char fn_row_coef[FN_BATCH * 8] __attribute__((aligned(64)));
@@ -125,13 +126,21 @@ fn_slope_of(const fn_rows *rows, void *dw, void *db)
     return slope;
 }
 
-/* How many rows to take at once, so that what one sweep reads is still in first-level cache, or near
- * it, for the next. Changes no bit. */
+/* How many rows to take at once, so that what one sweep reads is still in second-level cache for the next.
+ * Changes no bit. */
 static inline size_t
-fn_batch(size_t row_bytes)
+fn_batch(size_t row_bytes, size_t l2)
 {
-    const size_t rows = 131072 / row_bytes;
-    return rows < 4 ? (row_bytes <= 131072 ? 4 : 1) : rows > FN_BATCH ? FN_BATCH : rows;
+    const size_t most = row_bytes < FN_SHORT ? FN_BATCH / 4 : FN_BATCH, rows = l2 / 2 / row_bytes;
+    return rows < 1 ? 1 : rows > most ? most : rows;
+}
+
+/* Whether to ask for the next batch while one is worked on: where the processor foresees its rows only if
+ * they come from memory, in types of which memory is the limit; else if all that is then under way fits. */
+static inline int
+fn_ask_ahead(fn_ld ld, size_t row_bytes, size_t batch_bytes, size_t item, int stream, size_t l2)
+{
+    return FN_FORESEEN(ld, row_bytes) ? stream && item > 2 : 4 * batch_bytes <= l2;
 }
 
 #endif

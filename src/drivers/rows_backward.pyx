@@ -38,8 +38,7 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef const fn_plan *p = c.plan
     cdef size_t g = <size_t>task * t.groups_per_task, rows = 1
     cdef size_t stop = min(g + t.groups_per_task, p.groups)
-    cdef bint near = 8 * t.batch * p.count * c.kernels.item <= l2_bytes()
-    cdef sums_t slots[32]
+    cdef sums_t slots[128]
     cdef fn_walk at
     while g < stop:
         fn_walk_start(&at, p.dims, p.nouter, g)
@@ -47,9 +46,9 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
             rows = min(min(t.batch, stop - g), <size_t>p.dims[p.nouter - 1].len
                        - g % <size_t>p.dims[p.nouter - 1].len)
         if t.sums != NULL:
-            batch_gradient(t, at.off, rows, near and g + 2 * rows <= stop, t.sums + g, NULL, NULL)
+            batch_gradient(t, at.off, rows, g + 2 * rows <= stop, t.sums + g, NULL, NULL)
         else:
-            batch_gradient(t, at.off, rows, near and g + 2 * rows <= stop,
+            batch_gradient(t, at.off, rows, g + 2 * rows <= stop,
                            slots if needs_sums(c) else NULL, NULL, NULL)
         g += rows
     if c.stream:
@@ -124,7 +123,7 @@ cdef size_t batch_of(const job *t) noexcept nogil:
         return 0
     if p.nouter and p.run_param and (last.stride[FN_W] or last.stride[FN_B]):
         return 1  # each group has a vector of parameters
-    return fn_batch(2 * t.n * t.call.kernels.item)
+    return fn_batch(2 * t.n * t.call.kernels.item, l2_bytes())
 
 
 cdef int backward(fn_call *c) noexcept nogil:

@@ -15,7 +15,7 @@ over pieces   few large groups: all pieces of all groups are summed in parallel,
 from libc.stdlib cimport free, malloc
 
 from fastnorm._core.call cimport (
-    fn_batch, fn_call, fn_cut, fn_cut_rows, fn_merge, fn_moment, fn_piece, fn_span,
+    fn_ask_ahead, fn_batch, fn_call, fn_cut, fn_cut_rows, fn_merge, fn_moment, fn_piece, fn_span,
 )
 from fastnorm._core.dispatch cimport fn_terms, l2_bytes
 from fastnorm._core.plan cimport (
@@ -56,13 +56,16 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t g = <size_t>task * t.groups_per_task, rows = 1
     cdef size_t stop = min(g + t.groups_per_task, p.groups)
     cdef Py_ssize_t ahead = 0, step_s = 0, step_x = 0
-    cdef bint near = 4 * t.batch * p.count * c.kernels.item <= l2_bytes(), made
+    cdef size_t row_bytes = p.n * c.kernels.item
+    cdef bint near = False, made
     cdef fn_terms terms
     cdef fn_walk at
     if p.nouter:
         last = p.dims + p.nouter - 1
         step_s = last.stride[FN_S]
         step_x = last.stride[FN_X]
+        near = fn_ask_ahead(last.stride[FN_TERM] if c.summed else step_x, row_bytes,
+                            t.batch * row_bytes, c.kernels.item, c.stream, l2_bytes())
     while g < stop:
         fn_walk_start(&at, p.dims, p.nouter, g)
         if last != NULL:
@@ -175,7 +178,7 @@ cdef size_t batch_of(const job *t) noexcept nogil:
         return 0
     if p.nouter and p.run_param and (last.stride[FN_W] or last.stride[FN_B]):
         return 1  # each group has a vector of parameters
-    return fn_batch(p.n * t.call.kernels.item)
+    return fn_batch(p.n * t.call.kernels.item, l2_bytes())
 
 
 cdef void forward(fn_call *c) noexcept nogil:

@@ -6,10 +6,12 @@ vector weight multiplies dy in the kernel.
 """
 
 from fastnorm._core.call cimport (
-    fn_call, fn_centre_of, fn_each, fn_each_real, fn_gather, fn_put_reals, fn_rows, fn_run_buffer,
-    fn_scale_of, fn_scatter, fn_slope_of, fn_slope_rows,
+    fn_ask_ahead, fn_call, fn_centre_of, fn_each, fn_each_real, fn_gather, fn_put_reals, fn_rows,
+    fn_run_buffer, fn_scale_of, fn_scatter, fn_slope_of, fn_slope_rows,
 )
-from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, fn_slope
+from fastnorm._core.dispatch cimport (
+    FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, fn_slope, l2_bytes,
+)
 from fastnorm._core.plan cimport FN_DY, FN_ON, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan
 from fastnorm._core.rows_sums cimport (
     at_run, centre_of, given_means, job, runs_along, sums_of_each, sums_t,
@@ -34,9 +36,9 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
         not vector or p.direct[FN_W]) and (c.at[FN_ON] == NULL or p.direct[FN_ON])
     cdef Py_ssize_t step_x = 0, step_dy = 0, step_dx = 0, step_on = 0
     cdef fn_each w = fn_each(NULL, 0)
-    cdef double weights[32]
-    cdef double c0[32]
-    cdef double c1[32]
+    cdef double weights[128]
+    cdef double c0[128]
+    cdef double c1[128]
     cdef fn_run_buffer xs
     cdef fn_run_buffer dys
     cdef fn_run_buffer dxs
@@ -158,14 +160,14 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
                          sums_t *slots, char *dw, char *db) noexcept nogil:
     """Sums and dx of up to FN_BATCH groups of one run each, which follow each other along an axis.
 
-    more: as many come after them and are fetched meanwhile. slots: NULL where the means need no
+    more: as many come after them, and may be fetched meanwhile. slots: NULL where the means need no
     sums, and the parameters want none.
     """
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *last = NULL
-    cdef sums_t means[32]
-    cdef size_t i
+    cdef sums_t means[128]
+    cdef size_t i, row_bytes = t.n * c.kernels.item
     cdef double n = <double>p.count
     cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
     cdef Py_ssize_t statistics = 0
@@ -173,7 +175,9 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
     if p.nouter:
         last = p.dims + p.nouter - 1
         statistics = last.stride[FN_S]
-    if more and last != NULL:
+    if more and last != NULL and fn_ask_ahead(
+            last.stride[FN_X], row_bytes, 2 * rows * row_bytes, c.kernels.item, c.stream,
+            l2_bytes()):
         memory.ahead_x = <Py_ssize_t>rows * last.stride[FN_X]
         memory.ahead_dy = (<Py_ssize_t>rows * last.stride[FN_DY]  # dy as it comes, from where dz is
                            + (c.at[FN_DY] + off[FN_DY] - (c.at[c.dz] + off[c.dz])))

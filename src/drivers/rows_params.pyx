@@ -84,8 +84,8 @@ cdef void block_gradients(const job *t, size_t g, size_t rows, size_t seg, size_
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split, last = p.nouter - 1
     cdef size_t item = c.kernels.item, i, j, take
     cdef fn_rows rows_of
-    cdef double mean[32]
-    cdef double var[32]
+    cdef double mean[128]
+    cdef double var[128]
     cdef double dw[256]
     cdef double db[256]
     cdef fn_block_buffer xs
@@ -142,7 +142,7 @@ cdef void fused_block(const job *t, size_t first, size_t rows, bint more, sums_t
     cdef const fn_plan *p = c.plan
     cdef size_t g = first, stop = first + rows, some = 1
     cdef sums_t means
-    cdef sums_t batch[32]
+    cdef sums_t batch[128]
     cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
     cdef fn_walk at
     while g < stop:
@@ -162,7 +162,7 @@ cdef void plain_block(const job *t, size_t first, size_t rows, sums_t *slots, ch
                       char *dbias) noexcept nogil:
     """The same in three steps, for rows that must be gathered, or whose dx is not wanted."""
     cdef const fn_call *c = t.call
-    cdef sums_t means[32]
+    cdef sums_t means[128]
     cdef size_t i, seg
     cdef fn_memory memory = fn_memory(False, 0, 0)
     cdef fn_walk at

@@ -141,13 +141,13 @@ cdef void batch_moments(const fn_call *c, const fn_cut *cut, char *x, Py_ssize_t
     values are those of `piece_moments`. terms: what x is to be made of, NULL: it is there. at,
     step: where the statistics go.
     """
-    cdef double shift[32]
-    cdef double s1[32]
-    cdef double s2[32]
-    cdef double mean[32]
-    cdef double low[32]
-    cdef double m2[32]
-    cdef unsigned char again[32]
+    cdef double shift[128]
+    cdef double s1[128]
+    cdef double s2[128]
+    cdef double mean[128]
+    cdef double low[128]
+    cdef double m2[128]
+    cdef unsigned char again[128]
     cdef size_t n = c.plan.n, i
     cdef bint some
     cdef fn_moment m

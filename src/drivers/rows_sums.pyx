@@ -27,8 +27,8 @@ from fastnorm._core.rows_write cimport write_span
 cdef void centre_of(const fn_call *c, Py_ssize_t at, Py_ssize_t step, size_t rows,
                     fn_rows *out) noexcept nogil:
     """Centres of runs whose statistics lie `step` bytes apart from `at` on."""
-    cdef double mean[32]
-    cdef double var[32]
+    cdef double mean[128]
+    cdef double var[128]
     cdef fn_each means = fn_each(NULL, 0)
     if not c.raw:
         means = fn_each(c.at[FN_S] + at, step)
@@ -83,8 +83,8 @@ cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along,
     cdef size_t item = c.kernels.item, real = c.kernels.real, i
     cdef bint vector = p.run_param and c.at[FN_W] != NULL
     cdef Py_ssize_t step_x = 0, step_dy = 0
-    cdef double s1[32]
-    cdef double s2[32]
+    cdef double s1[128]
+    cdef double s2[128]
     cdef const char *x = c.at[FN_X] + off[FN_X]
     cdef const char *dy = c.at[c.dz] + off[c.dz]
     cdef const char *w = c.at[FN_W] + off[FN_W] if vector else NULL
@@ -221,7 +221,7 @@ cdef sums_t group_means(const job *t, const Py_ssize_t *group,
     cdef sums_t total = sums_t(0, 0)
     cdef size_t slot = 0, cuts = t.cut.per_seg, seg, run, rows
     cdef double g, gx
-    cdef double weights[32]
+    cdef double weights[128]
     cdef const fn_dim *along
     cdef Py_ssize_t off[8]
     cdef Py_ssize_t step

@@ -34,10 +34,10 @@ cdef void write_rows(const fn_call *c, const Py_ssize_t *off, const fn_dim *alon
     cdef Py_ssize_t step_x = 0, step_y = 0, step_dy = 0
     cdef fn_each w = fn_each(NULL, 0), b = fn_each(NULL, 0), mean = fn_each(NULL, 0)
     cdef fn_each var = fn_each(c.var + off[FN_S], statistics)
-    cdef double means[32]
-    cdef double vars[32]
-    cdef double weights[32]
-    cdef double biases[32]
+    cdef double means[128]
+    cdef double vars[128]
+    cdef double weights[128]
+    cdef double biases[128]
     cdef const char *x = c.at[FN_X] + off[FN_X]
     cdef const char *dy = NULL
     cdef const char *upstream

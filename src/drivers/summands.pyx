@@ -33,10 +33,10 @@ cdef bint terms_of(const fn_call *c, const Py_ssize_t *off, const fn_dim *along,
 
 cdef void shift_of_sums(const fn_call *c, const fn_terms *terms, size_t rows, size_t n,
                         double *shift) noexcept nogil:
-    """shift_rows of up to 32 rows that are not yet made: of their samples alone."""
+    """shift_rows of up to FN_BATCH rows that are not yet made: of their samples alone."""
     cdef size_t item = c.kernels.item, lanes = <size_t>FN_LANE_BYTES / c.kernels.real
     cdef size_t take = min(n, lanes), wide = take if take < lanes else 4 * lanes, k, at
-    cdef char samples[32 * 4 * 64]
+    cdef char samples[128 * 4 * 64]
     for k in range(wide / take):
         at = k * (n - take) / 3 * item
         c.kernels.sum(samples + k * take * item, <Py_ssize_t>(wide * item),

@@ -13,7 +13,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from numpy cimport ndarray
 
-from fastnorm._core.call cimport FN_BATCH, fn_call, fn_gather, fn_scatter
+from fastnorm._core.call cimport fn_call, fn_gather, fn_scatter
 from fastnorm._core.dispatch cimport (
     FN_F64, FN_LANES_MAX, FN_WINDOW_ARRAYS, fn_window, fn_window_values, kernels,
 )
@@ -27,6 +27,7 @@ cnp.import_array()
 
 cdef enum:
     TASKS_PER_THREAD = 4
+    LINES = 32  # rows of a block where windows lie along them, at most
     # Values of a block, neighbours counted: 64 KB of float32 for each flat array. With half as many
     # tiles get so narrow that their edges are felt; twice as many gain nothing.
     BLOCK = 16384
@@ -122,7 +123,7 @@ cdef int drive(job *t) noexcept nogil:
     t.window.along = p.layout == FN_ROWS
     length = p.n if t.window.along else p.segs
     if t.window.along:
-        t.lines = max(<size_t>1, min(BLOCK / (length + reach), <size_t>FN_BATCH))
+        t.lines = max(<size_t>1, min(BLOCK / (length + reach), <size_t>LINES))
         t.units = p.groups
         rows = t.lines
         n = length

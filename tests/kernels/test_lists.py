@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -58,11 +59,18 @@ def test_every_kind_is_one_of_the_probe():
 
 
 @pytest.mark.parametrize(
-    "name", ["ROW_BLOCK", "COL_BLOCK", "CURVE_BLOCK", "JOINT_BLOCK", "BAND", "COLS_AT_ONCE"]
+    ("header", "name"),
+    [
+        *product(
+            ["include/fn_common.h"],
+            ["ROW_BLOCK", "COL_BLOCK", "CURVE_BLOCK", "JOINT_BLOCK", "BAND", "COLS_AT_ONCE"],
+        ),
+        *product(["drivers/fn_rows.h"], ["BATCH", "SHORT"]),
+    ],
 )
-def test_size_is_that_of_the_kernels(name):
-    header = (ROOT / "src" / "include" / "fn_common.h").read_text("utf-8")
-    assert re.search(rf"^#define FN_{name} (\d+)", header, re.MULTILINE)[1] == str(
+def test_size_is_that_of_the_sources(header, name):
+    source = (ROOT / "src" / header).read_text("utf-8")
+    assert re.search(rf"^#define FN_{name} (\d+)", source, re.MULTILINE)[1] == str(
         vars(sizes)[name]
     )
 
