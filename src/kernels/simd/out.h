@@ -88,6 +88,9 @@ fn_out_start(fn_out *o, int stream, int from, size_t most, void *y, ptrdiff_t ld
     if (o->banded) {
         o->band = apart ? 1 : agree ? FN_BAND / 2 : FN_BAND;
     }
+    else if (agree && !o->stream && from == FN_FROM_ANY && n * item > FN_OUT_LONG / 4) {
+        o->band = 1; /* rows share no vector: one by one */
+    }
     else if (agree && !o->stream && n * item >= FN_OUT_LONG) {
         o->band = FN_BAND / 4;
     }
