@@ -5,7 +5,6 @@ LANES = 16  # values of float32 in one logical vector, on every ISA tier
 IN_FLIGHT = 64  # values a rows reduction takes per step: four vectors
 ROW_BLOCK = 1024  # values summed before a merge along a row (src/include/fn_common.h)
 COL_BLOCK = 32  # rows summed before a merge down a column
-JOINT_BLOCK = 512  # values of short rows that share one statistic, summed before a merge
 CURVE_BLOCK = 512  # the same along a row of a pointwise function's gradient
 BAND = 8  # rows gone through together
 COLS_AT_ONCE = 1024  # columns gone through together
@@ -33,13 +32,15 @@ COLUMN_SIZES = (
 )
 
 # (N, C, H, W): maps of 49 values (ResNet's last stage), of one, of a full block, and odd ones; of
-# 121 and 256 values, four and two of which make a joint block.
+# 121 and 256 values.
 MAP_SIZES = (
     (2, 3, 1, 2),
     (4, 1, 3, 5),
     (3, LANES, 1, 1),
     (2, IN_FLIGHT + 2, 7, 7),
     (33, 4, 1, 3),
+    (26, 5, 7, 7),
+    (20, 9, 7, 7),
     (9, 3, 11, 11),
     (5, 2, 16, 16),
     (2, 4, 32, 32),

@@ -167,6 +167,38 @@ def test_rows_do_not_depend_on_their_batch(rows, n, rng):
         assert same_bits(call(x, dy), np.concatenate(alone)), name
 
 
+@pytest.mark.parametrize("channels", [*around(4), BATCH + 2])
+@pytest.mark.parametrize("maps", [(3, 5), (7, 7), (15, 17)])
+def test_channels_do_not_depend_on_those_beside_them(channels, maps, rng):
+    """Channels side by side are gone through sample by sample, those apart one by one."""
+    x, dy = (10 + rng.standard_normal((2, 9, channels, *maps))).astype(np.float32)
+    w = rng.standard_normal(channels).astype(np.float32)
+
+    def results(some):
+        own = x[:, some], dy[:, some], w[some]
+        y, stats = fastnorm.batch_norm(
+            own[0], weight=own[2], bias=own[2], training=True, activation="silu", return_stats=True
+        )
+        gradients = fastnorm.batch_norm_backward(
+            own[1], own[0], own[2], own[2], activation="silu", stats=stats
+        )
+        plain = fastnorm.batch_norm_backward(own[1], own[0], own[2], own[2])
+        fixed = fastnorm.batch_norm(own[0], None, None, own[2], 1 + own[2] ** 2, training=False)
+        return [
+            y.swapaxes(0, 1),
+            stats.mean,
+            stats.var,
+            gradients.x.swapaxes(0, 1),
+            gradients.weight,
+            gradients.bias,
+            plain.x.swapaxes(0, 1),
+            fixed.swapaxes(0, 1),
+        ]
+
+    for whole, apart in zip(results(slice(None)), results(slice(0, None, 2)), strict=True):
+        assert same_bits(whole[::2], apart)
+
+
 # `out` has no place in `moments`.
 NORMALIZERS = {name: case for name, case in SMALL.items() if case.op in OPS}
 

@@ -36,8 +36,8 @@ ctypedef struct job:
 cdef void centre_of(const fn_call *c, Py_ssize_t at, Py_ssize_t step, size_t rows,
                     fn_rows *out) noexcept nogil
 cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
-                       size_t j0, size_t j1, const fn_memory *memory, const fn_rows *rows_of,
-                       sums_t *out) noexcept nogil
+                       const fn_dim *down, size_t j0, size_t j1, const fn_memory *memory,
+                       const fn_rows *rows_of, sums_t *out) noexcept nogil
 cdef size_t runs_along(const job *t, size_t seg, size_t stop, const fn_dim **along) noexcept nogil
 cdef void at_run(const fn_plan *p, const Py_ssize_t *group, size_t seg,
                  Py_ssize_t *off) noexcept nogil

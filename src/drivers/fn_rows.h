@@ -9,6 +9,7 @@
 #include "fn_numerics.h"
 
 #define FN_BATCH 128  /* rows at once, at most */
+#define FN_BESIDE 4   /* groups of several runs, at least */
 #define FN_SHORT 1024 /* bytes of a row up to which a quarter of that is enough */
 
 _Static_assert(FN_BATCH == 128, "the drivers' arrays have this size written out");
@@ -133,6 +134,20 @@ fn_batch(size_t row_bytes, size_t l2)
 {
     const size_t most = row_bytes < FN_SHORT ? FN_BATCH / 4 : FN_BATCH, rows = l2 / 2 / row_bytes;
     return rows < 1 ? 1 : rows > most ? most : rows;
+}
+
+/* How many groups of several runs to take at once, run by run: where those of neighbours lie side by side, so
+ * that memory is gone through in its order. value_bytes: of all arrays that are read. 0: better one by one. */
+static inline size_t
+fn_batch_of_runs(const fn_plan *p, size_t item, size_t value_bytes, size_t l2)
+{
+    const fn_dim *last = p->dims + p->nouter - 1;
+    if (p->nouter == 0 || p->nred != 1 || p->run_param || p->red_param ||
+        last->stride[FN_X] != (ptrdiff_t)(p->n * item)) {
+        return 0;
+    }
+    const size_t groups = fn_batch(p->count * value_bytes, l2);
+    return groups < FN_BESIDE ? 0 : groups;
 }
 
 /* Whether to ask for the next batch while one is worked on: where the processor foresees its rows only if

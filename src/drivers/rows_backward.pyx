@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Backward, rows layout: which task computes what.
 
-in batches    groups of one contiguous run each, some at once.
+in batches    groups of one contiguous run each, or of runs that lie beside those of the next group:
+              some at once.
 over groups   each task takes whole groups: sums, then dx while the group sits in cache.
 over pieces   few large groups: the sums of all pieces in parallel, then dx of all pieces.
 vector        parameters that vary along the run and whose gradients are wanted: rows_params.pyx.
@@ -9,10 +10,10 @@ vector        parameters that vary along the run and whose gradients are wanted:
 
 from libc.stdlib cimport free, malloc
 
-from fastnorm._core.call cimport fn_batch, fn_call, fn_cut_rows, fn_piece, fn_span
+from fastnorm._core.call cimport fn_batch, fn_batch_of_runs, fn_call, fn_cut_rows, fn_piece, fn_span
 from fastnorm._core.dispatch cimport fn_memory, l2_bytes
 from fastnorm._core.plan cimport (
-    FN_B, FN_DP, FN_DY, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next,
+    FN_B, FN_DP, FN_DY, FN_ON, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next,
     fn_walk_start,
 )
 from fastnorm._core.rows_gradient cimport batch_gradient, combine
@@ -116,11 +117,16 @@ cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
 
 
 cdef size_t batch_of(const job *t) noexcept nogil:
-    """Groups to take at once; 0 where a group is more than one contiguous run."""
+    """Groups to take at once; 0: not in batches."""
     cdef const fn_plan *p = t.call.plan
     cdef const fn_dim *last = p.dims + p.nouter - 1
-    if t.segs > 1 or t.cut.count > 1 or p.nred or p.split:
+    if t.cut.count > 1 or p.split:
         return 0
+    if p.nred:
+        if not (p.direct[FN_X] and p.direct[FN_DY] and p.direct[FN_Y]
+                and (t.call.at[FN_ON] == NULL or p.direct[FN_ON])):
+            return 0
+        return fn_batch_of_runs(p, t.call.kernels.item, 2 * t.call.kernels.item, l2_bytes())
     if p.nouter and p.run_param and (last.stride[FN_W] or last.stride[FN_B]):
         return 1  # each group has a vector of parameters
     return fn_batch(2 * t.n * t.call.kernels.item, l2_bytes())

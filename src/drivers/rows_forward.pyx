@@ -6,7 +6,8 @@ are merged in order, and then it is normalized while it still sits in cache.
 
 Three strategies, chosen in `forward`; results are the same:
 
-in batches    groups of one contiguous run each, some at once.
+in batches    groups of one contiguous run each, or of runs that lie beside those of the next group
+              (channels of an image): some at once.
 over groups   each task takes whole groups: one read of memory where a group fits L2.
 over pieces   few large groups: all pieces of all groups are summed in parallel, then normalized in
               parallel; two parallel regions.
@@ -15,9 +16,10 @@ over pieces   few large groups: all pieces of all groups are summed in parallel,
 from libc.stdlib cimport free, malloc
 
 from fastnorm._core.call cimport (
-    fn_ask_ahead, fn_batch, fn_call, fn_cut, fn_cut_rows, fn_merge, fn_moment, fn_piece, fn_span,
+    fn_ask_ahead, fn_batch, fn_batch_of_runs, fn_call, fn_cut, fn_cut_rows, fn_merge, fn_moment,
+    fn_piece, fn_span,
 )
-from fastnorm._core.dispatch cimport fn_terms, l2_bytes
+from fastnorm._core.dispatch cimport FN_AHEAD, fn_terms, l2_bytes
 from fastnorm._core.plan cimport (
     FN_B, FN_S, FN_TERM, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
@@ -53,6 +55,7 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *last = NULL
+    cdef const fn_dim *down = p.dims + p.nouter if p.nred else NULL
     cdef size_t g = <size_t>task * t.groups_per_task, rows = 1
     cdef size_t stop = min(g + t.groups_per_task, p.groups)
     cdef Py_ssize_t ahead = 0, step_s = 0, step_x = 0
@@ -64,14 +67,18 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
         last = p.dims + p.nouter - 1
         step_s = last.stride[FN_S]
         step_x = last.stride[FN_X]
-        near = fn_ask_ahead(last.stride[FN_TERM] if c.summed else step_x, row_bytes,
-                            t.batch * row_bytes, c.kernels.item, c.stream, l2_bytes())
+        near = p.nred == 0 and fn_ask_ahead(
+            last.stride[FN_TERM] if c.summed else step_x, row_bytes, t.batch * row_bytes,
+            c.kernels.item, c.stream, l2_bytes())
     while g < stop:
         fn_walk_start(&at, p.dims, p.nouter, g)
         if last != NULL:
             rows = min(min(t.batch, stop - g), <size_t>last.len - g % <size_t>last.len)
-            # The next batch is fetched while this one is worked on; of a sum its first term.
+            # The next batch is fetched while this one is worked on, of a sum its first term; of
+            # groups of short runs in memory the next run.
             ahead = 0
+            if down != NULL and c.stream and row_bytes < <size_t>FN_AHEAD:
+                ahead = down.stride[FN_X]
             if near and g + 2 * rows <= stop:
                 ahead = <Py_ssize_t>rows * step_x
                 if c.summed:
@@ -84,7 +91,7 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
             batch_moments(c, &t.cut, c.at[FN_X] + at.off[FN_X], step_x,
                           &terms if made else NULL, rows, at.off[FN_S], step_s, ahead)
         if c.at[FN_Y] != NULL:
-            write_rows(c, at.off, last, rows, step_s, 0, p.n, ahead)
+            write_rows(c, at.off, last, rows, down, step_s, 0, p.n, 0 if p.nred else ahead)
         g += rows
     if c.stream:
         c.kernels.fence()
@@ -171,11 +178,14 @@ cdef int over_pieces(job *t) noexcept nogil:
 
 
 cdef size_t batch_of(const job *t) noexcept nogil:
-    """Groups to take at once; 0 where a group is more than one contiguous run."""
+    """Groups to take at once; 0: not in batches."""
     cdef const fn_plan *p = t.call.plan
     cdef const fn_dim *last = p.dims + p.nouter - 1
-    if p.nred or p.split or t.cut.count > 1 or not p.whole:
+    if p.split or t.cut.count > 1 or not p.whole:
         return 0
+    if p.nred:
+        return 0 if t.call.summed or not p.direct[FN_Y] else fn_batch_of_runs(
+            p, t.call.kernels.item, t.call.kernels.item, l2_bytes())
     if p.nouter and p.run_param and (last.stride[FN_W] or last.stride[FN_B]):
         return 1  # each group has a vector of parameters
     return fn_batch(p.n * t.call.kernels.item, l2_bytes())

@@ -20,17 +20,21 @@ from fastnorm._core.rows_write cimport write_rows
 
 
 cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
-                       Py_ssize_t statistics, const sums_t *means, size_t j0, size_t j1, char *dw,
-                       char *db, const fn_memory *memory, fn_rows *ready) noexcept nogil:
+                       const fn_dim *down, Py_ssize_t statistics, const sums_t *means, size_t j0,
+                       size_t j1, char *dw, char *db, const fn_memory *memory,
+                       fn_rows *ready) noexcept nogil:
     """dx of values [j0, j1) of up to FN_BATCH runs that follow each other along an axis.
 
-    means: of every run, or where statistics is 0 one for all. dw, db: NULL, or what dy * xh and dy
-    of contiguous runs are added to, in the compute type. ready: NULL, or the centres of all runs.
+    down: NULL, or the axis along which each has more runs, with the same statistics and parameters,
+    all direct. means: of every run, or where statistics is 0 one for all. dw, db: NULL, or what
+    dy * xh and dy of contiguous runs are added to, in the compute type. ready: NULL, or the centres
+    of all runs.
     """
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
     cdef size_t item = c.kernels.item, real = c.kernels.real, i, _i, j, take, sets
+    cdef size_t _seg, segs = <size_t>down.len if down != NULL else 1
     cdef bint vector = p.run_param and c.at[FN_W] != NULL
     cdef bint direct = p.direct[FN_X] and p.direct[c.dz] and p.direct[FN_Y] and (
         not vector or p.direct[FN_W]) and (c.at[FN_ON] == NULL or p.direct[FN_ON])
@@ -86,15 +90,22 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
     if direct:
         if vector:
             param.w = c.at[FN_W] + off[FN_W] + <Py_ssize_t>(j0 * real)
-        if c.fixed:
-            c.kernels.affine(dx + j0 * item, step_dx, dy + j0 * item, step_dy, rows, j1 - j0,
-                             &centre, &param, memory)
-        else:
-            if on != NULL:
-                slope.on = on + j0 * item
-                slope.ldon = step_on
-            c.kernels.grad_combine(dx + j0 * item, step_dx, x + j0 * item, step_x, dy + j0 * item,
-                                   step_dy, rows, j1 - j0, &centre, &param, &slope, memory)
+        for _seg in range(segs):
+            if c.fixed:
+                c.kernels.affine(dx + j0 * item, step_dx, dy + j0 * item, step_dy, rows, j1 - j0,
+                                 &centre, &param, memory)
+            else:
+                if on != NULL:
+                    slope.on = on + j0 * item
+                    slope.ldon = step_on
+                c.kernels.grad_combine(dx + j0 * item, step_dx, x + j0 * item, step_x,
+                                       dy + j0 * item, step_dy, rows, j1 - j0, &centre, &param,
+                                       &slope, memory)
+            if down != NULL:
+                x += down.stride[FN_X]
+                dy += down.stride[c.dz]
+                dx += down.stride[FN_Y]
+                on += down.stride[FN_ON]
         return
     for _i in range(rows):
         j = j0
@@ -152,13 +163,14 @@ cdef void combine(const job *t, const Py_ssize_t *group, const fn_memory *memory
     while seg < seg1:
         rows = runs_along(t, seg, seg1, &along)
         at_run(t.call.plan, group, seg, off)
-        combine_runs(t, off, along, rows, 0, &means, j0, j1, NULL, NULL, memory, NULL)
+        combine_runs(t, off, along, rows, NULL, 0, &means, j0, j1, NULL, NULL, memory, NULL)
         seg += rows
 
 
 cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint more,
                          sums_t *slots, char *dw, char *db) noexcept nogil:
-    """Sums and dx of up to FN_BATCH groups of one run each, which follow each other along an axis.
+    """Sums and dx of up to FN_BATCH groups, which follow each other along an axis: of one run each,
+    or of runs along another axis.
 
     more: as many come after them, and may be fetched meanwhile. slots: NULL where the means need no
     sums, and the parameters want none.
@@ -166,6 +178,7 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *last = NULL
+    cdef const fn_dim *down = p.dims + p.nouter if p.nred else NULL
     cdef sums_t means[128]
     cdef size_t i, row_bytes = t.n * c.kernels.item
     cdef double n = <double>p.count
@@ -175,7 +188,11 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
     if p.nouter:
         last = p.dims + p.nouter - 1
         statistics = last.stride[FN_S]
-    if more and last != NULL and fn_ask_ahead(
+    if p.nred:
+        if c.stream:  # the next run is fetched while sums are taken
+            memory.ahead_x = down.stride[FN_X]
+            memory.ahead_dy = down.stride[c.dz]
+    elif more and last != NULL and fn_ask_ahead(
             last.stride[FN_X], row_bytes, 2 * rows * row_bytes, c.kernels.item, c.stream,
             l2_bytes()):
         memory.ahead_x = <Py_ssize_t>rows * last.stride[FN_X]
@@ -186,11 +203,13 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
             means[i] = given_means(c, off[FN_S] + <Py_ssize_t>i * statistics)
     else:
         if c.slope:
-            write_rows(c, off, last, rows, statistics, 0, t.n, 0)
+            write_rows(c, off, last, rows, down, statistics, 0, t.n, 0)
         centre_of(c, off[FN_S], statistics, rows, &rows_of)
-        sums_of_each(t, off, last, rows, 0, t.n, &memory, &rows_of, slots)
+        sums_of_each(t, off, last, rows, down, 0, t.n, &memory, &rows_of, slots)
+        if p.nred:
+            memory.ahead_x = memory.ahead_dy = 0
         for i in range(rows):
             means[i] = sums_t(0 if c.raw else slots[i].g / n, slots[i].gx / n)
     if c.at[FN_Y] != NULL:
-        combine_runs(t, off, last, rows, statistics, means, 0, t.n, dw, db, &memory,
+        combine_runs(t, off, last, rows, down, statistics, means, 0, t.n, dw, db, &memory,
                      NULL if slots == NULL else &rows_of)

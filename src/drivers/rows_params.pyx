@@ -154,7 +154,7 @@ cdef void fused_block(const job *t, size_t first, size_t rows, bint more, sums_t
             batch_gradient(t, at.off, some, more or g + 2 * some <= stop, batch, dw, db)
         else:
             means = whole_group(t, at.off, &memory, slots)
-            combine_runs(t, at.off, NULL, 1, 0, &means, 0, t.n, dw, db, &memory, NULL)
+            combine_runs(t, at.off, NULL, 1, NULL, 0, &means, 0, t.n, dw, db, &memory, NULL)
         g += some
 
 

@@ -14,7 +14,7 @@ from fastnorm._core.call cimport (
 )
 from fastnorm._core.columns cimport fn_columns_from_sums
 from fastnorm._core.dispatch cimport (
-    FN_JOINT_BLOCK, FN_LANE_BYTES, FN_ROW_BLOCK, fn_moments_rows_t, fn_terms,
+    FN_LANE_BYTES, FN_ROW_BLOCK, fn_moments_rows_t, fn_terms,
 )
 from fastnorm._core.plan cimport FN_S, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start
 from fastnorm._core.summands cimport shift_of_sums
@@ -27,7 +27,7 @@ cdef double sums(const fn_call *c, const char *x, const fn_span *span, double sh
     cdef const fn_dim *run = p.dims + p.nouter + p.nred
     cdef double s1 = 0, s2 = 0
     cdef fn_run_buffer buffer
-    cdef size_t item = c.kernels.item, n = span.j1 - span.j0, seg = span.seg0, joint, j, take, i
+    cdef size_t item = c.kernels.item, n = span.j1 - span.j0, seg = span.seg0, j, take
     cdef const double *about = NULL if c.raw else &shift
     cdef Py_ssize_t ld
     cdef fn_walk w
@@ -38,29 +38,18 @@ cdef double sums(const fn_call *c, const char *x, const fn_span *span, double sh
         square[0] = s2
         return s1
     fn_walk_start(&w, p.dims + p.nouter, p.nred, seg)
-    if n < <size_t>FN_JOINT_BLOCK:
-        # As many runs side by side as the kernel sums together.
-        while seg < span.seg1:
-            joint = min(<size_t>FN_JOINT_BLOCK / n, span.seg1 - seg)
-            for i in range(joint):
-                fn_gather(buffer + i * n * item, x + w.off[FN_X], run, p.nrun, FN_X, span.j0, n,
-                          item)
-                fn_walk_next(&w)
-            kernel(buffer, <Py_ssize_t>(n * item), joint, n, about, 0, &s1, &s2, 0)
-            seg += joint
-    else:
-        while seg < span.seg1:
-            j = span.j0
-            while j < span.j1:
-                take = span.j1 - j if p.whole else min(<size_t>FN_ROW_BLOCK, span.j1 - j)
-                if p.whole:
-                    kernel(x + w.off[FN_X] + j * item, 0, 1, take, about, 0, &s1, &s2, ahead)
-                else:
-                    fn_gather(buffer, x + w.off[FN_X], run, p.nrun, FN_X, j, take, item)
-                    kernel(buffer, 0, 1, take, about, 0, &s1, &s2, 0)
-                j += take
-            fn_walk_next(&w)
-            seg += 1
+    while seg < span.seg1:
+        j = span.j0
+        while j < span.j1:
+            take = span.j1 - j if p.whole else min(<size_t>FN_ROW_BLOCK, span.j1 - j)
+            if p.whole:
+                kernel(x + w.off[FN_X] + j * item, 0, 1, take, about, 0, &s1, &s2, ahead)
+            else:
+                fn_gather(buffer, x + w.off[FN_X], run, p.nrun, FN_X, j, take, item)
+                kernel(buffer, 0, 1, take, about, 0, &s1, &s2, 0)
+            j += take
+        fn_walk_next(&w)
+        seg += 1
     square[0] = s2
     return s1
 
@@ -135,10 +124,11 @@ cdef void put_statistics(const fn_call *c, Py_ssize_t at, const fn_moment *m) no
 cdef void batch_moments(const fn_call *c, const fn_cut *cut, char *x, Py_ssize_t ldx,
                         const fn_terms *terms, size_t rows, Py_ssize_t at, Py_ssize_t step,
                         Py_ssize_t ahead) noexcept nogil:
-    """Write the statistics of up to FN_BATCH contiguous rows, each a group of one piece.
+    """Write the statistics of up to FN_BATCH groups that follow each other, each of one piece.
 
-    What happens from row to row here happens to all at once, so that the latencies overlap; the
-    values are those of `piece_moments`. terms: what x is to be made of, NULL: it is there. at,
+    What happens from group to group here happens to all at once, so that the latencies overlap; the
+    values are those of `piece_moments`. A group is a run, or runs along an axis: the first of all,
+    the second of all, as they lie in memory. terms: what x is to be made of, NULL: it is there. at,
     step: where the statistics go.
     """
     cdef double shift[128]
@@ -148,13 +138,19 @@ cdef void batch_moments(const fn_call *c, const fn_cut *cut, char *x, Py_ssize_t
     cdef double low[128]
     cdef double m2[128]
     cdef unsigned char again[128]
-    cdef size_t n = c.plan.n, i
+    cdef const char *run = x
+    cdef size_t n = c.plan.n, i, _seg
+    cdef double count = <double>c.plan.count
+    cdef fn_span span = fn_piece(cut, c.plan.segs, n, 0)
     cdef bint some
     cdef fn_moment m
     if c.raw:
         memset(shift, 0, rows * sizeof(double))
     elif terms != NULL:
         shift_of_sums(c, terms, rows, n, shift)
+    elif c.plan.nred:
+        for i in range(rows):
+            shift[i] = sample(c, x + <Py_ssize_t>i * ldx, &span)
     else:
         c.kernels.shift_rows(x, ldx, rows, n, shift)
     memset(s1, 0, rows * sizeof(double))
@@ -163,12 +159,14 @@ cdef void batch_moments(const fn_call *c, const fn_cut *cut, char *x, Py_ssize_t
         c.kernels.moments_sum(x, ldx, terms, rows, n, NULL if c.raw else shift, s1, s2,
                               <Py_ssize_t>rows * terms.lda if ahead else 0)
     else:
-        c.kernels.moments_rows(x, ldx, rows, n, NULL if c.raw else shift, 1, s1, s2, ahead)
-    some = fn_columns_from_sums(rows, <double>n, shift, s1, s2, c.raw, c.single, mean, low, m2,
-                                again)
+        for _seg in range(c.plan.segs):
+            c.kernels.moments_rows(run, ldx, rows, n, NULL if c.raw else shift, 1, s1, s2, ahead)
+            if c.plan.nred:
+                run += c.plan.dims[c.plan.nouter].stride[FN_X]
+    some = fn_columns_from_sums(rows, count, shift, s1, s2, c.raw, c.single, mean, low, m2, again)
     for i in range(rows):
         if some and again[i]:
             m = piece_moments(c, cut, x + <Py_ssize_t>i * ldx, 0, 0)
         else:
-            m = fn_moment(<double>n, mean[i], low[i], m2[i])
+            m = fn_moment(count, mean[i], low[i], m2[i])
         put_statistics(c, at + <Py_ssize_t>i * step, &m)

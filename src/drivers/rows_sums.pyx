@@ -16,7 +16,7 @@ from fastnorm._core.call cimport (
     FN_BATCH, fn_call, fn_centre_of, fn_centre_rows, fn_each, fn_each_double, fn_each_real,
     fn_gather, fn_piece, fn_rows, fn_run_buffer, fn_span,
 )
-from fastnorm._core.dispatch cimport FN_JOINT_BLOCK, FN_ROW_BLOCK, fn_centre, fn_memory
+from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_memory
 from fastnorm._core.plan cimport (
     FN_NOPS, FN_S, FN_W, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
@@ -75,12 +75,16 @@ cdef void run_sums(const fn_call *c, const char *x, const char *dy, const char *
 
 
 cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
-                       size_t j0, size_t j1, const fn_memory *memory, const fn_rows *rows_of,
-                       sums_t *out) noexcept nogil:
-    """The sums of up to FN_BATCH runs along an axis, each its own; rows_of: their centres."""
+                       const fn_dim *down, size_t j0, size_t j1, const fn_memory *memory,
+                       const fn_rows *rows_of, sums_t *out) noexcept nogil:
+    """The sums of up to FN_BATCH runs along an axis, each its own; rows_of: their centres.
+
+    down: NULL, or the axis along which each has more runs, all direct.
+    """
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef size_t item = c.kernels.item, real = c.kernels.real, i
+    cdef size_t _seg, segs = <size_t>down.len if down != NULL else 1
     cdef bint vector = p.run_param and c.at[FN_W] != NULL
     cdef Py_ssize_t step_x = 0, step_dy = 0
     cdef double s1[128]
@@ -98,8 +102,12 @@ cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along,
     if p.direct[FN_X] and p.direct[c.dz] and (not vector or p.direct[FN_W]):
         if vector:
             w += j0 * real
-        c.kernels.grad_sums_rows(x + j0 * item, step_x, dy + j0 * item, step_dy, rows, j1 - j0,
-                                 &centre, w, s1, s2, memory)
+        for _seg in range(segs):
+            c.kernels.grad_sums_rows(x + j0 * item, step_x, dy + j0 * item, step_dy, rows, j1 - j0,
+                                     &centre, w, s1, s2, memory)
+            if down != NULL:
+                x += down.stride[FN_X]
+                dy += down.stride[c.dz]
     else:
         for i in range(rows):
             run_sums(c, x, dy, w, j0, j1, &centre, memory, s1 + i, s2 + i)
@@ -113,49 +121,36 @@ cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along,
 
 cdef sums_t sums_of_all(const job *t, const Py_ssize_t *group, const fn_span *span,
                         const fn_memory *memory) noexcept nogil:
-    """The sums over all runs of a span together. How the runs are put into blocks of the kernel
-    follows from their numbers alone."""
+    """The sums over all runs of a span together."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *walked = p.dims + p.nouter
     cdef int ndims = p.nred + p.split
-    cdef size_t item = c.kernels.item, n = span.j1 - span.j0, seg = span.seg0, joint, i
+    cdef size_t item = c.kernels.item, _seg
     cdef bint vector = p.run_param and c.at[FN_W] != NULL
     cdef double s1 = 0, s2 = 0
     cdef const char *x
     cdef const char *dy
-    cdef fn_run_buffer xs
-    cdef fn_run_buffer dys
     cdef fn_rows rows_of
     cdef fn_centre centre
     cdef fn_walk at
     centre_of(c, group[FN_S], 0, 1, &rows_of)
     centre = fn_centre_of(&rows_of, 0)
-    fn_walk_start(&at, walked, ndims, seg)
-    while seg < span.seg1:
+    fn_walk_start(&at, walked, ndims, span.seg0)
+    if not vector and ndims <= 1 and p.direct[FN_X] and p.direct[c.dz]:
+        c.kernels.grad_sums_rows(
+            c.at[FN_X] + group[FN_X] + at.off[FN_X] + span.j0 * item,
+            walked.stride[FN_X] if ndims else 0,
+            c.at[c.dz] + group[c.dz] + at.off[c.dz] + span.j0 * item,
+            walked.stride[c.dz] if ndims else 0, span.seg1 - span.seg0, span.j1 - span.j0,
+            &centre, NULL, &s1, &s2, memory)
+        return sums_t(s1, s2 + rows_of.low[0] * s1)
+    for _seg in range(span.seg0, span.seg1):
         x = c.at[FN_X] + group[FN_X] + at.off[FN_X]
         dy = c.at[c.dz] + group[c.dz] + at.off[c.dz]
-        if vector or n >= <size_t>FN_JOINT_BLOCK:
-            run_sums(c, x, dy, c.at[FN_W] + group[FN_W] + at.off[FN_W] if vector else NULL,
-                     span.j0, span.j1, &centre, memory, &s1, &s2)
-            fn_walk_next(&at)
-            seg += 1
-        elif ndims <= 1 and p.direct[FN_X] and p.direct[c.dz]:
-            c.kernels.grad_sums_rows(
-                x + span.j0 * item, walked.stride[FN_X] if ndims else 0, dy + span.j0 * item,
-                walked.stride[c.dz] if ndims else 0, span.seg1 - seg, n, &centre, NULL, &s1, &s2,
-                memory)
-            seg = span.seg1
-        else:  # as many runs side by side as the kernel sums together
-            joint = min(<size_t>FN_JOINT_BLOCK / n, span.seg1 - seg)
-            for i in range(joint):
-                gather_both(c, c.at[FN_X] + group[FN_X] + at.off[FN_X],
-                            c.at[c.dz] + group[c.dz] + at.off[c.dz], span.j0, n,
-                            xs + i * n * item, dys + i * n * item)
-                fn_walk_next(&at)
-            c.kernels.grad_sums_rows(xs, <Py_ssize_t>(n * item), dys, <Py_ssize_t>(n * item), joint,
-                                     n, &centre, NULL, &s1, &s2, memory)
-            seg += joint
+        run_sums(c, x, dy, c.at[FN_W] + group[FN_W] + at.off[FN_W] if vector else NULL, span.j0,
+                 span.j1, &centre, memory, &s1, &s2)
+        fn_walk_next(&at)
     return sums_t(s1, s2 + rows_of.low[0] * s1)
 
 
@@ -208,7 +203,7 @@ cdef void piece_sums(const job *t, const Py_ssize_t *group, const fn_memory *mem
     while seg < span.seg1:
         rows = runs_along(t, seg, span.seg1, &along)
         at_run(t.call.plan, group, seg, off)
-        sums_of_each(t, off, along, rows, span.j0, span.j1, memory, &rows_of,
+        sums_of_each(t, off, along, rows, NULL, span.j0, span.j1, memory, &rows_of,
                      out + (seg if t.cut.per_seg == 1 else piece))
         seg += rows
 

@@ -15,12 +15,13 @@ from fastnorm._core.plan cimport (
 
 
 cdef void write_rows(const fn_call *c, const Py_ssize_t *off, const fn_dim *along, size_t rows,
-                     Py_ssize_t statistics, size_t j0, size_t j1,
+                     const fn_dim *down, Py_ssize_t statistics, size_t j0, size_t j1,
                      Py_ssize_t ahead) noexcept nogil:
     """Values [j0, j1) of up to FN_BATCH runs that follow each other along an axis.
 
-    off: where the first run lies. statistics: bytes between those of two runs. ahead: bytes to the
-    runs that come after these.
+    off: where the first run lies. down: NULL, or the axis along which each has more runs, with the
+    same statistics and parameters, all direct. statistics: bytes between those of two runs. ahead:
+    bytes to the runs that come after these.
     """
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
@@ -31,6 +32,7 @@ cdef void write_rows(const fn_call *c, const Py_ssize_t *off, const fn_dim *alon
         (not weighted or p.direct[FN_W]) and (not biased or p.direct[FN_B]))) and (
             not c.slope or p.direct[FN_DY])
     cdef bint each
+    cdef size_t _seg, segs = <size_t>down.len if down != NULL else 1
     cdef Py_ssize_t step_x = 0, step_y = 0, step_dy = 0
     cdef fn_each w = fn_each(NULL, 0), b = fn_each(NULL, 0), mean = fn_each(NULL, 0)
     cdef fn_each var = fn_each(c.var + off[FN_S], statistics)
@@ -80,8 +82,14 @@ cdef void write_rows(const fn_call *c, const Py_ssize_t *off, const fn_dim *alon
             param.b = c.at[FN_B] + off[FN_B] + <Py_ssize_t>(j0 * real)
         if c.slope:
             dy += j0 * item
-        fn_write(c, y + j0 * item, step_y, x + j0 * item, step_x, dy, step_dy, rows, j1 - j0,
-                 &centre, &param, &memory)
+        for _seg in range(segs):
+            fn_write(c, y + j0 * item, step_y, x + j0 * item, step_x, dy, step_dy, rows, j1 - j0,
+                     &centre, &param, &memory)
+            if down != NULL:
+                x += down.stride[FN_X]
+                y += down.stride[FN_Y]
+                if c.slope:
+                    dy += down.stride[FN_DY]
         return
     for _i in range(rows):
         j = j0
@@ -139,5 +147,5 @@ cdef void write_span(const fn_call *c, const Py_ssize_t *group, const fn_span *s
             rows = min(rows, <size_t>FN_BATCH)
             if p.run_param and (last.stride[FN_W] or last.stride[FN_B]):
                 rows = 1
-        write_rows(c, off, last, rows, 0, span.j0, span.j1, ahead)
+        write_rows(c, off, last, rows, NULL, 0, span.j0, span.j1, ahead)
         seg += rows

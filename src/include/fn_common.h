@@ -49,8 +49,6 @@
 #define FN_ROW_BLOCK 1024  /* rows: 16 per float lane */
 #define FN_COL_BLOCK 32    /* cols: 32 per column */
 #define FN_CURVE_BLOCK 512 /* along a row of curve_gradient: 32 per float lane */
-/* Rows that are summed together (step 0) share lanes until they hold so many values. */
-#define FN_JOINT_BLOCK 512
 /* Squares are first added in runs of so many. Where |mean| >> std, x - shift lies on a grid, and
  * squares of whole numbers are 0 or 1 modulo 4: a long sum that drops two bits drops them all one way
  * (2e-7 of the variance after 32 additions). Sums of eight have no such habit. */

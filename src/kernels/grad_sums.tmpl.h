@@ -100,27 +100,16 @@ FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t start, size_t stop, in
     FN_N(grad_sums_tail)(x, dy, whole, stop, sweep, a, q, by, memory, 0, vs, vw);
 }
 
-/* The sums over values [start, stop) of every one of some rows, lane by lane. */
+/* The sums over values [start, stop) of one row, lane by lane. */
 FN_INLINE void
-FN_N(grad_sums_lanes)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t rows,
-                      size_t start, size_t stop, const FN_N(fn_factors) * by, FN_LV *sum,
-                      FN_LV *dot, const fn_memory *memory, int vs, int vw)
+FN_N(grad_sums_lanes)(const char *x, const char *dy, size_t start, size_t stop,
+                      const FN_N(fn_factors) * by, FN_LV *sum, FN_LV *dot, const fn_memory *memory,
+                      int vs, int vw)
 {
     FN_LV a[FN_ACCUMULATORS], q[FN_ACCUMULATORS];
     for (int sweep = 0; sweep < FN_ACCUMULATORS; sweep += FN_SWEEP) {
         FN_N(grad_sums_run)((const FN_T *)x, (const FN_T *)dy, start, stop, sweep, a + sweep,
                             q + sweep, by, memory, vs, vw);
-        for (size_t i = 1; i < rows; i++) {
-            FN_LV as[FN_SWEEP], qs[FN_SWEEP];
-            FN_N(grad_sums_run)((const FN_T *)(x + (fn_ld)i * ldx),
-                                (const FN_T *)(dy + (fn_ld)i * lddy), start, stop, sweep, as, qs,
-                                by, memory, vs, vw);
-            FN_UNROLL
-            for (int k = 0; k < FN_SWEEP; k++) {
-                a[sweep + k] = FN_N(lv_add)(a[sweep + k], as[k]);
-                q[sweep + k] = FN_N(lv_add)(q[sweep + k], qs[k]);
-            }
-        }
     }
     *sum = FN_N(lv_sum_four)(a);
     *dot = FN_N(lv_sum_four)(q);
@@ -141,23 +130,19 @@ FN_N(grad_sums_all)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t
             for (size_t i = 0; i < some; i++, x += ldx, dy += lddy) {
                 by.hi = FN_N(lv_spread)(his + (row + i) * by_row);
                 by.r = FN_N(lv_spread)(rs + (row + i) * by_row);
-                FN_N(grad_sums_lanes)(x, ldx, dy, lddy, 1, 0, n, &by, &sum[i], &dot[i], memory, vs,
-                                      vw);
+                FN_N(grad_sums_lanes)(x, dy, 0, n, &by, &sum[i], &dot[i], memory, vs, vw);
             }
             FN_N(lv_sums)(sum, some, s1 + row);
             FN_N(lv_sums)(dot, some, s2 + row);
         }
         return;
     }
-    const size_t joint = step == 0 && n < FN_JOINT_BLOCK ? FN_JOINT_BLOCK / n : 1;
-    for (size_t row = 0; row < rows; row += joint) {
-        const size_t some = rows - row < joint ? rows - row : joint;
+    for (size_t row = 0; row < rows; row++, x += ldx, dy += lddy) {
         by.hi = FN_N(lv_spread)(his + row * by_row);
         by.r = FN_N(lv_spread)(rs + row * by_row);
         for (size_t start = 0; start < n; start += FN_ROW_BLOCK) {
             const size_t stop = n - start < FN_ROW_BLOCK ? n : start + FN_ROW_BLOCK;
-            FN_N(grad_sums_lanes)(x + (fn_ld)row * ldx, ldx, dy + (fn_ld)row * lddy, lddy, some,
-                                  start, stop, &by, sum, dot, memory, vs, vw);
+            FN_N(grad_sums_lanes)(x, dy, start, stop, &by, sum, dot, memory, vs, vw);
             s1[row * step] += (double)FN_N(lv_sum)(sum[0]);
             s2[row * step] += (double)FN_N(lv_sum)(dot[0]);
         }

@@ -6,8 +6,7 @@
  *          Without a shift s2 alone is made, about 0 (RMS).
  * Layouts  rows: every row of n values has sums of its own, or (step 0) all rows have one.
  *          cols: s1, s2 are per column.
- * Method   A block (FN_ROW_BLOCK values of a row, as many short rows as make FN_JOINT_BLOCK values
- *          where they are summed together, FN_COL_BLOCK rows of columns) is summed in the compute
+ * Method   A block (FN_ROW_BLOCK values of a row, FN_COL_BLOCK rows of columns) is summed in the compute
  *          type, squares in runs of FN_SQUARES, then added to the double sums. A value's lane is its
  *          index in the row modulo 4 logical vectors, so the order of additions is the same on every
  *          ISA; each tier sweeps over as many of the four accumulators at once as its registers
@@ -62,14 +61,14 @@ typedef struct {
     int summed;
 } FN_N(moments_row);
 
-/* Go on to the row i rows further on. */
+/* Go on to the next row. */
 FN_INLINE void
-FN_N(moments_go_on)(FN_N(moments_row) * row, fn_ld ldx, const fn_terms *terms, size_t i)
+FN_N(moments_go_on)(FN_N(moments_row) * row, fn_ld ldx, const fn_terms *terms)
 {
-    row->x = (const FN_T *)((const char *)row->x + (fn_ld)i * ldx);
+    row->x = (const FN_T *)((const char *)row->x + ldx);
     if (terms) {
-        row->a = (const FN_T *)((const char *)row->a + (fn_ld)i * terms->lda);
-        row->b = (const FN_T *)((const char *)row->b + (fn_ld)i * terms->ldb);
+        row->a = (const FN_T *)((const char *)row->a + terms->lda);
+        row->b = (const FN_T *)((const char *)row->b + terms->ldb);
     }
 }
 
@@ -184,27 +183,14 @@ FN_N(moments_run)(FN_N(moments_row) row, size_t len, int sweep, FN_LV c, FN_LV *
                        ahead, 0, raw);
 }
 
-/* The sums of the first len values of every one of some rows, lane by lane. */
+/* The sums of the first len <= FN_ROW_BLOCK values of a row, lane by lane. */
 FN_INLINE void
-FN_N(moments_block)(FN_N(moments_row) row, fn_ld ldx, size_t rows, size_t len, FN_LV c, FN_LV *sum,
-                    FN_LV *square, ptrdiff_t ahead, int raw)
+FN_N(moments_block)(FN_N(moments_row) row, size_t len, FN_LV c, FN_LV *sum, FN_LV *square,
+                    ptrdiff_t ahead, int raw)
 {
     FN_LV a[FN_ACCUMULATORS], q[FN_ACCUMULATORS];
     for (int sweep = 0; sweep < FN_ACCUMULATORS; sweep += FN_SWEEP) {
         FN_N(moments_run)(row, len, sweep, c, a + sweep, q + sweep, ahead, raw);
-        for (size_t i = 1; i < rows; i++) {
-            FN_LV as[FN_SWEEP], qs[FN_SWEEP];
-            const FN_N(moments_row)
-                other = {(const FN_T *)((const char *)row.x + (fn_ld)i * ldx), NULL, NULL, 0};
-            FN_N(moments_run)(other, len, sweep, c, as, qs, ahead, raw);
-            FN_UNROLL
-            for (int k = 0; k < FN_SWEEP; k++) {
-                if (!raw) {
-                    a[sweep + k] = FN_N(lv_add)(a[sweep + k], as[k]);
-                }
-                q[sweep + k] = FN_N(lv_add)(q[sweep + k], qs[k]);
-            }
-        }
     }
     if (!raw) {
         *sum = FN_N(lv_sum_four)(a);
@@ -225,12 +211,12 @@ FN_N(moments_rows)(const void *x, fn_ld ldx, const fn_terms *terms, size_t rows,
     if (step && n <= FN_ROW_BLOCK) {
         for (size_t row = 0; row < rows; row += FN_LANES) {
             const size_t some = rows - row < FN_LANES ? rows - row : FN_LANES;
-            for (size_t i = 0; i < some; i++, FN_N(moments_go_on)(&at, ldx, terms, 1)) {
+            for (size_t i = 0; i < some; i++, FN_N(moments_go_on)(&at, ldx, terms)) {
                 if (next && !raw) {
                     FN_N(prefetch_samples)(at, n, next);
                 }
                 const FN_LV c = FN_N(lv_set1)(raw ? 0 : (FN_A)shift[row + i]);
-                FN_N(moments_block)(at, ldx, 1, n, c, &sum[i], &square[i], ahead, raw);
+                FN_N(moments_block)(at, n, c, &sum[i], &square[i], ahead, raw);
             }
             if (!raw) {
                 FN_N(lv_sums)(sum, some, s1 + row);
@@ -239,17 +225,14 @@ FN_N(moments_rows)(const void *x, fn_ld ldx, const fn_terms *terms, size_t rows,
         }
         return;
     }
-    const size_t joint = step == 0 && n < FN_JOINT_BLOCK ? FN_JOINT_BLOCK / n : 1;
-    for (size_t row = 0; row < rows; row += joint, FN_N(moments_go_on)(&at, ldx, terms, joint)) {
-        const size_t some = rows - row < joint ? rows - row : joint;
+    for (size_t row = 0; row < rows; row++, FN_N(moments_go_on)(&at, ldx, terms)) {
         const FN_LV c = FN_N(lv_set1)(raw ? 0 : (FN_A)shift[row * step]);
         if (next && !raw) {
             FN_N(prefetch_samples)(at, n, next);
         }
         for (size_t start = 0; start < n; start += FN_ROW_BLOCK) {
             const size_t len = n - start < FN_ROW_BLOCK ? n - start : FN_ROW_BLOCK;
-            FN_N(moments_block)(FN_N(moments_from)(at, start), ldx, some, len, c, sum, square,
-                                ahead, raw);
+            FN_N(moments_block)(FN_N(moments_from)(at, start), len, c, sum, square, ahead, raw);
             if (!raw) {
                 s1[row * step] += (double)FN_N(lv_sum)(sum[0]);
             }

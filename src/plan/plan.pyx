@@ -9,16 +9,16 @@ x, reduced axes marked *       example                                   layout
 =============================  ========================================  =======
 K R*                           layer norm; instance, group norm (NCHW)   rows
 R* K R*                        batch norm (NCHW)                         rows
-R* K R*, last run below 256    batch norm of 7x7 maps                    cols, fold = 49
+R* K R*, short last run        batch norm of many 7x7 maps               cols, fold = 49
 R* K                           batch norm (channels last)                cols
 K R* K                         instance norm (channels last), axis=1     cols
-K R* K R*, last run below 256  group norm (channels last)                cols, fold = C/G
+K R* K R*, short last run      group norm (channels last)                cols, fold = C/G
 =============================  ========================================  =======
 """
 
 cdef enum:
     SHORT_RUN = 256  # an innermost reduced run below this is folded into columns ...
-    FOLD_ROWS = 16  # ... when at least so many rows share the columns
+    FOLD_ROWS = 16  # ... when so many rows share the columns, and half as many as it is long
     SHORT_PARAM = 32  # parameter runs below this are read as vectors
 
 
@@ -122,7 +122,7 @@ cdef int choose(fn_plan *plan, int n) noexcept nogil:
     for i in range(kept):
         if not dims[i].kept:
             rows *= <size_t>dims[i].len
-    if length < SHORT_RUN and rows >= FOLD_ROWS:
+    if length < SHORT_RUN and rows >= FOLD_ROWS and 2 * rows >= length:
         plan.layout = FN_COLS
         plan.fold = length
         return kept

@@ -15,7 +15,7 @@ import numpy as np
 from curves import COEFS, draw_coefs, on_grid
 from fastnorm._core import dispatch
 from fastnorm._core.probe import Probe
-from sizes import BAND, COL_BLOCK, COLS_AT_ONCE, IN_FLIGHT, JOINT_BLOCK, LANES, ROW_BLOCK, around
+from sizes import BAND, COL_BLOCK, COLS_AT_ONCE, IN_FLIGHT, LANES, ROW_BLOCK, around
 
 TIERS = dispatch.available()
 BASELINE = TIERS[-1]  # best first
@@ -24,7 +24,7 @@ KINDS = {"f16": np.float16, "bf16": ml_dtypes.bfloat16, "f32": np.float32, "f64"
 # Every remainder of a vector, and each side of every block.
 SHORT = (*range(1, LANES + 2), *around(2 * LANES), *around(IN_FLIGHT), *around(2 * IN_FLIGHT))
 SIZES = (
-    *(*SHORT, *around(JOINT_BLOCK), *around(ROW_BLOCK)),
+    *(*SHORT, *around(ROW_BLOCK // 2), *around(ROW_BLOCK)),
     *(2 * ROW_BLOCK + 1, 2 * ROW_BLOCK + IN_FLIGHT + LANES + 1),
 )
 # (rows, columns) of what is written ...
@@ -41,12 +41,11 @@ BLOCKS = (
     *((rows, IN_FLIGHT + LANES + 1) for rows in (*around(2 * COL_BLOCK), 3 * COL_BLOCK + 5)),
     (COL_BLOCK + BAND + 1, 2 * COLS_AT_ONCE + IN_FLIGHT + LANES + 1),
 )
-# ... and along rows: around as many as share lanes where all are summed together.
-SHARING = (*(1, 3, 49, 121), *around(LANES), *around(IN_FLIGHT), *around(JOINT_BLOCK // 2))
+# ... and along rows: around as many as are folded into doubles at once.
 ROWS = (
     *((3, n) for n in SIZES),
-    *((rows, n) for n in SHARING for rows in around(JOINT_BLOCK // n) if rows > 0),
-    *((2 * (JOINT_BLOCK // n) + 1, n) for n in SHARING),
+    *((rows, n) for n in (1, 3, 49, IN_FLIGHT) for rows in (1, *around(LANES))),
+    *((2 * LANES + 1, n) for n in (3, LANES + 1, 121)),
 )
 
 # Means of x, whose standard deviation is 2; beside the second, one float32 is too coarse a mean.

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.calls import per_row, real
-from sizes import IN_FLIGHT, JOINT_BLOCK, LANES, ROW_BLOCK
+from sizes import IN_FLIGHT, LANES, ROW_BLOCK
 from tolerance import UNIT64, assert_within, unit
 
 
@@ -76,17 +76,16 @@ def of_columns(values: np.ndarray) -> np.ndarray:
 ALONG = {"rows": of_each_row, "columns": of_each_row, "one": of_all}
 
 
-def row_additions(words, kind: str, rows: int, n: int) -> int:
-    """Additions to a lane before it goes into its double: of every step of the rows that share it,
-    then of the accumulators, which are merged pairwise.
+def row_additions(kind: str, n: int) -> int:
+    """Additions to a lane before it goes into its double: of every step of a block, then of the
+    accumulators, which are merged pairwise.
 
     Squares go through partial sums of a few steps first, and take no longer way: the first
     addition to a partial sum, which is zero, rounds nothing.
     """
     accumulators = IN_FLIGHT // LANES
     step = accumulators * lanes(kind)
-    sharing = max(1, min(rows, JOINT_BLOCK // n)) if "one" in words else 1
-    return sharing * -(-min(n, ROW_BLOCK) // step) + accumulators.bit_length() - 1
+    return -(-min(n, ROW_BLOCK) // step) + accumulators.bit_length() - 1
 
 
 def check_sum(actual, values, sizes, summed, kind: str, roundings: int, what: str) -> None:

@@ -53,7 +53,7 @@ def check(isa, kind, method, words, rows, n, mean, additions, rng) -> None:
 @pytest.mark.parametrize(("rows", "n"), ROWS)
 def test_grad_sums_rows(isa, kind, rows, n, rng):
     for words, mean in product(VARIANTS["grad_sums_rows"], MEANS):
-        additions = row_additions(words, kind, rows, n)
+        additions = row_additions(kind, n)
         check(isa, kind, "grad_sums_rows", words, rows, n, mean, additions, rng)
 
 

@@ -63,7 +63,7 @@ def test_every_kind_is_one_of_the_probe():
     [
         *product(
             ["include/fn_common.h"],
-            ["ROW_BLOCK", "COL_BLOCK", "CURVE_BLOCK", "JOINT_BLOCK", "BAND", "COLS_AT_ONCE"],
+            ["ROW_BLOCK", "COL_BLOCK", "CURVE_BLOCK", "BAND", "COLS_AT_ONCE"],
         ),
         *product(["drivers/fn_rows.h"], ["BATCH", "SHORT"]),
     ],

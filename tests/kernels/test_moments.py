@@ -56,7 +56,7 @@ def test_moments_rows(isa, kind, rows, n, rng):
     for words in choices(("rows", "one"), ("", "raw")):
         arguments = draw("moments_rows", words, kind, rows, n, rng)
         sums = compute(isa, kind, "moments_rows", arguments)
-        additions = row_additions(words, kind, rows, n)
+        additions = row_additions(kind, n)
         check(sums, words, arguments, ALONG[words[0]], kind, additions)
 
 
