@@ -26,14 +26,28 @@ typedef struct {
     fn_ld lddy;
 } FN_N(fn_after);
 
+/* The coefficients of a row that goes by alone. */
+typedef struct {
+    FN_LV hi, r, m;
+} FN_N(affine_row);
+
+FN_INLINE
+FN_N(affine_row) FN_N(affine_row_of)(const fn_centre *centre, size_t row)
+{
+    const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m;
+    const size_t at = row * centre->step;
+    return (FN_N(affine_row)){FN_N(lv_spread)(his + at), FN_N(lv_spread)(rs + at),
+                              FN_N(lv_spread)(ms + at)};
+}
+
 /* K logical vectors of columns from j on, or its first `left`, down one band of rows: coefficients that
- * belong to columns are read once. y is where column j goes. K, by_row, how and what are constants in
- * every call but those of affine_edge. */
+ * belong to columns are read once. y is where column j goes. own: of the one row, or NULL: to be read row
+ * by row. K, by_row, how and what are constants in every call but those of affine_edge. */
 FN_INLINE void
 FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, size_t rows, size_t j,
                    size_t left, const fn_centre *centre, const fn_param *param,
                    const FN_N(fn_after) * after, ptrdiff_t ahead, int where, int K, int by_row,
-                   int how, int what)
+                   int how, int what, const FN_N(affine_row) * own)
 {
     const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m, *ws = param->w, *bs = param->b;
     const int vw = how == FN_N(WEIGHT) || how == FN_N(BOTH);
@@ -75,10 +89,10 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
             FN_N(lv_take)((const FN_T *)x, in, K, left);
         }
         if (by_row) {
-            const size_t at = i * centre->step;
-            hi[0] = FN_N(lv_spread)(his + at);
-            r[0] = FN_N(lv_spread)(rs + at);
-            m[0] = FN_N(lv_spread)(ms + at);
+            const FN_N(affine_row) c = own ? *own : FN_N(affine_row_of)(centre, i);
+            hi[0] = c.hi;
+            r[0] = c.r;
+            m[0] = c.m;
         }
         FN_UNROLL
         for (int k = 0; k < K; k++) {
@@ -137,37 +151,44 @@ FN_N(affine_edge)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, siz
                   const FN_N(fn_after) * after, int where, int how, int what)
 {
     FN_N(affine_panel)(y, ldy, x, ldx, row0, rows, j, left, centre, param, after, 0, where, 1,
-                       centre->by_row, how, what);
+                       centre->by_row, how, what, NULL);
 }
 
+/* alone: row by row, or in bands. A constant in every call, as those before it. */
 FN_INLINE void
 FN_N(affine_block)(const fn_out *o, const char *x_, fn_ld ldx, const fn_centre *centre,
                    const fn_param *param, const FN_N(fn_after) * after, ptrdiff_t ahead_x,
-                   int by_row, int how, int what)
+                   int by_row, int how, int what, int alone)
 {
-    const size_t end = o->row + o->rows, wide = FN_SWEEP * FN_LANES;
+    const size_t end = o->row + o->rows, band = alone ? 1 : o->band, wide = FN_SWEEP * FN_LANES;
     const fn_ld next_band = by_row ? 0 : FN_N(next_band)(ldx, o->n);
     char *y = o->y;
-    for (size_t row = o->row; row < end; row += o->band, y += (fn_ld)o->band * o->ldy) {
-        const size_t len = end - row < o->band ? end - row : o->band;
+    for (size_t row = o->row; row < end; row += band, y += (fn_ld)band * o->ldy) {
+        const size_t len = alone || end - row >= band ? band : end - row;
         const ptrdiff_t ahead = fn_out_ahead(o, row, ldx, ahead_x, next_band);
         const char *x = x_ + (fn_ld)row * ldx;
+        FN_N(affine_row) row_coef;
+        const FN_N(affine_row) *own = NULL;
+        if (alone) {
+            row_coef = FN_N(affine_row_of)(centre, row);
+            own = &row_coef;
+        }
         FN_T *to = (FN_T *)y;
         size_t j = o->j0;
         for (; j + wide <= o->j1; j += wide, to += wide) {
             FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,
-                               ahead, o->where, FN_SWEEP, by_row, how, what);
+                               ahead, o->where, FN_SWEEP, by_row, how, what, own);
         }
         for (; FN_SWEEP > 1 && j + FN_LANES <= o->j1; j += FN_LANES, to += FN_LANES) {
             FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,
-                               ahead, o->where, 1, by_row, how, what);
+                               ahead, o->where, 1, by_row, how, what, own);
         }
         if (j < o->j1 && o->apart && o->j1 - o->j0 >= FN_LANES) {
             /* A whole vector again rather than part of one. */
             to -= FN_LANES - (o->j1 - j);
             j = o->j1 - FN_LANES;
             FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after, 0,
-                               o->where, 1, by_row, how, what);
+                               o->where, 1, by_row, how, what, own);
         }
         else if (j < o->j1) {
             FN_N(affine_edge)((char *)to, o->ldy, x, ldx, row, len, j, o->j1 - j, centre, param,
@@ -189,10 +210,17 @@ FN_N(affine_any)(const fn_out *o, const void *x, fn_ld ldx, const fn_centre *cen
                  const fn_param *param, const FN_N(fn_after) * after, ptrdiff_t ahead, int what)
 {
     const int how = param->by_row ? FN_N(EACH_ROW) : (param->w != NULL) | (param->b != NULL) << 1;
+    /* Rows that share no vector, from cache: reading coefficients takes as long as reading values. From
+     * memory, several rows at once are faster. */
+    if (how == FN_N(PLAIN) && centre->by_row && !o->stream && o->n > FN_SWEEP * FN_LANES &&
+        what != FN_N(ACTIVATED)) {
+        FN_N(affine_block)(o, x, ldx, centre, param, after, ahead, 1, FN_N(PLAIN), what, 1);
+        return;
+    }
     switch (how << 1 | (centre->by_row != 0)) {
 #define FN_CASE(s)                                                                                 \
     case s:                                                                                        \
-        FN_N(affine_block)(o, x, ldx, centre, param, after, ahead, (s) & 1, (s) >> 1, what);       \
+        FN_N(affine_block)(o, x, ldx, centre, param, after, ahead, (s) & 1, (s) >> 1, what, 0);    \
         break;
         FN_CASE(0)
         FN_CASE(1)

@@ -12,13 +12,34 @@
  * Needs    lanes.tmpl.h.
  */
 
+/* The coefficients of a row that goes by alone, with its weight, if any. */
+typedef struct {
+    FN_LV hi, r, a, b, c, w;
+} FN_N(combine_row);
+
+FN_INLINE
+FN_N(combine_row) FN_N(combine_row_of)(const fn_centre *centre, const fn_param *param,
+                                       const fn_slope *slope, size_t row, int weighted)
+{
+    const FN_A *his = centre->hi, *rs = centre->r, *ws = param->w;
+    const FN_A *as = slope->a, *bs = slope->b, *cs = slope->c;
+    const size_t at = row * centre->step;
+    return (FN_N(combine_row)){FN_N(lv_spread)(his + at),
+                               FN_N(lv_spread)(rs + at),
+                               FN_N(lv_spread)(as + at),
+                               FN_N(lv_spread)(bs + at),
+                               FN_N(lv_spread)(cs + at),
+                               weighted ? FN_N(lv_spread)(ws + row) : FN_N(lv_set1)(1)};
+}
+
 /* As affine_panel: K logical vectors of columns from j on, or its first `left`, down one band of rows; dx
  * is where column j goes. */
 FN_INLINE void
 FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
                          size_t row0, size_t rows, size_t j, size_t left, const fn_centre *centre,
                          const fn_param *param, const fn_slope *slope, ptrdiff_t ahead_x,
-                         ptrdiff_t ahead_dy, int where, int K, int by_row, int how, int vd)
+                         ptrdiff_t ahead_dy, int where, int K, int by_row, int how, int vd,
+                         const FN_N(combine_row) * own)
 {
     const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m, *ws = param->w;
     const FN_A *as = slope->a, *bs = slope->b, *cs = slope->c;
@@ -66,16 +87,22 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
             FN_N(lv_take)((const FN_T *)x, in, K, left);
             FN_N(lv_take)((const FN_T *)dy, above, K, left);
         }
+        FN_LV each = m;
         if (by_row) {
-            const size_t at = i * centre->step;
-            hi[0] = FN_N(lv_spread)(his + at);
-            r[0] = FN_N(lv_spread)(rs + at);
-            a[0] = FN_N(lv_spread)(as + at);
-            b[0] = FN_N(lv_spread)(bs + at);
-            c[0] = FN_N(lv_spread)(cs + at);
+            const FN_N(combine_row) s =
+                own ? *own : FN_N(combine_row_of)(centre, param, slope, i, how == FN_N(EACH_ROW));
+            hi[0] = s.hi;
+            r[0] = s.r;
+            a[0] = s.a;
+            b[0] = s.b;
+            c[0] = s.c;
+            each = s.w;
             if (vd) {
-                m = FN_N(lv_spread)(ms + at);
+                m = FN_N(lv_spread)(ms + i * centre->step);
             }
+        }
+        else if (how == FN_N(EACH_ROW)) {
+            each = FN_N(lv_spread)(ws + i);
         }
         FN_UNROLL
         for (int k = 0; k < K; k++) {
@@ -95,7 +122,7 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
                 g = FN_N(lv_mul)(g, w[k]);
             }
             if (how == FN_N(EACH_ROW)) {
-                g = FN_N(lv_mul)(g, FN_N(lv_spread)(ws + i));
+                g = FN_N(lv_mul)(g, each);
             }
             g = FN_N(lv_sub)(FN_N(lv_sub)(g, c[q]), FN_N(lv_mul)(t, b[q]));
             out[k] = FN_N(lv_mul)(g, a[q]);
@@ -133,40 +160,46 @@ FN_N(grad_combine_edge)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const ch
                         const fn_param *param, const fn_slope *slope, int where, int how)
 {
     FN_N(grad_combine_panel)(dx, lddx, x, ldx, dy, lddy, row0, rows, j, left, centre, param, slope,
-                             0, 0, where, 1, centre->by_row, how, slope->dw != NULL);
+                             0, 0, where, 1, centre->by_row, how, slope->dw != NULL, NULL);
 }
 
 FN_INLINE void
 FN_N(grad_combine_block)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn_ld lddy,
                          const fn_centre *centre, const fn_param *param, const fn_slope *slope,
-                         const fn_memory *memory, size_t band, int by_row, int how, int vd)
+                         const fn_memory *memory, int by_row, int how, int vd, int alone)
 {
-    const size_t end = o->row + o->rows, wide = FN_SWEEP * FN_LANES;
+    const size_t end = o->row + o->rows, band = alone ? 1 : o->band, wide = FN_SWEEP * FN_LANES;
     const fn_ld band_x = FN_N(next_band)(ldx, o->n), band_dy = FN_N(next_band)(lddy, o->n);
     char *dx = o->y;
     for (size_t row = o->row; row < end; row += band, dx += (fn_ld)band * o->ldy) {
-        const size_t len = end - row < band ? end - row : band;
+        const size_t len = alone || end - row >= band ? band : end - row;
         const char *x = x_ + (fn_ld)row * ldx, *dy = dy_ + (fn_ld)row * lddy;
         const int known = !by_row || memory->ahead_x;
         const ptrdiff_t ahead_x = known ? fn_out_ahead(o, row, ldx, memory->ahead_x, band_x) : 0;
         const ptrdiff_t ahead_dy =
             known ? fn_out_ahead(o, row, lddy, memory->ahead_dy, band_dy) : 0;
+        FN_N(combine_row) row_coef;
+        const FN_N(combine_row) *own = NULL;
+        if (alone) {
+            row_coef = FN_N(combine_row_of)(centre, param, slope, row, how == FN_N(EACH_ROW));
+            own = &row_coef;
+        }
         FN_T *to = (FN_T *)dx;
         size_t j = o->j0;
         for (; j + wide <= o->j1; j += wide, to += wide) {
             FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
                                      param, slope, ahead_x, ahead_dy, o->where, FN_SWEEP, by_row,
-                                     how, vd);
+                                     how, vd, own);
         }
         for (; FN_SWEEP > 1 && j + FN_LANES <= o->j1; j += FN_LANES, to += FN_LANES) {
             FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
-                                     param, slope, ahead_x, ahead_dy, o->where, 1, by_row, how, vd);
+                                     param, slope, ahead_x, ahead_dy, o->where, 1, by_row, how, vd, own);
         }
         if (j < o->j1 && !vd && o->apart && o->j1 - o->j0 >= FN_LANES) {
             to -= FN_LANES - (o->j1 - j);
             j = o->j1 - FN_LANES;
             FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
-                                     param, slope, ahead_x, ahead_dy, o->where, 1, by_row, how, vd);
+                                     param, slope, ahead_x, ahead_dy, o->where, 1, by_row, how, vd, own);
         }
         else if (j < o->j1) {
             FN_N(grad_combine_edge)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, o->j1 - j,
@@ -183,12 +216,12 @@ FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *
                          const fn_memory *memory, int how)
 {
     if (how == FN_N(PLAIN)) {
-        FN_N(grad_combine_block)(o, x, ldx, dy, lddy, centre, param, slope, memory, 1, 1,
-                                 FN_N(PLAIN), 0);
+        FN_N(grad_combine_block)(o, x, ldx, dy, lddy, centre, param, slope, memory, 1, FN_N(PLAIN),
+                                 0, 1);
     }
     else {
-        FN_N(grad_combine_block)(o, x, ldx, dy, lddy, centre, param, slope, memory, 1, 1,
-                                 FN_N(EACH_ROW), 0);
+        FN_N(grad_combine_block)(o, x, ldx, dy, lddy, centre, param, slope, memory, 1,
+                                 FN_N(EACH_ROW), 0, 1);
     }
 }
 
@@ -212,8 +245,8 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
         switch (centre->by_row ? 3 + columns + 3 * (slope->dw != NULL) : columns) {
 #define FN_CASE(s, by_row, how, vd)                                                                \
     case s:                                                                                        \
-        FN_N(grad_combine_block)(&o, x, ldx, dy, lddy, centre, param, slope, memory, o.band,       \
-                                 by_row, how, vd);                                                 \
+        FN_N(grad_combine_block)(&o, x, ldx, dy, lddy, centre, param, slope, memory, by_row, how,  \
+                                 vd, 0);                                                           \
         break;
             FN_CASE(0, 0, FN_N(PLAIN), 0)
             FN_CASE(1, 0, FN_N(WEIGHT), 0)

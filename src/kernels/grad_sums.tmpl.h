@@ -30,6 +30,7 @@ FN_N(grad_sums_step)(const FN_T *x, const FN_T *dy, size_t j, size_t left, FN_LV
     if (vw) {
         g = FN_N(lv_mul)(g, FN_N(lv_coef_any)(by->w + j, left));
     }
+    g = FN_N(lv_held)(g);
     v = FN_N(lv_centre)(v, hi, r);
     if (vs) {
         v = FN_N(lv_add)(v, FN_N(lv_coef_any)(by->ms + j, left));

@@ -38,6 +38,17 @@ FN_N(lv_load)(const FN_T *p)
     return out;
 }
 
+/* The same for more than one use; at most addresses, every fetch is two. */
+FN_INLINE FN_LV
+FN_N(lv_held)(FN_LV a)
+{
+    FN_UNROLL
+    for (int k = 0; k < FN_NATIVE; k++) {
+        FN_HOLD(a.v[k]);
+    }
+    return a;
+}
+
 FN_INLINE void
 FN_N(lv_store)(FN_T *p, FN_LV a)
 {

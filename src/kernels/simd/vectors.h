@@ -37,6 +37,17 @@ typedef fn_vq fn_bits_f64;
 #define FN_UNROLL_SOME FN_UNROLL
 #endif
 
+/* v stays in a register: GCC would fetch what it knows to be in memory again for every use. */
+#if defined(__AVX512F__) && FN_VBYTES == 64
+#define FN_HOLD(v) __asm__("" : "+v"(v))
+#elif defined(__SSE2__)
+#define FN_HOLD(v) __asm__("" : "+x"(v))
+#elif defined(__ARM_NEON)
+#define FN_HOLD(v) __asm__("" : "+w"(v))
+#else
+#define FN_HOLD(v)
+#endif
+
 /* Loads and stores at any alignment; the _n forms move the first n <= lanes values, a load fills the
  * rest with zeros. Memory beyond them is not touched. */
 #define FN_MEMORY(tag, type, vector)                                                               \
