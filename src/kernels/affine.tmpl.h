@@ -78,7 +78,7 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
     /* All loads before the first store, and where weights along the row make bands worth while (and there are
      * registers) those of the next row too: a load waits for a store just before it whose address agrees
      * modulo 4096. */
-    const int early = K > 2 && by_row && (vw || vb);
+    const int early = K > 1 && by_row && (vw || vb);
     FN_LV in[FN_SWEEP];
     if (early) {
         FN_N(lv_take)((const FN_T *)x, in, K, left);
@@ -178,6 +178,12 @@ FN_N(affine_block)(const fn_out *o, const char *x_, fn_ld ldx, const fn_centre *
         for (; j + wide <= o->j1; j += wide, to += wide) {
             FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,
                                ahead, o->where, FN_SWEEP, by_row, how, what, own);
+        }
+        if (FN_SWEEP > 2 && what == FN_N(AS_IT_IS) && j + 2 * FN_LANES <= o->j1) {
+            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,
+                               ahead, o->where, 2, by_row, how, what, own);
+            j += 2 * FN_LANES;
+            to += 2 * FN_LANES;
         }
         for (; FN_SWEEP > 1 && j + FN_LANES <= o->j1; j += FN_LANES, to += FN_LANES) {
             FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,

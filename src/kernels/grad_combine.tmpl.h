@@ -75,7 +75,7 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
     if (on) {
         on += (fn_ld)row0 * slope->ldon + (fn_ld)(j * sizeof(FN_T));
     }
-    const int early = K > 2 && by_row && (vw || vd); /* as in affine_panel */
+    const int early = K > 1 && by_row && (vw || vd); /* as in affine_panel */
     FN_LV in[FN_SWEEP], above[FN_SWEEP];
     if (early) {
         FN_N(lv_take)((const FN_T *)x, in, K, left);
@@ -190,6 +190,13 @@ FN_N(grad_combine_block)(const fn_out *o, const char *x_, fn_ld ldx, const char 
             FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
                                      param, slope, ahead_x, ahead_dy, o->where, FN_SWEEP, by_row,
                                      how, vd, own);
+        }
+        if (FN_SWEEP > 2 && j + 2 * FN_LANES <= o->j1) {
+            FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
+                                     param, slope, ahead_x, ahead_dy, o->where, 2, by_row, how, vd,
+                                     own);
+            j += 2 * FN_LANES;
+            to += 2 * FN_LANES;
         }
         for (; FN_SWEEP > 1 && j + FN_LANES <= o->j1; j += FN_LANES, to += FN_LANES) {
             FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,

@@ -94,6 +94,9 @@ fn_out_start(fn_out *o, int stream, int from, size_t most, void *y, ptrdiff_t ld
     else if (agree && !o->stream && n * item >= FN_OUT_LONG) {
         o->band = FN_BAND / 4;
     }
+    else if (n * item <= FN_OUT_LONG / 2) {
+        o->band = 4 * FN_BAND; /* a panel's beginning is more than a row of it */
+    }
     o->row = o->rows = o->j0 = o->pending = 0;
     o->stage = FN_BAND_DONE;
     o->j1 = n;
