@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the drivers share: a call, its cut into pieces, its numerics (headers in src/drivers)."""
 
-from fastnorm._core.dispatch cimport fn_centre, fn_kernels, fn_memory, fn_param, fn_slope
+from fastnorm._core.dispatch cimport (
+    fn_centre, fn_each, fn_kernels, fn_memory, fn_param, fn_slope,
+)
 from fastnorm._core.plan cimport fn_dim, fn_plan
 
 cdef extern from "fn_call.h" nogil:
@@ -61,7 +63,6 @@ cdef extern from "fn_numerics.h" nogil:
     bint fn_out_of_range(double n, double shift, double s1, double s2, bint single)
     bint fn_poor_shift(fn_moment m, double s1)
     void fn_merge(fn_moment *a, fn_moment b)
-    double fn_rstd(double var, double eps)
 
 cdef extern from "fn_strided.h" nogil:
     void fn_gather(void *buffer, const void *array, const fn_dim *dims, int ndims, int op,
@@ -87,17 +88,10 @@ cdef extern from "fn_rows.h" nogil:
         double rstd[128]
         double low[128]
 
-    ctypedef struct fn_each:
-        const char *p
-        Py_ssize_t step
-
-    void fn_put_reals(const double *v, size_t n, bint single, char *to)
-    void fn_each_double(fn_each e, size_t n, double none, double *out)
-    void fn_each_real(fn_each e, size_t n, double none, bint single, double *out)
-    void fn_centre_rows(size_t rows, size_t own, const double *mean, const double *var, double eps,
-                        const double *w, const double *b, bint single, fn_rows *out)
-    void fn_slope_rows(size_t rows, const double *w, const double *c0, const double *c1,
-                       bint single, fn_rows *out)
+    void fn_centre_rows(const fn_call *c, size_t rows, fn_each mean, fn_each var, fn_each w,
+                        fn_each b, fn_rows *out)
+    void fn_slope_rows(const fn_call *c, size_t rows, fn_each w, fn_each c0, fn_each c1,
+                       fn_rows *out)
     fn_centre fn_centre_of(const fn_rows *rows, size_t step)
     fn_centre fn_scale_of(const fn_rows *rows, size_t step)
     fn_slope fn_slope_of(const fn_rows *rows, void *dw, void *db)

@@ -14,6 +14,17 @@ cdef extern from "fn_kernels.h" nogil:
         const void *b
         bint by_row
 
+    ctypedef struct fn_each:
+        const char *p
+        Py_ssize_t step
+
+    ctypedef struct fn_coefs:
+        void *hi
+        void *r
+        void *m
+        double *rstd
+        double *low
+
     ctypedef struct fn_terms:
         const void *a
         const void *b
@@ -96,6 +107,13 @@ cdef extern from "fn_kernels.h" nogil:
                             const fn_memory *memory) noexcept nogil
         void window(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy, fn_ld lddy,
                     size_t rows, size_t n, const fn_window *window, void *room) noexcept nogil
+        int statistics(size_t n, double count, const double *shift, const double *s1,
+                       const double *s2, bint raw, double *mean, double *low, double *m2,
+                       unsigned char *again) noexcept nogil
+        void centres(size_t n, fn_each mean, fn_each var, double eps, fn_each w, fn_each b,
+                     const fn_coefs *to) noexcept nogil
+        void slopes(size_t n, const double *rstd, const double *low, fn_each w, fn_each c0,
+                    fn_each c1, void *a, void *b, void *c) noexcept nogil
         void settle(size_t n, void *part, double *total) noexcept nogil
         void narrow(size_t n, const double *v, void *to) noexcept nogil
         void fence() noexcept nogil

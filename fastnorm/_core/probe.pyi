@@ -123,5 +123,29 @@ class Probe:
         high: float,
         dy: NDArray[Any] | None = None,
     ) -> NDArray[Any]: ...
+    def statistics(
+        self,
+        count: float,
+        shift: NDArray[Any],
+        s1: NDArray[Any],
+        s2: NDArray[Any],
+        raw: bool = False,
+    ) -> tuple[NDArray[Any], ...]: ...
+    def centres(
+        self,
+        var: NDArray[Any],
+        eps: float,
+        mean: NDArray[Any] | None = None,
+        w: NDArray[Any] | None = None,
+        b: NDArray[Any] | None = None,
+    ) -> tuple[NDArray[Any], ...]: ...
+    def slopes(
+        self,
+        rstd: NDArray[Any],
+        low: NDArray[Any],
+        c0: NDArray[Any],
+        c1: NDArray[Any],
+        w: NDArray[Any] | None = None,
+    ) -> tuple[NDArray[Any], ...]: ...
     def settle(self, part: NDArray[Any], total: NDArray[Any]) -> None: ...
     def narrow(self, v: NDArray[Any]) -> NDArray[Any]: ...

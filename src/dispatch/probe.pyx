@@ -9,8 +9,8 @@ cimport numpy as cnp
 
 from fastnorm._core.dispatch cimport (
     FN_BF16, FN_F16, FN_F32, FN_F64, FN_FLOOR, FN_GELU, FN_GELU_TANH, FN_RATIO, FN_RELU, FN_SILU,
-    FN_SWISH, FN_TANH, FN_WINDOW_ARRAYS, fn_centre, fn_curve, fn_kernels, fn_memory, fn_param,
-    fn_slope, fn_terms, fn_window, fn_window_values, kernels_of,
+    FN_SWISH, FN_TANH, FN_WINDOW_ARRAYS, fn_centre, fn_coefs, fn_curve, fn_each, fn_kernels,
+    fn_memory, fn_param, fn_slope, fn_terms, fn_window, fn_window_values, kernels_of,
 )
 
 import numpy as np
@@ -198,6 +198,39 @@ cdef class Probe:
                       0 if dy is None else dy.strides[0], x.shape[0], x.shape[1], &window,
                       data(room))
         return y
+
+    def statistics(self, double count, cnp.ndarray shift not None, cnp.ndarray s1 not None,
+                   cnp.ndarray s2 not None, bint raw=False):
+        """Sums of groups of `count` values. Returns mean, low, M2, and which to sum again."""
+        cdef cnp.ndarray out = np.empty((3, s1.size)), again = np.zeros(s1.size, np.uint8)
+        cdef double *p = <double *>data(out)
+        some = self.k.statistics(s1.size, count, <double *>data(shift), <double *>data(s1),
+                                 <double *>data(s2), raw, p, p + s1.size, p + 2 * s1.size,
+                                 <unsigned char *>data(again))
+        return *out, again if some else np.zeros_like(again)
+
+    cdef fn_each each(self, cnp.ndarray a):
+        """A value per group, or a single one for all."""
+        return fn_each(<char *>data(a), a.strides[0] if a is not None and a.size > 1 else 0)
+
+    def centres(self, cnp.ndarray var not None, double eps, mean=None, w=None, b=None):
+        """One statistic, or one per group; w, b: (n,). Returns hi, r, m, rstd, low."""
+        cdef size_t n = var.size if w is None else w.size
+        cdef cnp.ndarray reals = np.empty((3, n), self.real), doubles = np.empty((2, n))
+        cdef char *to = <char *>data(reals)
+        cdef double *p = <double *>data(doubles)
+        cdef fn_coefs coefs = fn_coefs(to, to + n * self.k.real, to + 2 * n * self.k.real, p, p + n)
+        self.k.centres(n, self.each(mean), self.each(var), eps, self.each(w), self.each(b), &coefs)
+        return *reals, *doubles
+
+    def slopes(self, cnp.ndarray rstd not None, cnp.ndarray low not None, c0, c1, w=None):
+        """rstd, low: (n,); c0, c1: one mean, or one per group. Returns a, b, c."""
+        cdef size_t n = rstd.size
+        cdef cnp.ndarray to = np.empty((3, n), self.real)
+        cdef char *p = <char *>data(to)
+        self.k.slopes(n, <double *>data(rstd), <double *>data(low), self.each(w), self.each(c0),
+                      self.each(c1), p, p + n * self.k.real, p + 2 * n * self.k.real)
+        return tuple(to)
 
     def settle(self, cnp.ndarray part not None, cnp.ndarray total not None):
         """Move part, of the compute type, on to total, float64."""

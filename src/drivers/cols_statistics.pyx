@@ -12,13 +12,12 @@ from libc.math cimport NAN, isfinite
 from libc.string cimport memset
 
 from fastnorm._core.call cimport (
-    FN_GATHER, fn_block_buffer, fn_call, fn_from_sums, fn_gather, fn_moment, fn_rstd, fn_scatter,
+    FN_GATHER, fn_block_buffer, fn_call, fn_from_sums, fn_gather, fn_moment, fn_scatter,
 )
 from fastnorm._core.columns cimport (
-    fn_columns_add, fn_columns_fill, fn_columns_fold, fn_columns_from_sums, fn_columns_low,
-    fn_columns_multiply, fn_columns_spread, fn_columns_widen,
+    fn_columns_fill, fn_columns_fold, fn_columns_spread, fn_columns_spread_reals, fn_columns_widen,
 )
-from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_moments_cols_t
+from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_coefs, fn_each, fn_moments_cols_t
 from fastnorm._core.plan cimport (
     FN_B, FN_S, FN_W, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
@@ -188,9 +187,8 @@ cdef void piece_moments(const fn_call *c, const char *x, size_t row0, size_t row
     cdef int which
     shifts(c, x, row0, rows, j, width, t)
     group_sums(c, x, row0, rows, j, width, c.kernels.moments_cols, t.hi, c.kernels.real, t)
-    which = fn_columns_from_sums(width / c.plan.fold, <double>(rows * c.plan.fold), t.shift, t.s1,
-                                 t.s2, c.raw, c.single, t.piece_mean, t.piece_low, t.piece_m2,
-                                 t.again)
+    which = c.kernels.statistics(width / c.plan.fold, <double>(rows * c.plan.fold), t.shift, t.s1,
+                                 t.s2, c.raw, t.piece_mean, t.piece_low, t.piece_m2, t.again)
     if which:
         again(c, x, row0, rows, j, width, which, t)
 
@@ -220,12 +218,11 @@ cdef void put_statistics(const fn_call *c, const Py_ssize_t *outer, size_t j, si
 
 
 cdef void read_params(const fn_call *c, const Py_ssize_t *outer, int op, size_t first, size_t n,
-                      double *out) noexcept nogil:
-    """A parameter's value for n groups, or for n columns where it varies within groups."""
+                      void *out) noexcept nogil:
+    """A parameter of n groups, or of n columns where it varies within groups, as it is stored."""
     cdef const fn_plan *p = c.plan
     fn_gather(out, c.at[op] + outer[op], p.dims + p.nouter + p.nred,
               p.nrun if fold_param(p) else kept_dims(p), op, first, n, c.kernels.real)
-    fn_columns_widen(n, out, c.single)
 
 
 cdef void read_columns(const fn_call *c, const Py_ssize_t *outer, int op, size_t j, size_t width,
@@ -233,6 +230,7 @@ cdef void read_columns(const fn_call *c, const Py_ssize_t *outer, int op, size_t
     """A parameter's value for every column; `room` is overwritten."""
     cdef size_t share = 1 if fold_param(c.plan) else c.plan.fold
     read_params(c, outer, op, j / share, width / share, room)
+    fn_columns_widen(width / share, room, c.single)
     fn_columns_spread(width, share, room, out)
 
 
@@ -245,47 +243,49 @@ cdef void read_statistic(const fn_call *c, const Py_ssize_t *outer, const char *
     fn_columns_spread(width, p.fold, room, out)
 
 
-cdef void apply_params(const fn_call *c, const Py_ssize_t *outer, size_t first, size_t n,
-                       double *room, double *r, double *m) noexcept nogil:
-    """Take weight and bias of n groups, or columns, into r and m; `room` is overwritten."""
-    if c.at[FN_W] != NULL:
-        read_params(c, outer, FN_W, first, n, room)
-        fn_columns_multiply(n, room, r)
-        fn_columns_multiply(n, room, m)
-    if c.at[FN_B] != NULL:
-        read_params(c, outer, FN_B, first, n, room)
-        fn_columns_add(n, room, m)
-
-
 cdef void centre_columns(const fn_call *c, const Py_ssize_t *outer, size_t j, size_t width,
                          bint fold_params, tile_t *t) noexcept nogil:
-    """hi, r, m of every column from the written statistics; rstd in t.m2, m in t.low.
+    """hi, r, m of every column from the written statistics; rstd in t.m2, m of no weight in t.low.
 
     fold_params: weight and bias, which belong to the columns, are in r and m. What is the same for
-    all columns of a group is done once a group. t.s1, t.s2 and t.shift are overwritten.
+    all columns of a group is done once a group. t.s1, t.s2, t.mean, t.shift, t.w and the room of
+    the slopes are overwritten.
     """
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *run = p.dims + p.nouter + p.nred
-    cdef size_t q, fold = p.fold, groups = width / fold, first = j / fold
-    if c.raw:
-        fn_columns_fill(groups, 0, t.s1)
-    else:
-        fn_gather(t.s1, c.at[FN_S] + outer[FN_S], run, kept_dims(p), FN_S, first, groups,
+    cdef size_t fold = p.fold, groups = width / fold, real = c.kernels.real
+    cdef size_t share = 1 if fold_params and fold_param(p) else fold, some = width / share
+    cdef double *variances = t.s2 if fold == 1 else t.m2
+    cdef fn_each mean = fn_each(NULL, 0), var = fn_each(<char *>variances, sizeof(double))
+    cdef fn_each w = mean, b = mean
+    cdef fn_coefs to = fn_coefs(t.hi, t.r, t.m, t.m2, t.low)
+    if not c.raw:
+        fn_gather(t.s1, c.at[FN_S] + outer[FN_S], run, kept_dims(p), FN_S, j / fold, groups,
                   sizeof(double))
-    fn_gather(t.s2, c.var + outer[FN_S], run, kept_dims(p), FN_S, first, groups, sizeof(double))
-    for q in range(groups):
-        t.s2[q] = fn_rstd(t.s2[q], c.eps)
-    fn_columns_low(groups, t.s1, t.s2, c.single, t.shift)
-    fn_columns_spread(width, fold, t.s1, t.mean)
-    c.kernels.narrow(width, t.mean, t.hi)
-    if fold_params and not fold_param(p):
-        apply_params(c, outer, first, groups, t.s1, t.s2, t.shift)
-    fn_columns_spread(width, fold, t.s2, t.m2)
-    fn_columns_spread(width, fold, t.shift, t.low)
-    if fold_params and fold_param(p):
-        apply_params(c, outer, j, width, t.s1, t.m2, t.low)
-    c.kernels.narrow(width, t.m2, t.r)
-    c.kernels.narrow(width, t.low, t.m)
+        mean = fn_each(<char *>t.s1, sizeof(double))
+    fn_gather(variances, c.var + outer[FN_S], run, kept_dims(p), FN_S, j / fold, groups,
+              sizeof(double))
+    if share < fold:  # what goes in is spread
+        fn_columns_spread(width, fold, t.m2, t.s2)
+        var.p = <char *>t.s2
+        if not c.raw:
+            fn_columns_spread(width, fold, t.s1, t.mean)
+            mean.p = <char *>t.mean
+    if fold_params and c.at[FN_W] != NULL:
+        read_params(c, outer, FN_W, j / share, some, t.w)
+        w = fn_each(t.w, real)
+    if fold_params and c.at[FN_B] != NULL:
+        read_params(c, outer, FN_B, j / share, some, t.shift)
+        b = fn_each(<char *>t.shift, real)
+    if share > 1:
+        to = fn_coefs(t.a, t.b, t.c, t.s2, t.mean)
+    c.kernels.centres(some, mean, var, c.eps, w, b, &to)
+    if share > 1:  # what comes out
+        fn_columns_spread_reals(width, share, real, t.a, t.hi)
+        fn_columns_spread_reals(width, share, real, t.b, t.r)
+        fn_columns_spread_reals(width, share, real, t.c, t.m)
+        fn_columns_spread(width, share, t.s2, t.m2)
+        fn_columns_spread(width, share, t.mean, t.low)
 
 
 cdef void read_rows(const fn_call *c, const Py_ssize_t *outer, int op, size_t row, size_t rows,

@@ -45,36 +45,6 @@ fn_cut_cols(const fn_plan *p)
     return grid;
 }
 
-/* Statistics of a piece's columns; returns whether some column must be summed again, and which
- * (again[j]: 1 about a better shift, 2 in double). */
-static inline int
-fn_columns_from_sums(size_t width, double n, const double *shift, const double *s1,
-                     const double *s2, int raw, int single, double *mean, double *low, double *m2,
-                     unsigned char *again)
-{
-    const double share = 1 / n, centred = raw ? 0 : 1, tiny = single ? n * 0x1p-100 : 0;
-    const double largest = 0x1.fffffffffffffp1023;
-    int64_t suspect = 0;
-    for (size_t j = 0; j < width; j++) {
-        const double d = s1[j] * share * centred, drift = s1[j] * d, left = s2[j] - drift;
-        fn_two_sum(shift[j], d, &mean[j], &low[j]);
-        m2[j] = left > 0 ? left : 0;
-        suspect |= -(int64_t)!(s2[j] <= largest) | -(int64_t)!(fabs(s1[j]) <= largest) |
-                   -(int64_t)(s2[j] < tiny) | -(int64_t)(drift > 2.25 * left);
-    }
-    if (!suspect) {
-        return 0;
-    }
-    int any = 0;
-    for (size_t j = 0; j < width; j++) {
-        const fn_moment m = {n, mean[j], low[j], m2[j]};
-        const int out = fn_out_of_range(n, shift[j], s1[j], s2[j], single);
-        again[j] = (unsigned char)(out ? 2 : !raw && fn_poor_shift(m, s1[j]));
-        any |= again[j];
-    }
-    return any;
-}
-
 /* Fold piece b into a, column by column (fn_merge for equal counts). */
 static inline void
 fn_columns_merge(size_t width, double na, double nb, double *mean, double *low, double *m2,
@@ -194,6 +164,23 @@ fn_columns_spread(size_t width, size_t fold, const double *v, double *to)
     }
 }
 
+/* The same of values of the compute type. */
+static inline void
+fn_columns_spread_reals(size_t width, size_t fold, size_t real, const char *v, char *to)
+{
+    if (real == sizeof(double)) {
+        fn_columns_spread(width, fold, (const double *)v, (double *)to);
+        return;
+    }
+    for (size_t g = 0; g < width / fold; g++) {
+        float held;
+        memcpy(&held, v + g * sizeof held, sizeof held);
+        for (size_t f = 0; f < fold; f++) {
+            memcpy(to + (g * fold + f) * sizeof held, &held, sizeof held);
+        }
+    }
+}
+
 static inline void
 fn_columns_fill(size_t n, double value, double *out)
 {
@@ -207,15 +194,6 @@ fn_columns_multiply(size_t n, const double *by, double *what)
 {
     for (size_t j = 0; j < n; j++) {
         what[j] *= by[j];
-    }
-}
-
-/* low[j] = (hi - mean) * rstd: what a mean rounded to A, hi, leaves over. */
-static inline void
-fn_columns_low(size_t n, const double *mean, const double *rstd, int single, double *low)
-{
-    for (size_t j = 0; j < n; j++) {
-        low[j] = single ? ((double)(float)mean[j] - mean[j]) * rstd[j] : 0;
     }
 }
 

@@ -6,7 +6,6 @@
 #define FN_ROWS_H
 
 #include "fn_call.h"
-#include "fn_numerics.h"
 
 #define FN_BATCH 128  /* rows at once, at most */
 #define FN_BESIDE 4   /* groups of several runs, at least */
@@ -18,90 +17,24 @@ _Static_assert(FN_BATCH == 128, "the drivers' arrays have this size written out"
 typedef char fn_row_coef[FN_BATCH * 8] __attribute__((aligned(64)));
 typedef struct {
     fn_row_coef hi, r, m, a, b, c;
-    double rstd[FN_BATCH], low[FN_BATCH]; /* low: m of weight 1 and bias 0, not rounded */
+    double rstd[FN_BATCH], low[FN_BATCH]; /* see fn_coefs */
 } fn_rows;
 
+/* hi, r, m of some rows: y = (x - hi) * r + m, with w and b the weight and bias of all of a row. */
 static inline void
-fn_put_reals(const double *restrict v, size_t n, int single, char *restrict to)
+fn_centre_rows(const fn_call *c, size_t rows, fn_each mean, fn_each var, fn_each w, fn_each b,
+               fn_rows *out)
 {
-    if (single) {
-        float held[FN_BATCH];
-        for (size_t i = 0; i < n; i++) {
-            held[i] = (float)v[i];
-        }
-        memcpy(to, held, n * sizeof *held);
-    }
-    else {
-        memcpy(to, v, n * sizeof *v);
-    }
-}
-
-/* One value per row: where that of the first row lies (NULL: there is none), and bytes to the next. */
-typedef struct {
-    const char *p;
-    ptrdiff_t step;
-} fn_each;
-
-static inline void
-fn_each_double(fn_each e, size_t n, double none, double *restrict out)
-{
-    for (size_t i = 0; i < n; i++) {
-        out[i] = none;
-        if (e.p) {
-            memcpy(out + i, e.p + (ptrdiff_t)i * e.step, sizeof *out);
-        }
-    }
-}
-
-static inline void
-fn_each_real(fn_each e, size_t n, double none, int single, double *restrict out)
-{
-    for (size_t i = 0; i < n; i++) {
-        out[i] = e.p ? fn_real_at(e.p + (ptrdiff_t)i * e.step, single) : none;
-    }
-}
-
-/* hi, r, m of some rows: y = (x - hi) * r + m, with w and b the weight and bias of all of a row (NULL: 1
- * and 0). The first `own` of mean and var are read; where that is not all, the first serves the rest. */
-static inline void
-fn_centre_rows(size_t rows, size_t own, const double *mean, const double *var, double eps,
-               const double *w, const double *b, int single, fn_rows *restrict out)
-{
-    double hi[FN_BATCH], rest[FN_BATCH], r[FN_BATCH], m[FN_BATCH];
-    for (size_t i = 0; i < own; i++) {
-        hi[i] = single ? (double)(float)mean[i] : mean[i];
-        rest[i] = hi[i] - mean[i];
-        out->rstd[i] = fn_rstd(var[i], eps);
-    }
-    for (size_t i = own; i < rows; i++) {
-        hi[i] = hi[0];
-        rest[i] = rest[0];
-        out->rstd[i] = out->rstd[0];
-    }
-    for (size_t i = 0; i < rows; i++) {
-        r[i] = w ? out->rstd[i] * w[i] : out->rstd[i];
-        m[i] = rest[i] * r[i] + (b ? b[i] : 0);
-        out->low[i] = rest[i] * out->rstd[i];
-    }
-    fn_put_reals(hi, rows, single, out->hi);
-    fn_put_reals(r, rows, single, out->r);
-    fn_put_reals(m, rows, single, out->m);
+    const fn_coefs to = {out->hi, out->r, out->m, out->rstd, out->low};
+    c->kernels->centres(rows, mean, var, c->eps, w, b, &to);
 }
 
 /* a, b, c of some rows, whose centres are set, for means c0 of g and c1 of g * xh, and weights that are
  * not in g; see fn_slope. */
 static inline void
-fn_slope_rows(size_t rows, const double *w, const double *c0, const double *c1, int single,
-              fn_rows *restrict out)
+fn_slope_rows(const fn_call *c, size_t rows, fn_each w, fn_each c0, fn_each c1, fn_rows *out)
 {
-    double a[FN_BATCH], c[FN_BATCH];
-    for (size_t i = 0; i < rows; i++) {
-        a[i] = out->rstd[i] * w[i];
-        c[i] = c0[i] + out->low[i] * c1[i];
-    }
-    fn_put_reals(a, rows, single, out->a);
-    fn_put_reals(c1, rows, single, out->b);
-    fn_put_reals(c, rows, single, out->c);
+    c->kernels->slopes(rows, out->rstd, out->low, w, c0, c1, out->a, out->b, out->c);
 }
 
 /* The kernels' view of them; step 0: the first one's serve all rows. */

@@ -6,11 +6,11 @@ vector weight multiplies dy in the kernel.
 """
 
 from fastnorm._core.call cimport (
-    fn_ask_ahead, fn_call, fn_centre_of, fn_each, fn_each_real, fn_gather, fn_put_reals, fn_rows,
-    fn_run_buffer, fn_scale_of, fn_scatter, fn_slope_of, fn_slope_rows,
+    fn_ask_ahead, fn_call, fn_centre_of, fn_gather, fn_rows, fn_run_buffer, fn_scale_of, fn_scatter,
+    fn_slope_of, fn_slope_rows,
 )
 from fastnorm._core.dispatch cimport (
-    FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, fn_slope, l2_bytes,
+    FN_ROW_BLOCK, fn_centre, fn_each, fn_memory, fn_param, fn_slope, l2_bytes,
 )
 from fastnorm._core.plan cimport FN_DY, FN_ON, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan
 from fastnorm._core.rows_sums cimport (
@@ -33,16 +33,16 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
-    cdef size_t item = c.kernels.item, real = c.kernels.real, i, _i, j, take, sets
+    cdef size_t item = c.kernels.item, real = c.kernels.real, _i, j, take, sets
     cdef size_t _seg, segs = <size_t>down.len if down != NULL else 1
     cdef bint vector = p.run_param and c.at[FN_W] != NULL
     cdef bint direct = p.direct[FN_X] and p.direct[c.dz] and p.direct[FN_Y] and (
         not vector or p.direct[FN_W]) and (c.at[FN_ON] == NULL or p.direct[FN_ON])
     cdef Py_ssize_t step_x = 0, step_dy = 0, step_dx = 0, step_on = 0
-    cdef fn_each w = fn_each(NULL, 0)
-    cdef double weights[128]
-    cdef double c0[128]
-    cdef double c1[128]
+    cdef fn_each none = fn_each(NULL, 0), w = none
+    cdef double zero = 0
+    cdef fn_each c0 = fn_each(<const char *>&zero, 0), c1 = c0
+    cdef Py_ssize_t apart = sizeof(sums_t) if statistics else 0
     cdef fn_run_buffer xs
     cdef fn_run_buffer dys
     cdef fn_run_buffer dxs
@@ -69,20 +69,20 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
     if c.at[FN_W] != NULL and not vector:
         w = fn_each(c.at[FN_W] + off[FN_W], along.stride[FN_W] if along != NULL else 0)
     if (t.per_seg or c.c0 != NULL) and w.p != NULL and not c.fixed:
-        fn_each_real(w, rows, 1, c.single, weights)
-        fn_put_reals(weights, rows, c.single, ws)
-        w = fn_each(NULL, 0)
-        param.w = ws
+        param.w = w.p
         param.by_row = True
+        if w.step != <Py_ssize_t>real and rows > 1:
+            fn_gather(ws, w.p, along, 1, FN_W, 0, rows, real)
+            param.w = ws
+        w = none
     sets = rows if statistics or w.step or ready != NULL else 1
     if ready == NULL:
         ready = &rows_of
         centre_of(c, off[FN_S], statistics, sets, ready)
-    fn_each_real(w, sets, 1, c.single, weights)
-    for i in range(sets):
-        c0[i] = 0 if c.fixed else means[i if statistics else 0].g
-        c1[i] = 0 if c.fixed else means[i if statistics else 0].gx
-    fn_slope_rows(sets, weights, c0, c1, c.single, ready)
+    if not c.fixed:
+        c0 = fn_each(<const char *>&means.g, apart)
+        c1 = fn_each(<const char *>&means.gx, apart)
+    fn_slope_rows(c, sets, w, c0, c1, ready)
     centre = fn_centre_of(ready, 1 if sets > 1 else 0)
     if c.fixed:  # b and c are zeros: dx = dy * w * a, whatever x is
         centre = fn_scale_of(ready, 1 if sets > 1 else 0)

@@ -17,7 +17,7 @@ from fastnorm._core.call cimport (
     FN_GATHER, fn_block_buffer, fn_call, fn_centre_of, fn_centre_rows, fn_gather, fn_rows,
     fn_scatter_add, fn_scatter_add_pairs,
 )
-from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_centre, fn_ld, fn_memory, fn_param
+from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_centre, fn_each, fn_ld, fn_memory, fn_param
 from fastnorm._core.plan cimport (
     FN_DP, FN_S, FN_X, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
@@ -83,6 +83,7 @@ cdef void block_gradients(const job *t, size_t g, size_t rows, size_t seg, size_
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split, last = p.nouter - 1
     cdef size_t item = c.kernels.item, i, j, take
+    cdef fn_each none = fn_each(NULL, 0)
     cdef fn_rows rows_of
     cdef double mean[128]
     cdef double var[128]
@@ -109,7 +110,8 @@ cdef void block_gradients(const job *t, size_t g, size_t rows, size_t seg, size_
         mean[i] = 0 if c.raw else (<double *>(c.at[FN_S] + group.off[FN_S]))[0]
         var[i] = (<double *>(c.var + group.off[FN_S]))[0]
         fn_walk_next(&group)
-    fn_centre_rows(rows, rows, mean, var, c.eps, NULL, NULL, c.single, &rows_of)
+    fn_centre_rows(c, rows, fn_each(<const char *>mean, sizeof(double)),
+                   fn_each(<const char *>var, sizeof(double)), none, none, &rows_of)
     centre = fn_centre_of(&rows_of, 1)
     if direct and p.direct[FN_DP]:
         c.kernels.grad_sums_cols(x + j0 * item, ldx, dy + j0 * item, lddy, rows, j1 - j0, &centre,

@@ -12,7 +12,6 @@ from fastnorm._core.call cimport (
     fn_call, fn_cut, fn_from_sums, fn_gather, fn_moment, fn_out_of_range, fn_piece, fn_poor_shift,
     fn_run_buffer, fn_span,
 )
-from fastnorm._core.columns cimport fn_columns_from_sums
 from fastnorm._core.dispatch cimport (
     FN_LANE_BYTES, FN_ROW_BLOCK, fn_moments_rows_t, fn_terms,
 )
@@ -163,10 +162,18 @@ cdef void batch_moments(const fn_call *c, const fn_cut *cut, char *x, Py_ssize_t
             c.kernels.moments_rows(run, ldx, rows, n, NULL if c.raw else shift, 1, s1, s2, ahead)
             if c.plan.nred:
                 run += c.plan.dims[c.plan.nouter].stride[FN_X]
-    some = fn_columns_from_sums(rows, count, shift, s1, s2, c.raw, c.single, mean, low, m2, again)
+    some = c.kernels.statistics(rows, count, shift, s1, s2, c.raw, mean, low, m2, again)
+    if some:
+        for i in range(rows):
+            if again[i]:
+                m = piece_moments(c, cut, x + <Py_ssize_t>i * ldx, 0, 0)
+                mean[i] = m.mean
+                low[i] = m.low
+                m2[i] = m.m2
     for i in range(rows):
-        if some and again[i]:
-            m = piece_moments(c, cut, x + <Py_ssize_t>i * ldx, 0, 0)
-        else:
-            m = fn_moment(count, mean[i], low[i], m2[i])
-        put_statistics(c, at + <Py_ssize_t>i * step, &m)
+        mean[i] += low[i]
+        m2[i] /= count
+    for i in range(rows):
+        if not c.raw:
+            (<double *>(c.at[FN_S] + at + <Py_ssize_t>i * step))[0] = mean[i]
+        (<double *>(c.var + at + <Py_ssize_t>i * step))[0] = m2[i]

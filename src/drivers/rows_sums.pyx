@@ -13,10 +13,10 @@ kernel.
 from libc.string cimport memset
 
 from fastnorm._core.call cimport (
-    FN_BATCH, fn_call, fn_centre_of, fn_centre_rows, fn_each, fn_each_double, fn_each_real,
-    fn_gather, fn_piece, fn_rows, fn_run_buffer, fn_span,
+    FN_BATCH, fn_call, fn_centre_of, fn_centre_rows, fn_gather, fn_piece, fn_real_at, fn_rows,
+    fn_run_buffer, fn_span,
 )
-from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_memory
+from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_each, fn_memory
 from fastnorm._core.plan cimport (
     FN_NOPS, FN_S, FN_W, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
@@ -27,15 +27,10 @@ from fastnorm._core.rows_write cimport write_span
 cdef void centre_of(const fn_call *c, Py_ssize_t at, Py_ssize_t step, size_t rows,
                     fn_rows *out) noexcept nogil:
     """Centres of runs whose statistics lie `step` bytes apart from `at` on."""
-    cdef double mean[128]
-    cdef double var[128]
-    cdef fn_each means = fn_each(NULL, 0)
+    cdef fn_each none = fn_each(NULL, 0), means = none
     if not c.raw:
         means = fn_each(c.at[FN_S] + at, step)
-    cdef size_t own = rows if step else 1
-    fn_each_double(means, own, 0, mean)
-    fn_each_double(fn_each(c.var + at, step), own, 0, var)
-    fn_centre_rows(rows, own, mean, var, c.eps, NULL, NULL, c.single, out)
+    fn_centre_rows(c, rows, means, fn_each(c.var + at, step), none, none, out)
 
 
 cdef void gather_both(const fn_call *c, const char *x, const char *dy, size_t j, size_t take,
@@ -215,8 +210,7 @@ cdef sums_t group_means(const job *t, const Py_ssize_t *group,
     cdef const fn_plan *p = c.plan
     cdef sums_t total = sums_t(0, 0)
     cdef size_t slot = 0, cuts = t.cut.per_seg, seg, run, rows
-    cdef double g, gx
-    cdef double weights[128]
+    cdef double g, gx, weight
     cdef const fn_dim *along
     cdef Py_ssize_t off[8]
     cdef Py_ssize_t step
@@ -230,14 +224,14 @@ cdef sums_t group_means(const job *t, const Py_ssize_t *group,
             rows = runs_along(t, seg, t.segs, &along)
             at_run(p, group, seg, off)
             step = along.stride[FN_W] if along != NULL else 0
-            fn_each_real(fn_each(c.at[FN_W] + off[FN_W], step), rows, 1, c.single, weights)
             for run in range(rows):
                 g = gx = 0
                 for slot in range((seg + run) * cuts, (seg + run + 1) * cuts):
                     g += slots[slot].g
                     gx += slots[slot].gx
-                total.g += weights[run] * g
-                total.gx += weights[run] * gx
+                weight = fn_real_at(c.at[FN_W] + off[FN_W] + <Py_ssize_t>run * step, c.single)
+                total.g += weight * g
+                total.gx += weight * gx
             seg += rows
     total.g = 0 if c.raw else total.g / <double>p.count
     total.gx /= <double>p.count

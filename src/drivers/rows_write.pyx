@@ -5,10 +5,10 @@ vectors along it in the kernel.
 """
 
 from fastnorm._core.call cimport (
-    FN_BATCH, fn_call, fn_centre_of, fn_centre_rows, fn_each, fn_each_double, fn_each_real,
-    fn_gather, fn_rows, fn_run_buffer, fn_scatter, fn_span, fn_write,
+    FN_BATCH, fn_call, fn_centre_of, fn_centre_rows, fn_gather, fn_rows, fn_run_buffer, fn_scatter,
+    fn_span, fn_write,
 )
-from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_memory, fn_param
+from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_each, fn_memory, fn_param
 from fastnorm._core.plan cimport (
     FN_B, FN_DY, FN_NOPS, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_start,
 )
@@ -25,7 +25,7 @@ cdef void write_rows(const fn_call *c, const Py_ssize_t *off, const fn_dim *alon
     """
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
-    cdef size_t item = c.kernels.item, real = c.kernels.real, _i, j, take, sets, own
+    cdef size_t item = c.kernels.item, real = c.kernels.real, _i, j, take
     cdef bint vector = p.run_param
     cdef bint weighted = c.at[FN_W] != NULL, biased = c.at[FN_B] != NULL
     cdef bint direct = p.direct[FN_X] and p.direct[FN_Y] and (not vector or (
@@ -36,10 +36,6 @@ cdef void write_rows(const fn_call *c, const Py_ssize_t *off, const fn_dim *alon
     cdef Py_ssize_t step_x = 0, step_y = 0, step_dy = 0
     cdef fn_each w = fn_each(NULL, 0), b = fn_each(NULL, 0), mean = fn_each(NULL, 0)
     cdef fn_each var = fn_each(c.var + off[FN_S], statistics)
-    cdef double means[128]
-    cdef double vars[128]
-    cdef double weights[128]
-    cdef double biases[128]
     cdef const char *x = c.at[FN_X] + off[FN_X]
     cdef const char *dy = NULL
     cdef const char *upstream
@@ -67,13 +63,7 @@ cdef void write_rows(const fn_call *c, const Py_ssize_t *off, const fn_dim *alon
         if biased:
             b = fn_each(c.at[FN_B] + off[FN_B], along.stride[FN_B] if along != NULL else 0)
     each = statistics != 0 or w.step != 0 or b.step != 0
-    sets = rows if each else 1
-    own = sets if statistics else 1
-    fn_each_double(mean, own, 0, means)
-    fn_each_double(var, own, 0, vars)
-    fn_each_real(w, sets, 1, c.single, weights)
-    fn_each_real(b, sets, 0, c.single, biases)
-    fn_centre_rows(sets, own, means, vars, c.eps, weights, biases, c.single, &rows_of)
+    fn_centre_rows(c, rows if each else 1, mean, var, w, b, &rows_of)
     centre = fn_centre_of(&rows_of, 1 if each else 0)
     if direct:
         if vector and weighted:

@@ -32,6 +32,20 @@ typedef struct {
     int by_row;
 } fn_param;
 
+/* One value per group: where that of the first lies, NULL: there is none; and bytes to the next, 0: it serves
+ * all. */
+typedef struct {
+    const char *p;
+    ptrdiff_t step;
+} fn_each;
+
+/* Where the coefficients of some groups go: see fn_centre, of A, weight and bias in them; and in double 1/std,
+ * and low, which is m of weight 1 and bias 0. */
+typedef struct {
+    void *hi, *r, *m;
+    double *rstd, *low;
+} fn_coefs;
+
 typedef ptrdiff_t fn_ld; /* distance of two rows in bytes */
 
 /* What a sum is made of: rows of a and b. */
@@ -151,6 +165,19 @@ typedef void (*fn_curve_gradient_t)(void *dx, fn_ld lddx, const void *x, fn_ld l
 /* y = x / D^beta, or with dy its gradient; room: see above, zeros to begin with. */
 typedef void (*fn_window_t)(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy,
                             fn_ld lddy, size_t rows, size_t n, const fn_window *window, void *room);
+/* mean + low and M2 of groups of count values from their sums about a shift; raw: 0, 0 and s2. Returns whether some
+ * must be summed again, and if so which: again[i] is 1, about a better shift, or 2, in double, or 0. */
+typedef int (*fn_statistics_t)(size_t n, double count, const double *shift, const double *s1,
+                               const double *s2, int raw, double *mean, double *low, double *m2,
+                               unsigned char *again);
+/* Coefficients of n groups from their statistics, doubles (no mean: 0), and parameters of A. They do not overlap
+ * what they are made of. */
+typedef void (*fn_centres_t)(size_t n, fn_each mean, fn_each var, double eps, fn_each w, fn_each b,
+                             const fn_coefs *to);
+/* a, b, c of n groups, see fn_slope, from 1/std, low, a weight of A that is not in g, and the means of g and of
+ * g * xh, doubles. */
+typedef void (*fn_slopes_t)(size_t n, const double *rstd, const double *low, fn_each w, fn_each c0,
+                            fn_each c1, void *a, void *b, void *c);
 /* total[j] += part[j] in double, part[j] = 0; part of A. */
 typedef void (*fn_settle_t)(size_t n, void *part, double *total);
 /* to[j] = (A)v[j]. */

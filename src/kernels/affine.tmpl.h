@@ -12,8 +12,14 @@
  * Needs    lanes.tmpl.h, activate.tmpl.h.
  */
 
-/* How w and b vary in a call; a constant where a panel is inlined. */
-enum { FN_N(PLAIN), FN_N(WEIGHT), FN_N(BIAS), FN_N(BOTH), FN_N(EACH_ROW) };
+/* How w and b vary in a call; a constant where a panel is inlined. ASK: it is asked for each panel. */
+enum { FN_N(PLAIN), FN_N(WEIGHT), FN_N(BIAS), FN_N(BOTH), FN_N(EACH_ROW), FN_N(ASK) };
+
+FN_INLINE int
+FN_N(how_of)(const fn_param *param)
+{
+    return param->by_row ? FN_N(EACH_ROW) : (param->w != NULL) | (param->b != NULL) << 1;
+}
 
 /* What becomes of z: nothing, or its activation, or the slope of that times dy. Those of relu are a few
  * instructions; all others are out of line, and a call costs the coefficients their registers. */
@@ -50,6 +56,8 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
                    int how, int what, const FN_N(affine_row) * own)
 {
     const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m, *ws = param->w, *bs = param->b;
+    const int early = K > 1 && by_row && how != FN_N(PLAIN) && how != FN_N(ASK);
+    how = how == FN_N(ASK) ? FN_N(how_of)(param) : how;
     const int vw = how == FN_N(WEIGHT) || how == FN_N(BOTH);
     const int vb = how == FN_N(BIAS) || how == FN_N(BOTH);
     FN_LV hi[FN_SWEEP], r[FN_SWEEP], m[FN_SWEEP], w[FN_SWEEP], b[FN_SWEEP];
@@ -78,7 +86,6 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
     /* All loads before the first store, and where weights along the row make bands worth while (and there are
      * registers) those of the next row too: a load waits for a store just before it whose address agrees
      * modulo 4096. */
-    const int early = K > 1 && by_row && (vw || vb);
     FN_LV in[FN_SWEEP];
     if (early) {
         FN_N(lv_take)((const FN_T *)x, in, K, left);
@@ -210,22 +217,31 @@ FN_N(affine_from)(const fn_centre *centre, const fn_param *param)
     return centre->by_row && !param->w && !param->b ? FN_FROM_ANY : FN_FROM_COMMON;
 }
 
-/* Every way in which coefficients and parameters vary is code of its own. */
+/* Every way in which coefficients and parameters vary is code of its own; but where activations take most of the
+ * time, only all parameters within the centre, and both beside it. */
 FN_INLINE void
 FN_N(affine_any)(const fn_out *o, const void *x, fn_ld ldx, const fn_centre *centre,
                  const fn_param *param, const FN_N(fn_after) * after, ptrdiff_t ahead, int what)
 {
-    const int how = param->by_row ? FN_N(EACH_ROW) : (param->w != NULL) | (param->b != NULL) << 1;
+    const int how = FN_N(how_of)(param);
+    if (what == FN_N(ACTIVATED) && how != FN_N(PLAIN) && how != FN_N(BOTH)) {
+        FN_N(affine_block)(o, x, ldx, centre, param, after, ahead, centre->by_row, FN_N(ASK), what,
+                           0);
+        return;
+    }
     /* Rows that share no vector, from cache: reading coefficients takes as long as reading values. From
      * memory, several rows at once are faster. */
     if (how == FN_N(PLAIN) && centre->by_row && !o->stream && o->n > FN_SWEEP * FN_LANES &&
-        what != FN_N(ACTIVATED)) {
+        what == FN_N(AS_IT_IS)) {
         FN_N(affine_block)(o, x, ldx, centre, param, after, ahead, 1, FN_N(PLAIN), what, 1);
         return;
     }
     switch (how << 1 | (centre->by_row != 0)) {
 #define FN_CASE(s)                                                                                 \
     case s:                                                                                        \
+        if (what == FN_N(ACTIVATED) && (s) >> 1 != FN_N(PLAIN) && (s) >> 1 != FN_N(BOTH)) {        \
+            return; /* it was asked for */                                                         \
+        }                                                                                          \
         FN_N(affine_block)(o, x, ldx, centre, param, after, ahead, (s) & 1, (s) >> 1, what, 0);    \
         break;
         FN_CASE(0)

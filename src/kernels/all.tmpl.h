@@ -10,6 +10,7 @@
  * with the copy of a higher tier.
  */
 #include "fn_kernels.h"
+#include "fn_numerics.h"
 #include "simd/coefficients.h"
 #include "simd/vectors.h"
 #include "simd/out.h"
@@ -33,6 +34,7 @@
 #include "grad_sums.tmpl.h"
 #include "sum.tmpl.h"
 #include "moments.tmpl.h"
+#include "statistics.tmpl.h"
 #include "window.tmpl.h"
 
 static void

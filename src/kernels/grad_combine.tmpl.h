@@ -12,25 +12,25 @@
  * Needs    lanes.tmpl.h.
  */
 
-/* The coefficients of a row that goes by alone, with its weight, if any. */
+/* The coefficients of a row that goes by alone, or of all rows. */
 typedef struct {
-    FN_LV hi, r, a, b, c, w;
+    FN_LV hi, r, a, b, c;
 } FN_N(combine_row);
 
 FN_INLINE
-FN_N(combine_row) FN_N(combine_row_of)(const fn_centre *centre, const fn_param *param,
-                                       const fn_slope *slope, size_t row, int weighted)
+FN_N(combine_row) FN_N(combine_row_of)(const fn_centre *centre, const fn_slope *slope, size_t row)
 {
-    const FN_A *his = centre->hi, *rs = centre->r, *ws = param->w;
+    const FN_A *his = centre->hi, *rs = centre->r;
     const FN_A *as = slope->a, *bs = slope->b, *cs = slope->c;
     const size_t at = row * centre->step;
-    return (FN_N(combine_row)){FN_N(lv_spread)(his + at),
-                               FN_N(lv_spread)(rs + at),
-                               FN_N(lv_spread)(as + at),
-                               FN_N(lv_spread)(bs + at),
-                               FN_N(lv_spread)(cs + at),
-                               weighted ? FN_N(lv_spread)(ws + row) : FN_N(lv_set1)(1)};
+    return (FN_N(combine_row)){FN_N(lv_spread)(his + at), FN_N(lv_spread)(rs + at),
+                               FN_N(lv_spread)(as + at), FN_N(lv_spread)(bs + at),
+                               FN_N(lv_spread)(cs + at)};
 }
+
+/* How rows go by: in bands, each with its coefficients; one by one; in bands that have the same. A constant in
+ * every call. */
+enum { FN_N(IN_BANDS), FN_N(ALONE), FN_N(ALIKE) };
 
 /* As affine_panel: K logical vectors of columns from j on, or its first `left`, down one band of rows; dx
  * is where column j goes. */
@@ -87,22 +87,16 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
             FN_N(lv_take)((const FN_T *)x, in, K, left);
             FN_N(lv_take)((const FN_T *)dy, above, K, left);
         }
-        FN_LV each = m;
         if (by_row) {
-            const FN_N(combine_row) s =
-                own ? *own : FN_N(combine_row_of)(centre, param, slope, i, how == FN_N(EACH_ROW));
+            const FN_N(combine_row) s = own ? *own : FN_N(combine_row_of)(centre, slope, i);
             hi[0] = s.hi;
             r[0] = s.r;
             a[0] = s.a;
             b[0] = s.b;
             c[0] = s.c;
-            each = s.w;
             if (vd) {
                 m = FN_N(lv_spread)(ms + i * centre->step);
             }
-        }
-        else if (how == FN_N(EACH_ROW)) {
-            each = FN_N(lv_spread)(ws + i);
         }
         FN_UNROLL
         for (int k = 0; k < K; k++) {
@@ -122,7 +116,7 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
                 g = FN_N(lv_mul)(g, w[k]);
             }
             if (how == FN_N(EACH_ROW)) {
-                g = FN_N(lv_mul)(g, each);
+                g = FN_N(lv_mul)(g, FN_N(lv_spread)(ws + i));
             }
             g = FN_N(lv_sub)(FN_N(lv_sub)(g, c[q]), FN_N(lv_mul)(t, b[q]));
             out[k] = FN_N(lv_mul)(g, a[q]);
@@ -166,13 +160,14 @@ FN_N(grad_combine_edge)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const ch
 FN_INLINE void
 FN_N(grad_combine_block)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn_ld lddy,
                          const fn_centre *centre, const fn_param *param, const fn_slope *slope,
-                         const fn_memory *memory, int by_row, int how, int vd, int alone)
+                         const fn_memory *memory, int by_row, int how, int vd, int rows)
 {
-    const size_t end = o->row + o->rows, band = alone ? 1 : o->band, wide = FN_SWEEP * FN_LANES;
+    const size_t end = o->row + o->rows, band = rows == FN_N(ALONE) ? 1 : o->band,
+                 wide = FN_SWEEP * FN_LANES;
     const fn_ld band_x = FN_N(next_band)(ldx, o->n), band_dy = FN_N(next_band)(lddy, o->n);
     char *dx = o->y;
     for (size_t row = o->row; row < end; row += band, dx += (fn_ld)band * o->ldy) {
-        const size_t len = alone || end - row >= band ? band : end - row;
+        const size_t len = rows == FN_N(ALONE) || end - row >= band ? band : end - row;
         const char *x = x_ + (fn_ld)row * ldx, *dy = dy_ + (fn_ld)row * lddy;
         const int known = !by_row || memory->ahead_x;
         const ptrdiff_t ahead_x = known ? fn_out_ahead(o, row, ldx, memory->ahead_x, band_x) : 0;
@@ -180,8 +175,8 @@ FN_N(grad_combine_block)(const fn_out *o, const char *x_, fn_ld ldx, const char 
             known ? fn_out_ahead(o, row, lddy, memory->ahead_dy, band_dy) : 0;
         FN_N(combine_row) row_coef;
         const FN_N(combine_row) *own = NULL;
-        if (alone) {
-            row_coef = FN_N(combine_row_of)(centre, param, slope, row, how == FN_N(EACH_ROW));
+        if (rows != FN_N(IN_BANDS)) {
+            row_coef = FN_N(combine_row_of)(centre, slope, row);
             own = &row_coef;
         }
         FN_T *to = (FN_T *)dx;
@@ -200,13 +195,15 @@ FN_N(grad_combine_block)(const fn_out *o, const char *x_, fn_ld ldx, const char 
         }
         for (; FN_SWEEP > 1 && j + FN_LANES <= o->j1; j += FN_LANES, to += FN_LANES) {
             FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
-                                     param, slope, ahead_x, ahead_dy, o->where, 1, by_row, how, vd, own);
+                                     param, slope, ahead_x, ahead_dy, o->where, 1, by_row, how, vd,
+                                     own);
         }
         if (j < o->j1 && !vd && o->apart && o->j1 - o->j0 >= FN_LANES) {
             to -= FN_LANES - (o->j1 - j);
             j = o->j1 - FN_LANES;
             FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
-                                     param, slope, ahead_x, ahead_dy, o->where, 1, by_row, how, vd, own);
+                                     param, slope, ahead_x, ahead_dy, o->where, 1, by_row, how, vd,
+                                     own);
         }
         else if (j < o->j1) {
             FN_N(grad_combine_edge)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, o->j1 - j,
@@ -224,11 +221,11 @@ FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *
 {
     if (how == FN_N(PLAIN)) {
         FN_N(grad_combine_block)(o, x, ldx, dy, lddy, centre, param, slope, memory, 1, FN_N(PLAIN),
-                                 0, 1);
+                                 0, FN_N(ALONE));
     }
     else {
         FN_N(grad_combine_block)(o, x, ldx, dy, lddy, centre, param, slope, memory, 1,
-                                 FN_N(EACH_ROW), 0, 1);
+                                 FN_N(EACH_ROW), 0, FN_N(ALONE));
     }
 }
 
@@ -241,6 +238,7 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
     const int columns = how == FN_N(EACH_ROW) ? 2 : how;
     const int shared = !centre->by_row || slope->dw || how == FN_N(WEIGHT);
     const int alone = !shared && n > FN_SWEEP * FN_LANES;
+    const int alike = how == FN_N(EACH_ROW) && centre->by_row && !centre->step; /* group norm */
     fn_out o;
     fn_out_start(&o, memory->stream, shared ? FN_FROM_COMMON : FN_FROM_ANY, FN_OUT_BYTES, dx, lddx,
                  ldx, rows, n, sizeof(FN_T), dx == x || dx == dy || dx == slope->on);
@@ -249,20 +247,21 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
             FN_N(grad_combine_alone)(&o, x, ldx, dy, lddy, centre, param, slope, memory, how);
             continue;
         }
-        switch (centre->by_row ? 3 + columns + 3 * (slope->dw != NULL) : columns) {
-#define FN_CASE(s, by_row, how, vd)                                                                \
+        switch (alike ? 8 : centre->by_row ? 3 + columns + 3 * (slope->dw != NULL) : columns) {
+#define FN_CASE(s, by_row, how, vd, rows_go)                                                       \
     case s:                                                                                        \
         FN_N(grad_combine_block)(&o, x, ldx, dy, lddy, centre, param, slope, memory, by_row, how,  \
-                                 vd, 0);                                                           \
+                                 vd, FN_N(rows_go));                                               \
         break;
-            FN_CASE(0, 0, FN_N(PLAIN), 0)
-            FN_CASE(1, 0, FN_N(WEIGHT), 0)
-            FN_CASE(2, 0, FN_N(EACH_ROW), 0)
-            FN_CASE(3, 1, FN_N(PLAIN), 0)
-            FN_CASE(4, 1, FN_N(WEIGHT), 0)
-            FN_CASE(5, 1, FN_N(EACH_ROW), 0)
-            FN_CASE(6, 1, FN_N(PLAIN), 1)
-            FN_CASE(7, 1, FN_N(WEIGHT), 1)
+            FN_CASE(0, 0, FN_N(PLAIN), 0, IN_BANDS)
+            FN_CASE(1, 0, FN_N(WEIGHT), 0, IN_BANDS)
+            FN_CASE(2, 0, FN_N(EACH_ROW), 0, IN_BANDS)
+            FN_CASE(3, 1, FN_N(PLAIN), 0, IN_BANDS)
+            FN_CASE(4, 1, FN_N(WEIGHT), 0, IN_BANDS)
+            FN_CASE(5, 1, FN_N(EACH_ROW), 0, IN_BANDS)
+            FN_CASE(6, 1, FN_N(PLAIN), 1, IN_BANDS)
+            FN_CASE(7, 1, FN_N(WEIGHT), 1, IN_BANDS)
+            FN_CASE(8, 1, FN_N(EACH_ROW), 0, ALIKE)
 #undef FN_CASE
         }
     }

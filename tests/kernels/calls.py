@@ -88,6 +88,9 @@ VARIANTS = {
     "curve": choices(("columns", "rows", "one"), (*COEFS,), ("", "stream")),
     "curve_gradient": choices(("columns", "rows", "one"), (*COEFS,), ("", "stream")),
     "window": choices(("along", "down"), ("", "dy")),
+    "statistics": choices(("",), ("", "raw")),
+    "centres": choices(("rows", "one"), ("", "raw"), ("", "w b")),
+    "slopes": choices(("rows", "one"), ("", "w")),
     "settle": ((),),
     "narrow": ((),),
 }
@@ -125,6 +128,8 @@ def draw(method: str, words, kind: str, rows: int, n: int, rng, mean: float = 3.
         return {"v": rng.standard_normal(n) * 10.0 ** rng.integers(-8, 9, n)}
     if method == "settle":
         return {"part": coefficients(0, 1, n), "total": some(0, 1, n, np.float64)}
+    if method in ("statistics", "centres", "slopes"):
+        return draw_groups(method, words, n, real(kind), rng)
     arguments = {"x": some(mean, 2)}
     if method == "shift_rows":
         return arguments
@@ -178,6 +183,20 @@ def draw(method: str, words, kind: str, rows: int, n: int, rng, mean: float = 3.
     if "sums" in words:
         arguments |= {"dw": coefficients(0, 1, n), "db": coefficients(0, 1, n)}
     return arguments | ({"stream": True} if "stream" in words else {})
+
+
+def draw_groups(method: str, words, n: int, dtype, rng) -> dict:
+    """Arguments of what happens between two sweeps: doubles of n groups, parameters of `dtype`."""
+    size = 1 if "one" in words else n
+    if method == "statistics":
+        sums = {"shift": rng.standard_normal(n), "s1": rng.standard_normal(n)}
+        return {"count": 7.0, "raw": "raw" in words, "s2": 9 + rng.random(n)} | sums
+    parameters = {name: rng.standard_normal(n).astype(dtype) for name in "wb" if name in words}
+    if method == "slopes":
+        doubles = {"rstd": rng.random(n), "low": rng.standard_normal(n)}
+        return parameters | doubles | {name: rng.standard_normal(size) for name in ("c0", "c1")}
+    mean = {} if "raw" in words else {"mean": 3 + rng.standard_normal(size)}
+    return parameters | mean | {"var": rng.random(size), "eps": 1e-5}
 
 
 def per_row(words, arguments: dict, name: str) -> bool:

@@ -21,13 +21,14 @@ from kernels import (
     test_grad_combine,
     test_grad_sums,
     test_moments,
+    test_statistics,
     test_window,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = (
     *(test_activate, test_affine, test_curve),
-    *(test_grad_combine, test_grad_sums, test_moments, test_window),
+    *(test_grad_combine, test_grad_sums, test_moments, test_statistics, test_window),
 )
 
 
