@@ -15,11 +15,9 @@ from fastnorm._core.call cimport (
     FN_GATHER, fn_block_buffer, fn_call, fn_gather, fn_run_buffer, fn_scatter, fn_scatter_add,
 )
 from fastnorm._core.cols_statistics cimport read_columns, read_rows, read_statistic, tile_t
-from fastnorm._core.columns cimport (
-    fn_columns_add_product, fn_columns_average, fn_columns_multiply, fn_columns_pairs,
-)
+from fastnorm._core.columns cimport fn_columns_average, fn_columns_multiply, fn_columns_pairs
 from fastnorm._core.dispatch cimport (
-    FN_COL_BLOCK, FN_ROW_BLOCK, fn_centre, fn_memory, fn_param, fn_slope,
+    FN_COL_BLOCK, FN_ROW_BLOCK, fn_centre, fn_each, fn_memory, fn_param, fn_slope,
 )
 from fastnorm._core.plan cimport (
     FN_DP, FN_ON, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
@@ -116,7 +114,6 @@ cdef void slopes(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
             c.kernels.narrow(width, tile.weight, tile.w)
         else:
             fn_columns_multiply(width, tile.weight, tile.m2)
-    c.kernels.narrow(width, tile.m2, tile.a)
     if c.c0 != NULL:
         read_statistic(c, outer, c.c0, j, width, tile.mean, tile.s1)
         read_statistic(c, outer, c.c1, j, width, tile.mean, tile.s2)
@@ -125,9 +122,9 @@ cdef void slopes(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
         fn_columns_average(width, p.fold, <double>p.count, tile.s2)
         if c.raw:
             memset(tile.s1, 0, width * sizeof(double))
-    fn_columns_add_product(width, tile.low, tile.s2, tile.s1)
-    c.kernels.narrow(width, tile.s2, tile.b)
-    c.kernels.narrow(width, tile.s1, tile.c)
+    c.kernels.slopes(width, tile.m2, tile.low, fn_each(NULL, 0),
+                     fn_each(<char *>tile.s1, sizeof(double)),
+                     fn_each(<char *>tile.s2, sizeof(double)), tile.a, tile.b, tile.c)
 
 
 cdef void fixed_rows(const job *t, const Py_ssize_t *outer, size_t row0, size_t rows, size_t j,
