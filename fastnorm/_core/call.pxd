@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the drivers share: a call, its cut into pieces, its numerics (headers in src/drivers)."""
+"""What the drivers share: a call, its cut into pieces, its numerics (headers in src/drivers
+and src/include)."""
 
 from fastnorm._core.dispatch cimport (
     fn_centre, fn_each, fn_kernels, fn_memory, fn_param, fn_slope,
