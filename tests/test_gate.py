@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -140,7 +141,10 @@ def test_what_gets_worse_is_named(clone):
     forward = "rms_norm-llama-7b-decode forward float32"
 
     commit(clone, "nothing")
-    assert [gate(clone) for _ in range(10)] == [(0, set())] * 10
+    first = gate(clone)  # builds the base, which the others find
+    with ThreadPoolExecutor(2) as pool:
+        others = pool.map(lambda _: gate(clone), range(9))
+    assert [first, *others] == [(0, set())] * 10
 
     family = clone / "fastnorm" / "rms_norm.py"
     before = "    flags = _RAW_STATS if return_stats else _core.RAW\n"

@@ -353,9 +353,16 @@ def odd_cases():
 
 
 def special_values(kind) -> dict[str, np.ndarray]:
-    """Rows with NaN, Inf, subnormals, the largest values, constants."""
+    """Rows with NaN, Inf, subnormals, the largest values, constants: short ones, and such as are
+    written in turn when all is stored past the cache."""
+    return {
+        f"{name}, {n}": rows for n in (77, 333) for name, rows in special_rows(kind, 9, n).items()
+    }
+
+
+def special_rows(kind, count: int, n: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    rows = rng.standard_normal((9, 77)).astype(kind)
+    rows = rng.standard_normal((count, n)).astype(kind)
     largest = np.float64(np.finfo(np.float16).max if kind == np.float16 else 1e38)
     tiny = rows * np.asarray(6e-8 if kind == np.float16 else 1e-39, kind)
     huge = (np.sign(rows.astype(float)) * largest).astype(kind)

@@ -25,6 +25,15 @@ cdef extern from "fn_kernels.h" nogil:
         double *rstd
         double *low
 
+    ctypedef struct fn_made:
+        double eps
+        bint raw
+        bint relu
+        fn_each w
+        fn_each b
+        double *mean
+        double *var
+
     ctypedef struct fn_terms:
         const void *a
         const void *b
@@ -65,6 +74,8 @@ cdef extern from "fn_kernels.h" nogil:
         Py_ssize_t ahead_x
         Py_ssize_t ahead_dy
 
+    size_t fn_samples_end(size_t n, size_t lanes)
+
     ctypedef Py_ssize_t fn_ld
     ctypedef void (*fn_moments_rows_t)(
         const void *, fn_ld, size_t, size_t, const double *, size_t, double *, double *,
@@ -76,6 +87,8 @@ cdef extern from "fn_kernels.h" nogil:
         void shift_rows(const void *x, fn_ld ldx, size_t rows, size_t n,
                         double *shift) noexcept nogil
         fn_moments_rows_t moments_rows
+        void sampled_rows(const void *x, fn_ld ldx, size_t rows, size_t n, double *shift,
+                          double *s1, double *s2, Py_ssize_t ahead) noexcept nogil
         fn_moments_rows_t moments_rows_wide
         void moments_sum(void *x, fn_ld ldx, const fn_terms *terms, size_t rows, size_t n,
                          const double *shift, double *s1, double *s2,
@@ -88,6 +101,8 @@ cdef extern from "fn_kernels.h" nogil:
         void affine(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t n,
                     const fn_centre *centre, const fn_param *param,
                     const fn_memory *memory) noexcept nogil
+        size_t normalize_rows(void *y, const void *x, fn_ld ldx, size_t rows, size_t n,
+                              const fn_made *made, const fn_param *param) noexcept nogil
         void grad_sums_rows(const void *x, fn_ld ldx, const void *dy, fn_ld lddy, size_t rows,
                             size_t n, const fn_centre *centre, const void *w, double *s1,
                             double *s2, const fn_memory *memory) noexcept nogil

@@ -10,6 +10,7 @@ class Probe:
     def moments_rows(
         self, x: NDArray[Any], shift: NDArray[Any], wide: bool = False, raw: bool = False
     ) -> NDArray[Any]: ...
+    def sampled_rows(self, x: NDArray[Any]) -> NDArray[Any]: ...
     def moments_sum(
         self,
         x: NDArray[Any],
@@ -46,6 +47,17 @@ class Probe:
         dy: NDArray[Any] | None = None,
         stream: bool = False,
     ) -> NDArray[Any]: ...
+    def normalize_rows(
+        self,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        eps: float,
+        raw: bool = False,
+        w: NDArray[Any] | None = None,
+        b: NDArray[Any] | None = None,
+        param_by_row: bool = False,
+        relu: bool = False,
+    ) -> tuple[int, NDArray[Any]] | None: ...
     def grad_sums_rows(
         self,
         x: NDArray[Any],

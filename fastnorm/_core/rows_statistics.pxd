@@ -9,5 +9,5 @@ cdef fn_moment piece_moments(const fn_call *c, const fn_cut *cut, const char *x,
                              Py_ssize_t ahead) noexcept nogil
 cdef void put_statistics(const fn_call *c, Py_ssize_t at, const fn_moment *m) noexcept nogil
 cdef void batch_moments(const fn_call *c, const fn_cut *cut, char *x, Py_ssize_t ldx,
-                        const fn_terms *terms, size_t rows, Py_ssize_t at, Py_ssize_t step,
-                        Py_ssize_t ahead) noexcept nogil
+                        const fn_terms *terms, bint sampled, size_t rows, Py_ssize_t at,
+                        Py_ssize_t step, Py_ssize_t ahead) noexcept nogil

@@ -10,7 +10,7 @@ cimport numpy as cnp
 from fastnorm._core.dispatch cimport (
     FN_BF16, FN_F16, FN_F32, FN_F64, FN_FLOOR, FN_GELU, FN_GELU_TANH, FN_RATIO, FN_RELU, FN_SILU,
     FN_SWISH, FN_TANH, FN_WINDOW_ARRAYS, fn_centre, fn_coefs, fn_curve, fn_each, fn_kernels,
-    fn_memory, fn_param, fn_slope, fn_terms, fn_window, fn_window_values, kernels_of,
+    fn_made, fn_memory, fn_param, fn_slope, fn_terms, fn_window, fn_window_values, kernels_of,
 )
 
 import numpy as np
@@ -61,6 +61,14 @@ cdef class Probe:
             p + shift.size, 0)
         return s
 
+    def sampled_rows(self, cnp.ndarray x not None):
+        """x: (rows, n). Returns a shift and both sums of every row."""
+        cdef size_t rows = x.shape[0]
+        cdef cnp.ndarray s = np.zeros((3, rows))
+        cdef double *p = <double *>cnp.PyArray_DATA(s)
+        self.k.sampled_rows(data(x), x.strides[0], rows, x.shape[1], p, p + rows, p + 2 * rows, 0)
+        return s
+
     def moments_sum(self, cnp.ndarray x not None, cnp.ndarray other not None,
                     cnp.ndarray shift not None, cnp.ndarray sums not None, bint raw=False):
         """x, other: (rows, n). Returns their sum; both sums of every row of it go to `sums`."""
@@ -105,6 +113,27 @@ cdef class Probe:
                          &param, ACTIVATIONS[activation], &memory)
         self.k.fence()
         return y
+
+    def normalize_rows(self, cnp.ndarray x not None, cnp.ndarray y not None, double eps,
+                       bint raw=False, w=None, b=None, param_by_row=False, bint relu=False):
+        """x, y: (rows, n), y is written. Returns how many rows were gone through, their mean and
+        variance; None: this tier has no such kernel of this type."""
+        cdef size_t rows = x.shape[0], done
+        cdef cnp.ndarray s = np.zeros((2, rows))
+        cdef double *p = <double *>cnp.PyArray_DATA(s)
+        cdef fn_param param = fn_param(NULL, NULL, False)
+        cdef fn_made made = fn_made(eps, raw, relu, fn_each(NULL, 0), fn_each(NULL, 0), p, p + rows)
+        if self.k.normalize_rows == NULL:
+            return None
+        if param_by_row:
+            made.w = self.each(w)
+            made.b = self.each(b)
+        else:
+            param = fn_param(data(w), data(b), False)
+        done = self.k.normalize_rows(data(y), data(x), x.strides[0], rows, x.shape[1], &made,
+                                     &param)
+        self.k.fence()
+        return done, s
 
     def grad_sums_rows(self, cnp.ndarray x not None, cnp.ndarray dy not None, hi, r, m,
                        bint by_row=False, w=None):

@@ -16,13 +16,14 @@ over pieces   few large groups: all pieces of all groups are summed in parallel,
 from libc.stdlib cimport free, malloc
 
 from fastnorm._core.call cimport (
-    fn_ask_ahead, fn_batch, fn_batch_of_runs, fn_call, fn_cut, fn_cut_rows, fn_merge, fn_moment,
-    fn_piece, fn_span,
+    FN_BATCH, fn_ask_ahead, fn_batch, fn_batch_of_runs, fn_call, fn_cut, fn_cut_rows, fn_merge,
+    fn_moment, fn_piece, fn_span,
 )
-from fastnorm._core.dispatch cimport FN_AHEAD, fn_terms, l2_bytes
+from fastnorm._core.dispatch cimport FN_AHEAD, FN_ROW_BLOCK, fn_terms, l2_bytes, streams
 from fastnorm._core.plan cimport (
     FN_B, FN_S, FN_TERM, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
+from fastnorm._core.rows_normalize cimport in_turn, normalize_rows
 from fastnorm._core.rows_statistics cimport batch_moments, piece_moments, put_statistics
 from fastnorm._core.rows_write cimport write_rows, write_span
 from fastnorm._core.summands cimport add_piece, add_rows, terms_of
@@ -30,6 +31,7 @@ from fastnorm._core.threads cimport effective, parallel_for
 
 cdef enum:
     TASKS_PER_THREAD = 8
+    BESIDE = 16  # rows that go the usual way beside one that must be summed in double
 
 ctypedef struct job:
     fn_call *call
@@ -39,6 +41,8 @@ ctypedef struct job:
     size_t apply_n
     size_t groups_per_task
     size_t batch         # groups taken at once; 0: not in batches
+    bint sampled         # of a batch, a row is sampled just before its sums
+    bint in_turn         # a row of a batch is written while the next is summed
     fn_moment *parts     # over pieces: one per piece
 
 
@@ -59,7 +63,7 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t g = <size_t>task * t.groups_per_task, rows = 1
     cdef size_t stop = min(g + t.groups_per_task, p.groups)
     cdef Py_ssize_t ahead = 0, step_s = 0, step_x = 0
-    cdef size_t row_bytes = p.n * c.kernels.item
+    cdef size_t row_bytes = p.n * c.kernels.item, done
     cdef bint near = False, made
     cdef fn_terms terms
     cdef fn_walk at
@@ -74,6 +78,12 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
         fn_walk_start(&at, p.dims, p.nouter, g)
         if last != NULL:
             rows = min(min(t.batch, stop - g), <size_t>last.len - g % <size_t>last.len)
+            if t.in_turn:
+                done = normalize_rows(c, at.off, last, rows)
+                g += done
+                if done:
+                    continue
+                rows = min(rows, <size_t>BESIDE)
             # The next batch is fetched while this one is worked on, of a sum its first term; of
             # groups of short runs in memory the next run.
             ahead = 0
@@ -89,7 +99,8 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
             add_rows(c, at.off, last, rows, 0, p.n)
         if not c.given:
             batch_moments(c, &t.cut, c.at[FN_X] + at.off[FN_X], step_x,
-                          &terms if made else NULL, rows, at.off[FN_S], step_s, ahead)
+                          &terms if made else NULL, t.sampled and not made, rows, at.off[FN_S],
+                          step_s, ahead)
         if c.at[FN_Y] != NULL:
             write_rows(c, at.off, last, rows, down, step_s, 0, p.n, 0 if p.nred else ahead)
         g += rows
@@ -205,6 +216,12 @@ cdef void forward(fn_call *c) noexcept nogil:
         t.apply_n /= <size_t>p.dims[p.nouter + p.nred + <int>i].len
     t.apply_cut = fn_cut_rows(t.apply_segs, t.apply_n)
     t.batch = batch_of(&t)
+    t.sampled = (p.nred == 0 and p.n <= <size_t>FN_ROW_BLOCK and
+                 p.n * c.kernels.item >= <size_t>FN_AHEAD and
+                 streams((1 if c.at[FN_Y] == NULL else 2) * p.groups * p.count * c.kernels.item))
+    t.in_turn = t.batch > 1 and in_turn(c)
+    if t.in_turn:
+        t.batch = FN_BATCH
     c.threads = effective(p.groups * p.segs * p.n)
     threads = <size_t>c.threads
     if threads > 1 and t.cut.count > 1:

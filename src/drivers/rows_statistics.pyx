@@ -13,7 +13,7 @@ from fastnorm._core.call cimport (
     fn_run_buffer, fn_span,
 )
 from fastnorm._core.dispatch cimport (
-    FN_LANE_BYTES, FN_ROW_BLOCK, fn_moments_rows_t, fn_terms,
+    FN_LANE_BYTES, FN_ROW_BLOCK, fn_moments_rows_t, fn_samples_end, fn_terms,
 )
 from fastnorm._core.plan cimport FN_S, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start
 from fastnorm._core.summands cimport shift_of_sums
@@ -59,6 +59,7 @@ cdef double sample(const fn_call *c, const char *x, const fn_span *span) noexcep
     cdef const fn_dim *run = p.dims + p.nouter + p.nred
     cdef size_t item = c.kernels.item, length = span.j1 - span.j0
     cdef size_t w = min(length, <size_t>FN_LANE_BYTES / c.kernels.real), q, at, number
+    cdef size_t last = length - w if span.seg1 - span.seg0 > 1 else fn_samples_end(length, w)
     cdef double shift
     cdef char buffer[4 * 128]
     cdef fn_walk seg
@@ -73,7 +74,7 @@ cdef double sample(const fn_call *c, const char *x, const fn_span *span) noexcep
             seg.off[FN_X] = <Py_ssize_t>number * p.dims[p.nouter].stride[FN_X]
         elif p.nred:
             fn_walk_start(&seg, p.dims + p.nouter, p.nred, number)
-        at = span.j0 + q * (length - w) / 3
+        at = span.j0 + q * last / 3
         if p.whole:
             memcpy(buffer + q * w * item, x + seg.off[FN_X] + at * item, w * item)
         else:
@@ -121,14 +122,15 @@ cdef void put_statistics(const fn_call *c, Py_ssize_t at, const fn_moment *m) no
 
 
 cdef void batch_moments(const fn_call *c, const fn_cut *cut, char *x, Py_ssize_t ldx,
-                        const fn_terms *terms, size_t rows, Py_ssize_t at, Py_ssize_t step,
-                        Py_ssize_t ahead) noexcept nogil:
+                        const fn_terms *terms, bint sampled, size_t rows, Py_ssize_t at,
+                        Py_ssize_t step, Py_ssize_t ahead) noexcept nogil:
     """Write the statistics of up to FN_BATCH groups that follow each other, each of one piece.
 
     What happens from group to group here happens to all at once, so that the latencies overlap; the
     values are those of `piece_moments`. A group is a run, or runs along an axis: the first of all,
-    the second of all, as they lie in memory. terms: what x is to be made of, NULL: it is there. at,
-    step: where the statistics go.
+    the second of all, as they lie in memory. terms: what x is to be made of, NULL: it is there.
+    sampled: each run is sampled just before its sums, because it comes from memory then. at, step:
+    where the statistics go.
     """
     cdef double shift[128]
     cdef double s1[128]
@@ -150,13 +152,15 @@ cdef void batch_moments(const fn_call *c, const fn_cut *cut, char *x, Py_ssize_t
     elif c.plan.nred:
         for i in range(rows):
             shift[i] = sample(c, x + <Py_ssize_t>i * ldx, &span)
-    else:
+    elif not sampled:
         c.kernels.shift_rows(x, ldx, rows, n, shift)
     memset(s1, 0, rows * sizeof(double))
     memset(s2, 0, rows * sizeof(double))
     if terms != NULL:
         c.kernels.moments_sum(x, ldx, terms, rows, n, NULL if c.raw else shift, s1, s2,
                               <Py_ssize_t>rows * terms.lda if ahead else 0)
+    elif sampled and not c.raw:
+        c.kernels.sampled_rows(x, ldx, rows, n, shift, s1, s2, ahead)
     else:
         for _seg in range(c.plan.segs):
             c.kernels.moments_rows(run, ldx, rows, n, NULL if c.raw else shift, 1, s1, s2, ahead)

@@ -8,7 +8,7 @@ Rows that are one contiguous run each are added up in the registers of their sum
 from fastnorm._core.call cimport (
     fn_call, fn_cut, fn_gather, fn_piece, fn_run_buffer, fn_scatter, fn_span,
 )
-from fastnorm._core.dispatch cimport FN_LANE_BYTES, FN_ROW_BLOCK, fn_terms
+from fastnorm._core.dispatch cimport FN_LANE_BYTES, FN_ROW_BLOCK, fn_samples_end, fn_terms
 from fastnorm._core.plan cimport (
     FN_NOPS, FN_OTHER, FN_TERM, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
@@ -36,9 +36,10 @@ cdef void shift_of_sums(const fn_call *c, const fn_terms *terms, size_t rows, si
     """shift_rows of up to FN_BATCH rows that are not yet made: of their samples alone."""
     cdef size_t item = c.kernels.item, lanes = <size_t>FN_LANE_BYTES / c.kernels.real
     cdef size_t take = min(n, lanes), wide = take if take < lanes else 4 * lanes, k, at
+    cdef size_t last = fn_samples_end(n, take)
     cdef char samples[128 * 4 * 64]
     for k in range(wide / take):
-        at = k * (n - take) / 3 * item
+        at = k * last / 3 * item
         c.kernels.sum(samples + k * take * item, <Py_ssize_t>(wide * item),
                       <const char *>terms.a + at, terms.lda, <const char *>terms.b + at,
                       terms.ldb, rows, take)

@@ -48,6 +48,15 @@ typedef struct {
 
 typedef ptrdiff_t fn_ld; /* distance of two rows in bytes */
 
+/* What rows are normalized with: eps, and a weight and bias of each; and what is found on the way, a mean and a
+ * variance of each (raw: nothing is centred, and the variance is the mean square). relu: y is max(y, 0). */
+typedef struct {
+    double eps;
+    int raw, relu;
+    fn_each w, b;
+    double *mean, *var;
+} fn_made;
+
 /* What a sum is made of: rows of a and b. */
 typedef struct {
     const void *a, *b;
@@ -110,6 +119,15 @@ enum {
     FN_GELU_TANH /* z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))) / 2 */
 };
 
+/* Samples of a row of n >= lanes values: four vectors, at 0, 1/3, 2/3 and all of this. Of a block at most they are
+ * the first: what lies further on comes from memory only while it is summed. Of longer rows they are spread,
+ * because the first values of a row are often alike. */
+static inline size_t
+fn_samples_end(size_t n, size_t lanes)
+{
+    return n <= FN_ROW_BLOCK && n >= 4 * lanes ? 3 * lanes : n - lanes;
+}
+
 /* shift[i] = mean of a few samples of row i: near its mean, and it where all are equal. */
 typedef void (*fn_shift_rows_t)(const void *x, fn_ld ldx, size_t rows, size_t n, double *shift);
 /* s1[i] += sum_j (x[i,j] - shift[i]), s2[i] += sum_j (x[i,j] - shift[i])^2; shift is a number of A.
@@ -118,7 +136,10 @@ typedef void (*fn_shift_rows_t)(const void *x, fn_ld ldx, size_t rows, size_t n,
 typedef void (*fn_moments_rows_t)(const void *x, fn_ld ldx, size_t rows, size_t n,
                                   const double *shift, size_t step, double *s1, double *s2,
                                   ptrdiff_t ahead);
-/* The same with every operation in double: for values whose squares leave the range of A. */
+/* shift_rows, then moments_rows of step 1, row by row: of rows that come from memory. */
+typedef void (*fn_sampled_rows_t)(const void *x, fn_ld ldx, size_t rows, size_t n, double *shift,
+                                  double *s1, double *s2, ptrdiff_t ahead);
+/* moments_rows with every operation in double: for values whose squares leave the range of A. */
 typedef fn_moments_rows_t fn_moments_rows_wide_t;
 /* moments_rows of step 1, x being made on the way: x = a + b, rounded to the stored type. x may be a or b. */
 typedef void (*fn_moments_sum_t)(void *x, fn_ld ldx, const fn_terms *terms, size_t rows, size_t n,
@@ -136,6 +157,12 @@ typedef void (*fn_affine_t)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t
 typedef void (*fn_activated_t)(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy,
                                fn_ld lddy, size_t rows, size_t n, const fn_centre *centre,
                                const fn_param *param, int kind, const fn_memory *memory);
+/* y = xh * w + b by statistics of each row, which are made, stored past the cache: rows of a line to FN_ROW_BLOCK
+ * values. Those of y follow each other, and begin with whole values. w and b: both, neither, or w. Returns how many
+ * rows were gone through: all, or those before some of which one must be summed in double. NULL where it does not
+ * pay: where registers do not hold all accumulators, or values are converted. */
+typedef size_t (*fn_normalize_rows_t)(void *y, const void *x, fn_ld ldx, size_t rows, size_t n,
+                                      const fn_made *made, const fn_param *param);
 /* s1[i] += sum_j g, s2[i] += sum_j g * (x - hi) * r, g = dy * w (w a vector along the run, NULL: g = dy);
  * the centre is by_row, or (xh a vector over statistics: the share of a row in sums along it) per column,
  * where m counts too: s2[i] += sum_j g * xh. With a centre of step 0 all rows go to one s1 and s2. */

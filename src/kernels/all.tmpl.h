@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * What    Every kernel of one ISA tier for one storage type, and their table fn_kernels_<type>_<isa>.
- *         A type is eight macros in types/<type>.h; there is no second body for a second type.
+ *         A type is nine macros in types/<type>.h; there is no second body for a second type.
  * Needs   FN_STORED (f16, bf16 ...), from the build, which compiles every rung once for each type.
  *         FN_ISA (baseline, v3 ...), FN_VBYTES (16, 32, 64), FN_SWEEP: how many of the four
  *         accumulators the registers hold at once (1, 2, 4).
@@ -35,6 +35,8 @@
 #include "sum.tmpl.h"
 #include "moments.tmpl.h"
 #include "statistics.tmpl.h"
+
+#include "normalize.tmpl.h"
 #include "window.tmpl.h"
 
 static void

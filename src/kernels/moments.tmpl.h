@@ -18,8 +18,7 @@
  * Needs    lanes.tmpl.h; FN_SWEEP accumulators at once (1, 2 or 4).
  */
 
-/* Where four samples of a row lie: spread, because the first values of a row are often alike. Powers of
- * two: the mean of equal values is exactly that value. */
+/* Powers of two samples: the mean of equal values is exactly that value. */
 static void
 FN_N(fn_shift_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, double *shift)
 {
@@ -35,7 +34,7 @@ FN_N(fn_shift_rows)(const void *x_, fn_ld ldx, size_t rows, size_t n, double *sh
             shift[i] = (double)(sum / (FN_A)some);
             continue;
         }
-        const size_t last = n - FN_LANES;
+        const size_t last = fn_samples_end(n, FN_LANES);
         const FN_LV sum =
             FN_N(lv_add)(FN_N(lv_add)(FN_N(lv_load)(x), FN_N(lv_load)(x + last / 3)),
                          FN_N(lv_add)(FN_N(lv_load)(x + 2 * last / 3), FN_N(lv_load)(x + last)));
@@ -88,7 +87,7 @@ FN_N(moments_row) FN_N(moments_from)(FN_N(moments_row) row, size_t j)
 FN_INLINE void
 FN_N(prefetch_samples)(FN_N(moments_row) row, size_t n, ptrdiff_t ahead)
 {
-    const size_t last = n - FN_LANES;
+    const size_t last = fn_samples_end(n, FN_LANES);
     FN_UNROLL
     for (size_t k = 0; k < 8; k++) { /* the first and the last value of each */
         const FN_N(moments_row) at =
@@ -198,10 +197,11 @@ FN_N(moments_block)(FN_N(moments_row) row, size_t len, FN_LV c, FN_LV *sum, FN_L
     *square = FN_N(lv_sum_four)(q);
 }
 
+/* sampled: the shift of a row is made just before its sums. */
 FN_INLINE void
 FN_N(moments_rows)(const void *x, fn_ld ldx, const fn_terms *terms, size_t rows, size_t n,
-                   const double *shift, size_t step, double *s1, double *s2, ptrdiff_t ahead,
-                   int raw)
+                   double *shift, size_t step, double *s1, double *s2, ptrdiff_t ahead, int raw,
+                   int sampled)
 {
     const fn_ld apart = terms ? terms->lda : ldx;
     const ptrdiff_t next = ahead && FN_FORESEEN(apart, n * sizeof(FN_T)) ? ahead : 0;
@@ -212,8 +212,8 @@ FN_N(moments_rows)(const void *x, fn_ld ldx, const fn_terms *terms, size_t rows,
         for (size_t row = 0; row < rows; row += FN_LANES) {
             const size_t some = rows - row < FN_LANES ? rows - row : FN_LANES;
             for (size_t i = 0; i < some; i++, FN_N(moments_go_on)(&at, ldx, terms)) {
-                if (next && !raw) {
-                    FN_N(prefetch_samples)(at, n, next);
+                if (sampled) {
+                    FN_N(fn_shift_rows)(at.x, ldx, 1, n, shift + row + i);
                 }
                 const FN_LV c = FN_N(lv_set1)(raw ? 0 : (FN_A)shift[row + i]);
                 FN_N(moments_block)(at, n, c, &sum[i], &square[i], ahead, raw);
@@ -226,6 +226,9 @@ FN_N(moments_rows)(const void *x, fn_ld ldx, const fn_terms *terms, size_t rows,
         return;
     }
     for (size_t row = 0; row < rows; row++, FN_N(moments_go_on)(&at, ldx, terms)) {
+        if (sampled) {
+            FN_N(fn_shift_rows)(at.x, ldx, 1, n, shift + row * step);
+        }
         const FN_LV c = FN_N(lv_set1)(raw ? 0 : (FN_A)shift[row * step]);
         if (next && !raw) {
             FN_N(prefetch_samples)(at, n, next);
@@ -241,16 +244,31 @@ FN_N(moments_rows)(const void *x, fn_ld ldx, const fn_terms *terms, size_t rows,
     }
 }
 
+/* One function, so that there is one copy of it. */
+FN_NOINLINE void
+FN_N(moments_shifted)(const void *x, fn_ld ldx, size_t rows, size_t n, double *shift, size_t step,
+                      double *s1, double *s2, ptrdiff_t ahead, int sampled)
+{
+    FN_N(moments_rows)(x, ldx, NULL, rows, n, shift, step, s1, s2, ahead, 0, sampled);
+}
+
 static void
 FN_N(fn_moments_rows)(const void *x, fn_ld ldx, size_t rows, size_t n, const double *shift,
                       size_t step, double *s1, double *s2, ptrdiff_t ahead)
 {
     if (shift) {
-        FN_N(moments_rows)(x, ldx, NULL, rows, n, shift, step, s1, s2, ahead, 0);
+        FN_N(moments_shifted)(x, ldx, rows, n, (double *)shift, step, s1, s2, ahead, 0);
     }
     else {
-        FN_N(moments_rows)(x, ldx, NULL, rows, n, NULL, step, s1, s2, ahead, 1);
+        FN_N(moments_rows)(x, ldx, NULL, rows, n, NULL, step, s1, s2, ahead, 1, 0);
     }
+}
+
+static void
+FN_N(fn_sampled_rows)(const void *x, fn_ld ldx, size_t rows, size_t n, double *shift, double *s1,
+                      double *s2, ptrdiff_t ahead)
+{
+    FN_N(moments_shifted)(x, ldx, rows, n, shift, 1, s1, s2, ahead, 1);
 }
 
 static void
@@ -259,10 +277,10 @@ FN_N(fn_moments_sum)(void *x, fn_ld ldx, const fn_terms *terms, size_t rows, siz
 {
     const fn_terms known = *terms; /* not NULL */
     if (shift) {
-        FN_N(moments_rows)(x, ldx, &known, rows, n, shift, 1, s1, s2, ahead, 0);
+        FN_N(moments_rows)(x, ldx, &known, rows, n, (double *)shift, 1, s1, s2, ahead, 0, 0);
     }
     else {
-        FN_N(moments_rows)(x, ldx, &known, rows, n, NULL, 1, s1, s2, ahead, 1);
+        FN_N(moments_rows)(x, ldx, &known, rows, n, NULL, 1, s1, s2, ahead, 1, 0);
     }
 }
 

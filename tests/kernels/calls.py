@@ -67,6 +67,7 @@ ACTIVATIONS = ("relu", "silu", "gelu", "gelu_tanh")
 VARIANTS = {
     "shift_rows": ((),),
     "moments_rows": choices(("rows", "one"), ("", "wide"), ("", "raw")),
+    "sampled_rows": ((),),
     "moments_sum": choices(("rows",), ("", "raw")),
     "moments_cols": choices(("columns",), ("", "wide"), ("", "raw")),
     "affine": (
@@ -84,6 +85,7 @@ VARIANTS = {
     "activated": choices(
         ("columns", "rows", "one"), ("", "w b"), ("", "dy"), ("", "stream"), ACTIVATIONS
     ),
+    "normalize_rows": (),  # not on every tier: see test_normalize.py
     "sum": ((),),
     "curve": choices(("columns", "rows", "one"), (*COEFS,), ("", "stream")),
     "curve_gradient": choices(("columns", "rows", "one"), (*COEFS,), ("", "stream")),
@@ -131,7 +133,7 @@ def draw(method: str, words, kind: str, rows: int, n: int, rng, mean: float = 3.
     if method in ("statistics", "centres", "slopes"):
         return draw_groups(method, words, n, real(kind), rng)
     arguments = {"x": some(mean, 2)}
-    if method == "shift_rows":
+    if method in ("shift_rows", "sampled_rows"):
         return arguments
     if method == "sum":
         return arguments | {"other": some(0, 1)}

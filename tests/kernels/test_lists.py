@@ -21,6 +21,7 @@ from kernels import (
     test_grad_combine,
     test_grad_sums,
     test_moments,
+    test_normalize,
     test_statistics,
     test_window,
 )
@@ -28,7 +29,8 @@ from kernels import (
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = (
     *(test_activate, test_affine, test_curve),
-    *(test_grad_combine, test_grad_sums, test_moments, test_statistics, test_window),
+    *(test_grad_combine, test_grad_sums, test_moments, test_normalize, test_statistics),
+    test_window,
 )
 
 

@@ -31,7 +31,7 @@ from kernels.exact import (
     of_columns,
     row_additions,
 )
-from sizes import COL_BLOCK, LANES
+from sizes import COL_BLOCK, LANES, ROW_BLOCK
 from tolerance import UNIT64, assert_within
 
 
@@ -66,6 +66,18 @@ def test_moments_rows_wide(isa, kind, rows, n, rng):
         arguments = draw("moments_rows", words, kind, rows, n, rng)
         sums = compute(isa, kind, "moments_rows", arguments)
         check(sums, words, arguments, ALONG[words[0]], "f64", 0)
+
+
+@pytest.mark.parametrize(("rows", "n"), ROWS)
+def test_sampled_rows(isa, kind, rows, n, rng):
+    """The shift, and about it the sums."""
+    arguments = draw("sampled_rows", (), kind, rows, n, rng)
+    shift, *sums = compute(isa, kind, "sampled_rows", arguments)
+    assert bits(shift) == bits(call(isa, kind, "shift_rows", arguments))
+    for i in range(rows):
+        row = {"x": arguments["x"][i : i + 1], "shift": shift[i : i + 1]}
+        expected = call(isa, kind, "moments_rows", row)
+        assert bits(np.array([s[i] for s in sums])) == bits(expected)
 
 
 @pytest.mark.parametrize(("rows", "n"), ROWS)
@@ -142,13 +154,14 @@ def test_a_spoilt_value_stays_in_its_sum(isa, kind, bad, rng):
 
 @pytest.mark.parametrize("n", SIZES)
 def test_shift_rows(isa, kind, n, rng):
-    """The mean of four vectors spread over the row, or of a power of two values of a short one."""
+    """The mean of four vectors, the first of a row, or spread over a long one, or of a power of two
+    values of one shorter than a vector."""
     x = draw("shift_rows", (), kind, 5, n, rng)["x"]
     shift = compute(isa, kind, "shift_rows", {"x": x})
     if n < lanes(kind):
         samples = np.float64(x[:, : 1 << (n.bit_length() - 1)])
     else:
-        last = n - lanes(kind)
+        last = 3 * lanes(kind) if 4 * lanes(kind) <= n <= ROW_BLOCK else n - lanes(kind)
         starts = (0, last // 3, 2 * last // 3, last)
         samples = np.hstack([x[:, at : at + lanes(kind)] for at in starts], dtype=np.float64)
     # Pairs of vectors and of lanes; a power of two divides exactly.

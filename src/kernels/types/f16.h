@@ -8,3 +8,4 @@
 #define FN_BITS u16
 #define FN_WIDEN fn_widen_f16
 #define FN_NARROW fn_narrow_f16
+#define FN_AS_STORED 0

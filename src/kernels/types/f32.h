@@ -8,3 +8,4 @@
 #define FN_BITS f32
 #define FN_WIDEN FN_SAME
 #define FN_NARROW FN_SAME
+#define FN_AS_STORED 1
