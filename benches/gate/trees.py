@@ -124,7 +124,11 @@ def _unpack(root: Path, target: Path, *what: str) -> None:
     command = ["git", "-C", str(root), "archive", *what]
     archive = subprocess.run(command, check=True, capture_output=True).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        tar.extractall(target, filter="data")
+        # Python 3.11 has filters from 3.11.4 on; the archive is git's own.
+        if hasattr(tarfile, "data_filter"):
+            tar.extractall(target, filter="data")
+        else:
+            tar.extractall(target)
 
 
 def _compile(tree: Path) -> None:
