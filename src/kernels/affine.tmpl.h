@@ -161,61 +161,52 @@ FN_N(affine_edge)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, siz
                        centre->by_row, how, what, NULL);
 }
 
-/* The columns from j on of some rows of the block at hand, which go to `to`. own: see affine_panel. */
-FN_INLINE void
-FN_N(affine_columns)(const fn_out *o, FN_T *to, const char *x, fn_ld ldx, size_t row, size_t rows,
-                     size_t j, const fn_centre *centre, const fn_param *param,
-                     const FN_N(fn_after) * after, ptrdiff_t ahead, int by_row, int how, int what,
-                     const FN_N(affine_row) * own)
-{
-    const size_t wide = FN_SWEEP * FN_LANES;
-    for (; j + wide <= o->j1; j += wide, to += wide) {
-        FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, rows, j, 0, centre, param, after, ahead,
-                           o->where, FN_SWEEP, by_row, how, what, own);
-    }
-    if (FN_SWEEP > 2 && what == FN_N(AS_IT_IS) && j + 2 * FN_LANES <= o->j1) {
-        FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, rows, j, 0, centre, param, after, ahead,
-                           o->where, 2, by_row, how, what, own);
-        j += 2 * FN_LANES;
-        to += 2 * FN_LANES;
-    }
-    for (; FN_SWEEP > 1 && j + FN_LANES <= o->j1; j += FN_LANES, to += FN_LANES) {
-        FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, rows, j, 0, centre, param, after, ahead,
-                           o->where, 1, by_row, how, what, own);
-    }
-    if (j < o->j1 && o->apart && o->j1 - o->j0 >= FN_LANES) {
-        /* A whole vector again rather than part of one. */
-        to -= FN_LANES - (o->j1 - j);
-        j = o->j1 - FN_LANES;
-        FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, rows, j, 0, centre, param, after, 0,
-                           o->where, 1, by_row, how, what, own);
-    }
-    else if (j < o->j1) {
-        FN_N(affine_edge)((char *)to, o->ldy, x, ldx, row, rows, j, o->j1 - j, centre, param, after,
-                          o->where, how, what);
-    }
-}
-
 /* alone: row by row, or in bands. A constant in every call, as those before it. */
 FN_INLINE void
 FN_N(affine_block)(const fn_out *o, const char *x_, fn_ld ldx, const fn_centre *centre,
                    const fn_param *param, const FN_N(fn_after) * after, ptrdiff_t ahead_x,
                    int by_row, int how, int what, int alone)
 {
-    const size_t end = o->row + o->rows, band = alone ? 1 : o->band;
+    const size_t end = o->row + o->rows, band = alone ? 1 : o->band, wide = FN_SWEEP * FN_LANES;
     const fn_ld next_band = by_row ? 0 : FN_N(next_band)(ldx, o->n);
     char *y = o->y;
     for (size_t row = o->row; row < end; row += band, y += (fn_ld)band * o->ldy) {
         const size_t len = alone || end - row >= band ? band : end - row;
         const ptrdiff_t ahead = fn_out_ahead(o, row, ldx, ahead_x, next_band);
+        const char *x = x_ + (fn_ld)row * ldx;
         FN_N(affine_row) row_coef;
         const FN_N(affine_row) *own = NULL;
         if (alone) {
             row_coef = FN_N(affine_row_of)(centre, row);
             own = &row_coef;
         }
-        FN_N(affine_columns)(o, (FN_T *)y, x_ + (fn_ld)row * ldx, ldx, row, len, o->j0, centre,
-                             param, after, ahead, by_row, how, what, own);
+        FN_T *to = (FN_T *)y;
+        size_t j = o->j0;
+        for (; j + wide <= o->j1; j += wide, to += wide) {
+            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,
+                               ahead, o->where, FN_SWEEP, by_row, how, what, own);
+        }
+        if (FN_SWEEP > 2 && what == FN_N(AS_IT_IS) && j + 2 * FN_LANES <= o->j1) {
+            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,
+                               ahead, o->where, 2, by_row, how, what, own);
+            j += 2 * FN_LANES;
+            to += 2 * FN_LANES;
+        }
+        for (; FN_SWEEP > 1 && j + FN_LANES <= o->j1; j += FN_LANES, to += FN_LANES) {
+            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,
+                               ahead, o->where, 1, by_row, how, what, own);
+        }
+        if (j < o->j1 && o->apart && o->j1 - o->j0 >= FN_LANES) {
+            /* A whole vector again rather than part of one. */
+            to -= FN_LANES - (o->j1 - j);
+            j = o->j1 - FN_LANES;
+            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after, 0,
+                               o->where, 1, by_row, how, what, own);
+        }
+        else if (j < o->j1) {
+            FN_N(affine_edge)((char *)to, o->ldy, x, ldx, row, len, j, o->j1 - j, centre, param,
+                              after, o->where, how, what);
+        }
     }
 }
 
