@@ -91,8 +91,8 @@ cdef extern from "fn_kernels.h" nogil:
                           double *s1, double *s2, Py_ssize_t ahead) noexcept nogil
         fn_moments_rows_t moments_rows_wide
         void moments_sum(void *x, fn_ld ldx, const fn_terms *terms, size_t rows, size_t n,
-                         const double *shift, double *s1, double *s2,
-                         Py_ssize_t ahead) noexcept nogil
+                         double *shift, double *s1, double *s2, Py_ssize_t ahead,
+                         bint sampled) noexcept nogil
         fn_moments_cols_t moments_cols
         fn_moments_cols_t moments_cols_wide
         void activated(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy, fn_ld lddy,
@@ -101,8 +101,9 @@ cdef extern from "fn_kernels.h" nogil:
         void affine(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t n,
                     const fn_centre *centre, const fn_param *param,
                     const fn_memory *memory) noexcept nogil
-        size_t normalize_rows(void *y, const void *x, fn_ld ldx, size_t rows, size_t n,
-                              const fn_made *made, const fn_param *param) noexcept nogil
+        size_t normalize_rows(void *y, void *x, fn_ld ldx, const fn_terms *terms, size_t rows,
+                              size_t n, const fn_made *made,
+                              const fn_param *param) noexcept nogil
         void grad_sums_rows(const void *x, fn_ld ldx, const void *dy, fn_ld lddy, size_t rows,
                             size_t n, const fn_centre *centre, const void *w, double *s1,
                             double *s2, const fn_memory *memory) noexcept nogil

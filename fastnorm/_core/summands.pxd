@@ -3,9 +3,10 @@
 
 from fastnorm._core.call cimport fn_call, fn_cut
 from fastnorm._core.dispatch cimport fn_terms
-from fastnorm._core.plan cimport fn_dim
+from fastnorm._core.plan cimport fn_dim, fn_plan
 
 
+cdef bint direct(const fn_plan *p) noexcept nogil
 cdef bint terms_of(const fn_call *c, const Py_ssize_t *off, const fn_dim *along,
                    fn_terms *terms) noexcept nogil
 cdef void shift_of_sums(const fn_call *c, const fn_terms *terms, size_t rows, size_t n,

@@ -70,13 +70,15 @@ cdef class Probe:
         return s
 
     def moments_sum(self, cnp.ndarray x not None, cnp.ndarray other not None,
-                    cnp.ndarray shift not None, cnp.ndarray sums not None, bint raw=False):
-        """x, other: (rows, n). Returns their sum; both sums of every row of it go to `sums`."""
+                    cnp.ndarray shift not None, cnp.ndarray sums not None, bint raw=False,
+                    bint sampled=False):
+        """x, other: (rows, n). Returns their sum; both sums of every row of it go to `sums`.
+        sampled: shifts go to `shift`."""
         cdef cnp.ndarray y = np.empty_like(x)
         cdef fn_terms terms = fn_terms(data(x), data(other), x.strides[0], other.strides[0])
         self.k.moments_sum(data(y), y.strides[0], &terms, x.shape[0], x.shape[1],
                            NULL if raw else <double *>data(shift), <double *>data(sums),
-                           <double *>data(sums) + sums.strides[0] / sizeof(double), 0)
+                           <double *>data(sums) + sums.strides[0] / sizeof(double), 0, sampled)
         return y
 
     def moments_cols(self, cnp.ndarray x not None, cnp.ndarray shift not None, bint wide=False,
@@ -115,23 +117,29 @@ cdef class Probe:
         return y
 
     def normalize_rows(self, cnp.ndarray x not None, cnp.ndarray y not None, double eps,
-                       bint raw=False, w=None, b=None, param_by_row=False, bint relu=False):
-        """x, y: (rows, n), y is written. Returns how many rows were gone through, their mean and
-        variance; None: this tier has no such kernel of this type."""
+                       bint raw=False, w=None, b=None, param_by_row=False, bint relu=False,
+                       terms=None):
+        """x, y: (rows, n), y is written, with terms x too. Returns how many rows were gone through,
+        their mean and variance; None: this tier has no such kernel of this type."""
         cdef size_t rows = x.shape[0], done
         cdef cnp.ndarray s = np.zeros((2, rows))
         cdef double *p = <double *>cnp.PyArray_DATA(s)
         cdef fn_param param = fn_param(NULL, NULL, False)
         cdef fn_made made = fn_made(eps, raw, relu, fn_each(NULL, 0), fn_each(NULL, 0), p, p + rows)
+        cdef fn_terms summands
         if self.k.normalize_rows == NULL:
             return None
+        if terms is not None:
+            a, b_ = terms
+            summands = fn_terms(data(a), data(b_), a.strides[0], b_.strides[0])
         if param_by_row:
             made.w = self.each(w)
             made.b = self.each(b)
         else:
             param = fn_param(data(w), data(b), False)
-        done = self.k.normalize_rows(data(y), data(x), x.strides[0], rows, x.shape[1], &made,
-                                     &param)
+        done = self.k.normalize_rows(data(y), data(x), x.strides[0],
+                                     NULL if terms is None else &summands, rows, x.shape[1],
+                                     &made, &param)
         self.k.fence()
         return done, s
 

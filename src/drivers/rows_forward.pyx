@@ -99,7 +99,7 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
             add_rows(c, at.off, last, rows, 0, p.n)
         if not c.given:
             batch_moments(c, &t.cut, c.at[FN_X] + at.off[FN_X], step_x,
-                          &terms if made else NULL, t.sampled and not made, rows, at.off[FN_S],
+                          &terms if made else NULL, t.sampled, rows, at.off[FN_S],
                           step_s, ahead)
         if c.at[FN_Y] != NULL:
             write_rows(c, at.off, last, rows, down, step_s, 0, p.n, 0 if p.nred else ahead)

@@ -2,13 +2,19 @@
 """Rows of memory, each written while the next is summed: statistics and output in one kernel."""
 
 from fastnorm._core.call cimport fn_call
-from fastnorm._core.dispatch cimport FN_RELU, FN_ROW_BLOCK, fn_each, fn_made, fn_param
-from fastnorm._core.plan cimport FN_B, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan
+from fastnorm._core.dispatch cimport FN_RELU, FN_ROW_BLOCK, fn_each, fn_made, fn_param, fn_terms
+from fastnorm._core.plan cimport FN_B, FN_OTHER, FN_S, FN_TERM, FN_W, FN_X, FN_Y, fn_dim, fn_plan
+from fastnorm._core.summands cimport direct, terms_of
 
 cdef enum:
     LEAST = 1024  # bytes of a row
     MOST = 4096
     HELD = 13312  # bytes of two rows and the parameters along them, in first-level cache
+
+
+cdef bint in_place(const fn_call *c) noexcept nogil:
+    """Whether a sum is written over one of its terms."""
+    return c.at[FN_X] == c.at[FN_TERM] or c.at[FN_X] == c.at[FN_OTHER]
 
 
 cdef bint in_turn(const fn_call *c) noexcept nogil:
@@ -19,10 +25,14 @@ cdef bint in_turn(const fn_call *c) noexcept nogil:
     cdef const fn_dim *along = p.dims + p.nouter - 1
     cdef size_t item = c.kernels.item, bytes = p.n * item
     cdef bint weighted = c.at[FN_W] != NULL, biased = c.at[FN_B] != NULL
-    if p.run_param and (2 + weighted + biased) * bytes > HELD:
+    if c.summed:  # stored as y is; but where it replaces a term that is in cache already
+        if not (direct(p) and along.stride[FN_X] == <Py_ssize_t>bytes and
+                <size_t>c.at[FN_X] % item == 0) or in_place(c):
+            return False
+    elif p.run_param and (2 + weighted + biased) * bytes > HELD:
         return False
     return (c.kernels.normalize_rows != NULL and c.stream and c.at[FN_Y] != NULL and
-            not c.given and not c.summed and (c.activation == 0 or c.activation == FN_RELU) and
+            not c.given and (c.activation == 0 or c.activation == FN_RELU) and
             p.nouter > 0 and p.nred == 0 and p.split == 0 and p.whole and p.direct[FN_Y] and
             p.n <= <size_t>FN_ROW_BLOCK and LEAST <= bytes and bytes <= MOST and
             along.stride[FN_Y] == <Py_ssize_t>bytes and <size_t>c.at[FN_Y] % item == 0 and
@@ -38,6 +48,8 @@ cdef size_t normalize_rows(const fn_call *c, const Py_ssize_t *off, const fn_dim
     Returns how many: all, or those before some that must be summed in double.
     """
     cdef bint weighted = c.at[FN_W] != NULL, biased = c.at[FN_B] != NULL
+    cdef fn_terms terms
+    cdef bint summed = c.summed and terms_of(c, off, along, &terms)
     cdef double mean[128]
     cdef double var[128]
     cdef size_t done, i
@@ -54,7 +66,8 @@ cdef size_t normalize_rows(const fn_call *c, const Py_ssize_t *off, const fn_dim
         if biased:
             made.b = fn_each(c.at[FN_B] + off[FN_B], along.stride[FN_B])
     done = c.kernels.normalize_rows(c.at[FN_Y] + off[FN_Y], c.at[FN_X] + off[FN_X],
-                                    along.stride[FN_X], rows, c.plan.n, &made, &param)
+                                    along.stride[FN_X], &terms if summed else NULL, rows,
+                                    c.plan.n, &made, &param)
     for i in range(done):
         if not c.raw:
             (<double *>(c.at[FN_S] + at))[0] = mean[i]

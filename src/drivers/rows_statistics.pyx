@@ -147,18 +147,20 @@ cdef void batch_moments(const fn_call *c, const fn_cut *cut, char *x, Py_ssize_t
     cdef fn_moment m
     if c.raw:
         memset(shift, 0, rows * sizeof(double))
+    elif sampled:
+        pass
     elif terms != NULL:
         shift_of_sums(c, terms, rows, n, shift)
     elif c.plan.nred:
         for i in range(rows):
             shift[i] = sample(c, x + <Py_ssize_t>i * ldx, &span)
-    elif not sampled:
+    else:
         c.kernels.shift_rows(x, ldx, rows, n, shift)
     memset(s1, 0, rows * sizeof(double))
     memset(s2, 0, rows * sizeof(double))
     if terms != NULL:
         c.kernels.moments_sum(x, ldx, terms, rows, n, NULL if c.raw else shift, s1, s2,
-                              <Py_ssize_t>rows * terms.lda if ahead else 0)
+                              <Py_ssize_t>rows * terms.lda if ahead else 0, sampled)
     elif sampled and not c.raw:
         c.kernels.sampled_rows(x, ldx, rows, n, shift, s1, s2, ahead)
     else:

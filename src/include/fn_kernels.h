@@ -141,9 +141,11 @@ typedef void (*fn_sampled_rows_t)(const void *x, fn_ld ldx, size_t rows, size_t 
                                   double *s1, double *s2, ptrdiff_t ahead);
 /* moments_rows with every operation in double: for values whose squares leave the range of A. */
 typedef fn_moments_rows_t fn_moments_rows_wide_t;
-/* moments_rows of step 1, x being made on the way: x = a + b, rounded to the stored type. x may be a or b. */
+/* moments_rows of step 1, x being made on the way: x = a + b, rounded to the stored type. x may be a or b.
+ * sampled: the shift of a row, of four vectors to FN_ROW_BLOCK values, is made just before. */
 typedef void (*fn_moments_sum_t)(void *x, fn_ld ldx, const fn_terms *terms, size_t rows, size_t n,
-                                 const double *shift, double *s1, double *s2, ptrdiff_t ahead);
+                                 double *shift, double *s1, double *s2, ptrdiff_t ahead,
+                                 int sampled);
 /* s1[j] += sum_i (x[i,j] - shift[j]), s2[j] += sum_i (x[i,j] - shift[j])^2; shift of A, or NULL. */
 typedef void (*fn_moments_cols_t)(const void *x, fn_ld ldx, size_t rows, size_t n,
                                   const void *shift, double *s1, double *s2);
@@ -158,11 +160,13 @@ typedef void (*fn_activated_t)(void *y, fn_ld ldy, const void *x, fn_ld ldx, con
                                fn_ld lddy, size_t rows, size_t n, const fn_centre *centre,
                                const fn_param *param, int kind, const fn_memory *memory);
 /* y = xh * w + b by statistics of each row, which are made, stored past the cache: rows of a line to FN_ROW_BLOCK
- * values. Those of y follow each other, and begin with whole values. w and b: both, neither, or w. Returns how many
- * rows were gone through: all, or those before some of which one must be summed in double. NULL where it does not
- * pay: where registers do not hold all accumulators, or values are converted. */
-typedef size_t (*fn_normalize_rows_t)(void *y, const void *x, fn_ld ldx, size_t rows, size_t n,
-                                      const fn_made *made, const fn_param *param);
+ * values. Those of y follow each other, and begin with whole values. w and b: both, neither, or w. terms: NULL, or x
+ * is made of them, in rows of four lines at least, and stored as y is. Returns how many rows were gone through: all, or those before
+ * some of which one must be summed in double. NULL where it does not pay: where registers do not hold all
+ * accumulators, or values are converted. */
+typedef size_t (*fn_normalize_rows_t)(void *y, void *x, fn_ld ldx, const fn_terms *terms,
+                                      size_t rows, size_t n, const fn_made *made,
+                                      const fn_param *param);
 /* s1[i] += sum_j g, s2[i] += sum_j g * (x - hi) * r, g = dy * w (w a vector along the run, NULL: g = dy);
  * the centre is by_row, or (xh a vector over statistics: the share of a row in sums along it) per column,
  * where m counts too: s2[i] += sum_j g * xh. With a centre of step 0 all rows go to one s1 and s2. */

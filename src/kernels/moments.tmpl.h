@@ -197,6 +197,15 @@ FN_N(moments_block)(FN_N(moments_row) row, size_t len, FN_LV c, FN_LV *sum, FN_L
     *square = FN_N(lv_sum_four)(q);
 }
 
+/* Shift of a row that is not made yet, of four vectors to FN_ROW_BLOCK values. */
+FN_INLINE void
+FN_N(shift_of_sums)(FN_N(moments_row) row, double *shift)
+{
+    _Alignas(64) FN_T samples[4 * FN_LANES]; /* x may be a term */
+    FN_N(fn_sum)(samples, 0, row.a, 0, row.b, 0, 1, 4 * FN_LANES);
+    FN_N(fn_shift_rows)(samples, 0, 1, 4 * FN_LANES, shift);
+}
+
 /* sampled: the shift of a row is made just before its sums. */
 FN_INLINE void
 FN_N(moments_rows)(const void *x, fn_ld ldx, const fn_terms *terms, size_t rows, size_t n,
@@ -212,7 +221,10 @@ FN_N(moments_rows)(const void *x, fn_ld ldx, const fn_terms *terms, size_t rows,
         for (size_t row = 0; row < rows; row += FN_LANES) {
             const size_t some = rows - row < FN_LANES ? rows - row : FN_LANES;
             for (size_t i = 0; i < some; i++, FN_N(moments_go_on)(&at, ldx, terms)) {
-                if (sampled) {
+                if (sampled && terms) {
+                    FN_N(shift_of_sums)(at, shift + row + i);
+                }
+                else if (sampled) {
                     FN_N(fn_shift_rows)(at.x, ldx, 1, n, shift + row + i);
                 }
                 const FN_LV c = FN_N(lv_set1)(raw ? 0 : (FN_A)shift[row + i]);
@@ -273,11 +285,11 @@ FN_N(fn_sampled_rows)(const void *x, fn_ld ldx, size_t rows, size_t n, double *s
 
 static void
 FN_N(fn_moments_sum)(void *x, fn_ld ldx, const fn_terms *terms, size_t rows, size_t n,
-                     const double *shift, double *s1, double *s2, ptrdiff_t ahead)
+                     double *shift, double *s1, double *s2, ptrdiff_t ahead, int sampled)
 {
     const fn_terms known = *terms; /* not NULL */
     if (shift) {
-        FN_N(moments_rows)(x, ldx, &known, rows, n, (double *)shift, 1, s1, s2, ahead, 0, 0);
+        FN_N(moments_rows)(x, ldx, &known, rows, n, shift, 1, s1, s2, ahead, 0, sampled);
     }
     else {
         FN_N(moments_rows)(x, ldx, &known, rows, n, NULL, 1, s1, s2, ahead, 1, 0);

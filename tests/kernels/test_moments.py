@@ -31,7 +31,7 @@ from kernels.exact import (
     of_columns,
     row_additions,
 )
-from sizes import COL_BLOCK, LANES, ROW_BLOCK
+from sizes import COL_BLOCK, LANES, ROW_BLOCK, around
 from tolerance import UNIT64, assert_within
 
 
@@ -91,6 +91,18 @@ def test_moments_sum(isa, kind, rows, n, rng):
         for i, shift in enumerate(arguments["shift"]):
             row = {"x": made[i : i + 1], "shift": np.array([shift]), "raw": arguments["raw"]}
             assert bits(sums[:, i : i + 1]) == bits(call(isa, kind, "moments_rows", row))
+
+
+@pytest.mark.parametrize("n", [*around(4 * LANES)[1:], 7 * LANES + 5, ROW_BLOCK])
+def test_moments_sum_sampled(isa, kind, n, rng):
+    """The shift is that of the sum, also where this is written over a term."""
+    arguments = draw("moments_sum", ("rows",), kind, 19, n, rng)
+    expected = call(isa, kind, "sum", {name: arguments[name] for name in ("x", "other")})
+    shift = call(isa, kind, "shift_rows", {"x": expected})
+    sums = call(isa, kind, "moments_rows", {"x": expected, "shift": shift})
+    made, found = compute(isa, kind, "moments_sum", arguments | {"sampled": True})
+    assert bits(made) == bits(expected)
+    assert bits(found) == bits(sums)
 
 
 @pytest.mark.parametrize(("rows", "n"), BLOCKS)

@@ -76,6 +76,21 @@ def check(isa, kind, x, start=0, **options) -> bool:
     return True
 
 
+def check_sum(isa, kind, terms, starts=(0, 0), **options) -> bool:
+    """The same of a + b, which is made on the way; starts: of y and of the sum, see dense_rows."""
+    outputs = [Watched(blank(terms[0]), partial(dense_rows, start=start)) for start in starts]
+    y, total = (output.view for output in outputs)
+    result = Probe(isa, kind).normalize_rows(total, y, EPS, terms=terms, **options)
+    if result is None:
+        return False
+    done, (mean, var) = result
+    assert done == len(total)
+    y, total = (output.taken() for output in outputs)
+    assert bits(total) == bits(Probe(BASELINE, kind).sum(*terms))
+    assert bits((y, mean, var)) == bits(one_by_one(kind, total, **options))
+    return True
+
+
 def draw_rows(kind, rows, n, rng):
     return draw("shift_rows", (), kind, rows, n, rng)["x"]
 
@@ -107,6 +122,37 @@ def test_every_place_of_the_output_in_a_line(isa, kind, rng):
             check(isa, kind, x, start=start, **given)
 
 
+@pytest.mark.parametrize("n", [n for n in LENGTHS if n >= IN_FLIGHT])
+def test_normalize_rows_of_a_sum(isa, kind, n, rng):
+    there = set()
+    for rows, raw in product(ROWS, (False, True)):
+        terms = [draw_rows(kind, rows, n, rng) for _ in range(2)]
+        for given in parameters(kind, rows, n, rng):
+            there.add(check_sum(isa, kind, terms, raw=raw, **given))
+    assert there == {isa == "v4" and kind in ("f32", "f64")}
+
+
+def test_every_place_of_a_sum_in_a_line(isa, kind, rng):
+    """It begins its lines where it lies, whatever y does."""
+    n, item = 7 * LANES + 5, np.dtype(KINDS[kind]).itemsize
+    terms = [draw_rows(kind, 5, n, rng) for _ in range(2)]
+    for starts in product((0, 3 * item, LINE - item), range(0, LINE, item)):
+        check_sum(isa, kind, terms, starts)
+
+
+def test_a_sum_may_be_a_term(isa, kind, rng):
+    """Or y, and terms may lie anywhere."""
+    for n in (IN_FLIGHT, 5 * LANES + 3):
+        for over in range(2):
+            first, second = (draw_rows(kind, 6, n, rng) for _ in range(2))
+            total = Probe(BASELINE, kind).sum(first, second)
+            expected, *_ = one_by_one(kind, total)
+            y, terms = blank(first), (first, Watched(second, misaligned).view)
+            target = (y, first) if over else (first, y)  # where the sum goes, and y
+            if Probe(isa, kind).normalize_rows(*target, EPS, terms=terms) is not None:
+                assert bits(target) == bits((total, expected))
+
+
 @pytest.mark.parametrize("place", [among_nan, misaligned], ids=["apart", "misaligned"])
 def test_rows_of_x_may_lie_apart_and_anywhere(isa, kind, place, rng):
     watched = Watched(draw_rows(kind, 4, 3 * LANES + 5, rng), place)
@@ -136,6 +182,7 @@ def test_a_poor_shift_is_replaced(isa, kind, rng):
     x = draw_rows(kind, 3, 20 * LANES, rng)
     x[1, : 4 * LANES] += 100
     check(isa, kind, x)
+    check_sum(isa, kind, (x, draw_rows(kind, 3, 20 * LANES, rng)))
 
 
 def test_it_ends_before_a_row_that_leaves_the_range(isa, kind, rng):
@@ -155,3 +202,9 @@ def test_it_ends_before_a_row_that_leaves_the_range(isa, kind, rng):
         if done:
             expected[:done] = one_by_one(kind, x[:done])[0]
         assert bits(output.taken()) == bits(expected)
+        total, zero = Watched(blank(x), partial(dense_rows, start=32)), np.zeros_like(x)
+        again, _ = Probe(isa, kind).normalize_rows(total.view, output.view, EPS, terms=(x, zero))
+        assert again == done
+        assert bits(output.taken()) == bits(expected)
+        expected[:done] = x[:done]
+        assert bits(total.taken()) == bits(expected)
