@@ -99,17 +99,13 @@ FN_N(curve_first)(FN_LV a, size_t left)
 
 #define FN_COEFS_OF(kind) ((kind) == FN_RATIO ? 5 : 3)
 
-/* One logical vector, or its first `left` values; by_row: the sums are those of a row, to which only
+/* One logical vector v (and g of dy), or its first `left` values; by_row: the sums are those of a row, to which only
  * these values count. left, kind, by_row and back are constants in every call but those of curve_edge. */
 FN_INLINE void
-FN_N(curve_step)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_LV *c, FN_LV *sum,
-                 int where, int kind, int by_row, int back)
+FN_N(curve_step)(FN_T *y, FN_LV v, FN_LV g, size_t left, const FN_LV *c, FN_LV *sum, int where,
+                 int kind, int by_row, int back)
 {
-    const FN_LV none = FN_N(lv_set1)(0), v = FN_N(lv_load_any)(x, left, none);
-    FN_LV out, g = none, d[FN_COEFS];
-    if (back) {
-        g = FN_N(lv_load_any)(dy, left, none);
-    }
+    FN_LV out, d[FN_COEFS];
     FN_UNROLL_SOME
     for (int k = 0; k < FN_NATIVE; k++) {
         FN_V ck[FN_COEFS], dk[FN_COEFS];
@@ -131,15 +127,26 @@ FN_N(curve_step)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_L
     FN_N(lv_put)(y, &out, 1, left, where);
 }
 
+/* Coefficients of columns from j on, or of the first `left`. */
+FN_INLINE void
+FN_N(curve_coefs)(const fn_curve *curve, size_t j, size_t left, FN_LV *c, int kind)
+{
+    for (int m = 0; m < FN_COEFS_OF(kind); m++) {
+        c[m] = FN_N(lv_coef_any)((const FN_A *)curve->coef[m] + j, left);
+    }
+}
+
 /* What a row ends with: one copy for all kinds and layouts. */
 FN_NOINLINE void
 FN_N(curve_edge)(FN_T *y, const FN_T *x, const FN_T *dy, size_t left, const FN_LV *c, FN_LV *sum,
                  int where, int kind, int by_row, int back)
 {
+    const FN_LV none = FN_N(lv_set1)(0), v = FN_N(lv_load_any)(x, left, none);
+    const FN_LV g = back ? FN_N(lv_load_any)(dy, left, none) : none;
     switch (kind) {
 #define FN_CASE(kind)                                                                              \
     case kind:                                                                                     \
-        FN_N(curve_step)(y, x, dy, left, c, sum, where, kind, by_row, back);                       \
+        FN_N(curve_step)(y, v, g, left, c, sum, where, kind, by_row, back);                        \
         break;
         FN_CASE(FN_FLOOR)
         FN_CASE(FN_RATIO)
@@ -194,11 +201,13 @@ FN_N(curve_rows)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn
                     FN_PREFETCH(x + j + ahead);
                     FN_PREFETCH(dy + j + ahead);
                 }
-                FN_N(curve_step)(y, x + j, dy + j, 0, c, sum, o->where, kind, 1, back);
+                FN_N(curve_step)(y, FN_N(lv_load)(x + j), FN_N(lv_load)(dy + j), 0, c, sum,
+                                 o->where, kind, 1, back);
             }
             if (j < stop && !back && o->apart && stop - o->j0 >= FN_LANES) {
                 y -= FN_LANES - (stop - j); /* a whole vector again rather than part of one */
-                FN_N(curve_step)(y, x + stop - FN_LANES, NULL, 0, c, sum, o->where, kind, 1, 0);
+                const FN_LV last = FN_N(lv_load)(x + stop - FN_LANES);
+                FN_N(curve_step)(y, last, last, 0, c, sum, o->where, kind, 1, 0);
             }
             else if (j < stop) {
                 FN_N(curve_some)(y, x + j, dy + j, stop - j, c, sum, curve, o->where, kind, back);
@@ -219,43 +228,78 @@ FN_N(curve_rows)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn
     }
 }
 
-/* One logical vector of columns, or its first `left`, down one band of rows; y is where column j goes. */
+/* Columns, forward: row by row, with the coefficients of its columns. They are loads beside a chain of operations, of
+ * which many run at once; down a band, loads of the next row would wait for the end of a chain where rows lie a
+ * multiple of 4096 bytes apart. */
 FN_INLINE void
-FN_N(curve_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
+FN_N(curve_cols)(const fn_out *o, const char *x_, fn_ld ldx, const fn_curve *curve, int kind)
+{
+    const fn_ld next_band = FN_N(next_band)(ldx, o->n);
+    for (size_t i = 0; i < o->rows; i++) {
+        const size_t row = o->row + i;
+        const ptrdiff_t ahead = fn_out_ahead(o, row, ldx, 0, next_band) / (ptrdiff_t)sizeof(FN_T);
+        const FN_T *x = (const FN_T *)(x_ + (fn_ld)row * ldx);
+        FN_T *y = (FN_T *)(o->y + (fn_ld)i * o->ldy);
+        FN_LV c[FN_COEFS];
+        size_t j = o->j0;
+        for (; j + FN_LANES <= o->j1; j += FN_LANES, y += FN_LANES) {
+            if (ahead) {
+                FN_PREFETCH(x + j + ahead);
+            }
+            FN_N(curve_coefs)(curve, j, 0, c, kind);
+            const FN_LV v = FN_N(lv_load)(x + j);
+            FN_N(curve_step)(y, v, v, 0, c, NULL, o->where, kind, 0, 0);
+        }
+        if (j < o->j1 && o->apart && o->j1 - o->j0 >= FN_LANES) {
+            y -= FN_LANES - (o->j1 - j); /* a whole vector again rather than part of one */
+            j = o->j1 - FN_LANES;
+            FN_N(curve_coefs)(curve, j, 0, c, kind);
+            const FN_LV v = FN_N(lv_load)(x + j);
+            FN_N(curve_step)(y, v, v, 0, c, NULL, o->where, kind, 0, 0);
+        }
+        else if (j < o->j1) {
+            FN_N(curve_coefs)(curve, j, o->j1 - j, c, kind);
+            FN_N(curve_some)(y, x + j, NULL, o->j1 - j, c, NULL, curve, o->where, kind, 0);
+        }
+    }
+}
+
+/* Backward: one logical vector of columns, or its first `left`, down one band of rows, with its sums; dx is where
+ * column j goes. */
+FN_INLINE void
+FN_N(curve_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
                   size_t rows, size_t j, size_t left, const fn_curve *curve, ptrdiff_t ahead_x,
-                  ptrdiff_t ahead_dy, int where, int kind, int back)
+                  ptrdiff_t ahead_dy, int where, int kind)
 {
     FN_LV c[FN_COEFS], sum[FN_COEFS];
+    FN_N(curve_coefs)(curve, j, left, c, kind);
     for (int m = 0; m < FN_COEFS_OF(kind); m++) {
-        c[m] = FN_N(lv_coef_any)((const FN_A *)curve->coef[m] + j, left);
-        if (back) {
-            sum[m] = FN_N(lv_coef_any)((const FN_A *)curve->sum[m] + j, left);
-        }
+        sum[m] = FN_N(lv_coef_any)((const FN_A *)curve->sum[m] + j, left);
     }
     x += j * sizeof(FN_T);
     dy += j * sizeof(FN_T);
-    for (size_t i = 0; i < rows; i++, x += ldx, dy += lddy, y += ldy) {
+    for (size_t i = 0; i < rows; i++, x += ldx, dy += lddy, dx += lddx) {
         if (ahead_x) {
             FN_PREFETCH(x + ahead_x);
             FN_PREFETCH(dy + ahead_dy);
         }
         if (left) {
-            FN_N(curve_some)((FN_T *)y, (const FN_T *)x, (const FN_T *)dy, left, c, sum, curve,
-                             where, kind, back);
+            FN_N(curve_some)((FN_T *)dx, (const FN_T *)x, (const FN_T *)dy, left, c, sum, curve,
+                             where, kind, 1);
         }
         else {
-            FN_N(curve_step)((FN_T *)y, (const FN_T *)x, (const FN_T *)dy, 0, c, sum, where, kind,
-                             0, back);
+            FN_N(curve_step)((FN_T *)dx, FN_N(lv_load)((const FN_T *)x),
+                             FN_N(lv_load)((const FN_T *)dy), 0, c, sum, where, kind, 0, 1);
         }
     }
-    for (int m = 0; back && m < FN_COEFS_OF(kind); m++) {
+    for (int m = 0; m < FN_COEFS_OF(kind); m++) {
         FN_N(lv_coef_put)((FN_A *)curve->sum[m] + j, sum[m], left);
     }
 }
 
 FN_INLINE void
-FN_N(curve_cols)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn_ld lddy,
-                 const fn_curve *curve, int kind, int back)
+FN_N(curve_bands)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn_ld lddy,
+                  const fn_curve *curve, int kind)
 {
     const fn_ld band_x = FN_N(next_band)(ldx, o->n), band_dy = FN_N(next_band)(lddy, o->n);
     for (size_t i = 0; i < o->rows; i += o->band) {
@@ -263,20 +307,15 @@ FN_N(curve_cols)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn
         const ptrdiff_t ahead_x = fn_out_ahead(o, row, ldx, 0, band_x);
         const ptrdiff_t ahead_dy = fn_out_ahead(o, row, lddy, 0, band_dy);
         const char *x = x_ + (fn_ld)row * ldx, *dy = dy_ + (fn_ld)row * lddy;
-        char *y = o->y + (fn_ld)i * o->ldy;
+        char *dx = o->y + (fn_ld)i * o->ldy;
         size_t j = o->j0;
-        for (; j + FN_LANES <= o->j1; j += FN_LANES, y += FN_LANES * sizeof(FN_T)) {
-            FN_N(curve_panel)(y, o->ldy, x, ldx, dy, lddy, rows, j, 0, curve, ahead_x, ahead_dy,
-                              o->where, kind, back);
+        for (; j + FN_LANES <= o->j1; j += FN_LANES, dx += FN_LANES * sizeof(FN_T)) {
+            FN_N(curve_panel)(dx, o->ldy, x, ldx, dy, lddy, rows, j, 0, curve, ahead_x, ahead_dy,
+                              o->where, kind);
         }
-        if (j < o->j1 && !back && o->apart && o->j1 - o->j0 >= FN_LANES) {
-            y -= (FN_LANES - (o->j1 - j)) * sizeof(FN_T);
-            FN_N(curve_panel)(y, o->ldy, x, ldx, dy, lddy, rows, o->j1 - FN_LANES, 0, curve, 0, 0,
-                              o->where, kind, 0);
-        }
-        else if (j < o->j1) {
-            FN_N(curve_panel)(y, o->ldy, x, ldx, dy, lddy, rows, j, o->j1 - j, curve, 0, 0,
-                              o->where, kind, back);
+        if (j < o->j1) {
+            FN_N(curve_panel)(dx, o->ldy, x, ldx, dy, lddy, rows, j, o->j1 - j, curve, 0, 0,
+                              o->where, kind);
         }
     }
 }
@@ -295,7 +334,12 @@ FN_N(curve_any)(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy, fn
         switch (curve->kind << 1 | (curve->by_row != 0)) {
 #define FN_CASE(kind)                                                                              \
     case (kind) << 1:                                                                              \
-        FN_N(curve_cols)(&o, x, ldx, dy, lddy, curve, kind, back);                                 \
+        if (back) {                                                                                \
+            FN_N(curve_bands)(&o, x, ldx, dy, lddy, curve, kind);                                  \
+        }                                                                                          \
+        else {                                                                                     \
+            FN_N(curve_cols)(&o, x, ldx, curve, kind);                                             \
+        }                                                                                          \
         break;                                                                                     \
     case (kind) << 1 | 1:                                                                          \
         FN_N(curve_rows)(&o, x, ldx, dy, lddy, curve, held, kind, back);                           \
