@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
@@ -249,14 +250,14 @@ def _divide_by_root(x: Array, y: Array, groups: Groups, eps: float) -> Array:
     """Write y, and return the norms."""
     if x.size == 0:
         return np.zeros(groups.free)
-    weight = _root_of_count(x, groups)
+    weight = _root_of_count(x.ndim, groups.size, x.dtype)
     square = np.empty(groups.free)
     # At first as if no norm were below eps, while x is near; x in place has to wait for the norms.
     first = None if np.may_share_memory(x, y) else y
     _core.forward(x, first, groups, weight, None, None, square, 0.0, _core.RAW)
     norm = np.asarray(np.sqrt(square * groups.size))  # of 0-d arrays it is none
     below = norm < eps
-    if first is None or below.any():
+    if first is None or np.count_nonzero(below):  # faster than any() of few
         square[below] = eps * eps / groups.size
         _core.forward(x, y, groups, weight, None, None, square, 0.0, _core.RAW | _core.GIVEN)
     return norm
@@ -267,11 +268,11 @@ def _pull_back_root(
 ) -> None:
     if x.size == 0:
         return
-    weight = _root_of_count(x, groups)
+    weight = _root_of_count(x.ndim, groups.size, x.dtype)
     square = np.asarray(np.square(np.maximum(norm, eps)) / groups.size)
     below = norm < eps
     means = None
-    if below.any():
+    if np.count_nonzero(below):
         total = np.zeros(groups.kept)
         _core.backward(dy, x, None, groups, None, None, square, 0.0, _core.RAW, total, None)
         means = np.zeros((2, *groups.free))
@@ -280,9 +281,10 @@ def _pull_back_root(
     _core.backward(dy, x, dx, groups, weight, None, square, 0.0, _core.RAW, None, None, means)
 
 
-def _root_of_count(x: Array, groups: Groups) -> Array:
+@lru_cache(maxsize=512)
+def _root_of_count(ndim: int, count: int, dtype: np.dtype[Any]) -> Array:
     """1 / sqrt(count), as a parameter of the core: y = x / rms * (1 / sqrt(count))."""
-    return np.full((1,) * x.ndim, 1.0 / math.sqrt(groups.size), COMPUTE_TYPE[x.dtype])
+    return np.full((1,) * ndim, 1.0 / math.sqrt(count), COMPUTE_TYPE[dtype])
 
 
 class LpNormalize(Layer):
