@@ -31,7 +31,8 @@ def test_formulas(name):
 @pytest.mark.parametrize("name", ["layer_norm-bert-base-token", "add_rms_norm-llama-7b-prompt"])
 def test_every_form_is_timed(name, direction):
     lines = list(fused.measure(find(name), direction, 1, Budget(0.001, 2, 2, 1e-5)))
-    assert len(lines) == (1 if name.startswith("add") else len(fused.ACTIVATIONS))
+    residuals = 2 if direction == "forward" else 1  # in place, and apart
+    assert len(lines) == (residuals if name.startswith("add") else len(fused.ACTIVATIONS))
     assert all(min(line.fused, line.alone, line.sequence) > 0 for line in lines)
     assert all(len(line.cells()) == 7 for line in lines)
 

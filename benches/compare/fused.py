@@ -147,6 +147,11 @@ def forms(case: Case, direction: Direction) -> Iterator[tuple[str, dict[str, Cal
     problem = build(case, np.dtype(np.float32))
     if case.op.startswith("add_"):
         yield "residual", with_residual(problem, direction)
+        if direction == "forward":
+            yield (
+                "residual, apart",
+                with_residual(build(case, np.dtype(np.float32)), direction, True),
+            )
         return
     for name in ACTIVATIONS:
         yield name, with_activation(problem, direction, name)
@@ -175,8 +180,11 @@ def with_activation(problem: Problem, direction: Direction, name: str) -> dict[s
     }
 
 
-def with_residual(problem: Problem, direction: Direction) -> dict[str, Call]:
-    """Return the three calls for a residual, whose sum is used further on."""
+def with_residual(problem: Problem, direction: Direction, apart: bool = False) -> dict[str, Call]:
+    """Return the three calls for a residual, whose sum is used further on.
+
+    Forward it replaces the residual, as a network goes on with it, or goes to an array apart.
+    """
     rest = {**problem.parameters}
     residual = rest.pop("residual")
     total, result = problem.x + residual, problem.buffer()
@@ -184,14 +192,15 @@ def with_residual(problem: Problem, direction: Direction) -> dict[str, Call]:
     norm = Problem(plain, total, problem.dy, rest)
     if direction == "forward":
         alone = norm.call(fastnorm, direction, out=result)
-        # In place, as a network goes on with it; so small that any number of sums stays the same.
-        problem.x[...] *= 1e-9
-        summed = replace(problem, parameters=rest | {"residual": total})
+        problem.x[...] *= 1e-9  # any number of sums in place stays the same
+        if not apart:
+            residual = total
+        summed = replace(problem, parameters=rest | {"residual": residual})
         fused = summed.call(fastnorm, direction, out=problem.buffer(), residual_out=total)
         return {
             "fused": fused,
             "alone": alone,
-            "sequence": lambda: (np.add(problem.x, total, out=total), alone()),
+            "sequence": lambda: (np.add(problem.x, residual, out=total), alone()),
         }
     onward, stats = np.ones_like(total), norm.statistics(fastnorm)
     alone = norm.call(fastnorm, direction, stats=stats, out=result)
