@@ -333,6 +333,10 @@ def tier_digests() -> dict[str, str]:
             digests[f"{name} {kind}"] = digest(everything(case, arguments))
             wide = draw(case, rng, kind, parameter_dtype=np.float32)
             digests[f"{name} {kind}, float32 parameters"] = digest(everything(case, wide))
+    # Groups of several pieces beside each other: by group, or stored past the cache side by side.
+    case = Case("batch_norm", (5, 6, 20000), {"channel_axis": 1})
+    arguments = draw(case, np.random.default_rng(1), np.float32, mean=3.0)
+    digests["pieces side by side"] = digest(everything(case, arguments))
     for kind in DTYPES:
         for name, x in special_values(kind).items():
             case = Case("layer_norm", x.shape, {"axis": -1})

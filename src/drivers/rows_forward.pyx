@@ -31,6 +31,7 @@ from fastnorm._core.threads cimport effective, parallel_for
 
 cdef enum:
     TASKS_PER_THREAD = 8
+    RUN = 16384  # bytes of a run in memory that is so short that its neighbour is best read next
     BESIDE = 16  # rows that go the usual way beside one that must be summed in double
 
 ctypedef struct job:
@@ -192,11 +193,17 @@ cdef size_t batch_of(const job *t) noexcept nogil:
     """Groups to take at once; 0: not in batches."""
     cdef const fn_plan *p = t.call.plan
     cdef const fn_dim *last = p.dims + p.nouter - 1
-    if p.split or t.cut.count > 1 or not p.whole:
+    cdef size_t room = l2_bytes()
+    if p.split or not p.whole:
         return 0
     if p.nred:
-        return 0 if t.call.summed or not p.direct[FN_Y] else fn_batch_of_runs(
-            p, t.call.kernels.item, t.call.kernels.item, l2_bytes())
+        if t.call.summed or not p.direct[FN_Y] or t.cut.per_seg > 1:
+            return 0
+        if t.call.stream and p.n * t.call.kernels.item <= <size_t>RUN:
+            room = <size_t>-1  # memory is gone through in its order, if twice
+        return fn_batch_of_runs(p, t.call.kernels.item, t.call.kernels.item, room)
+    if t.cut.count > 1:
+        return 0
     if p.nouter and p.run_param and (last.stride[FN_W] or last.stride[FN_B]):
         return 1  # each group has a vector of parameters
     return fn_batch(p.n * t.call.kernels.item, l2_bytes())

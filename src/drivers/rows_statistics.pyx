@@ -9,8 +9,8 @@ from libc.math cimport NAN, isfinite
 from libc.string cimport memcpy, memset
 
 from fastnorm._core.call cimport (
-    fn_call, fn_cut, fn_from_sums, fn_gather, fn_moment, fn_out_of_range, fn_piece, fn_poor_shift,
-    fn_run_buffer, fn_span,
+    fn_call, fn_cut, fn_from_sums, fn_gather, fn_merge, fn_moment, fn_out_of_range, fn_piece,
+    fn_poor_shift, fn_run_buffer, fn_span,
 )
 from fastnorm._core.dispatch cimport (
     FN_LANE_BYTES, FN_ROW_BLOCK, fn_moments_rows_t, fn_samples_end, fn_terms,
@@ -121,30 +121,22 @@ cdef void put_statistics(const fn_call *c, Py_ssize_t at, const fn_moment *m) no
     (<double *>(c.var + at))[0] = m.m2 / m.count
 
 
-cdef void batch_moments(const fn_call *c, const fn_cut *cut, char *x, Py_ssize_t ldx,
-                        const fn_terms *terms, bint sampled, size_t rows, Py_ssize_t at,
-                        Py_ssize_t step, Py_ssize_t ahead) noexcept nogil:
-    """Write the statistics of up to FN_BATCH groups that follow each other, each of one piece.
-
-    What happens from group to group here happens to all at once, so that the latencies overlap; the
-    values are those of `piece_moments`. A group is a run, or runs along an axis: the first of all,
-    the second of all, as they lie in memory. terms: what x is to be made of, NULL: it is there.
-    sampled: each run is sampled just before its sums, because it comes from memory then. at, step:
-    where the statistics go.
-    """
+cdef double batch_piece(const fn_call *c, const fn_cut *cut, size_t piece, char *x, Py_ssize_t ldx,
+                        const fn_terms *terms, bint sampled, size_t rows, Py_ssize_t ahead,
+                        double *mean, double *low, double *m2) noexcept nogil:
+    """`piece_moments` of one piece, of whole runs, of up to FN_BATCH groups; returns its count."""
     cdef double shift[128]
     cdef double s1[128]
     cdef double s2[128]
-    cdef double mean[128]
-    cdef double low[128]
-    cdef double m2[128]
     cdef unsigned char again[128]
-    cdef const char *run = x
     cdef size_t n = c.plan.n, i, _seg
-    cdef double count = <double>c.plan.count
-    cdef fn_span span = fn_piece(cut, c.plan.segs, n, 0)
+    cdef fn_span span = fn_piece(cut, c.plan.segs, n, piece)
+    cdef double count = <double>((span.seg1 - span.seg0) * n)
+    cdef const char *run = x
     cdef bint some
     cdef fn_moment m
+    if c.plan.nred:
+        run += <Py_ssize_t>span.seg0 * c.plan.dims[c.plan.nouter].stride[FN_X]
     if c.raw:
         memset(shift, 0, rows * sizeof(double))
     elif sampled:
@@ -164,7 +156,7 @@ cdef void batch_moments(const fn_call *c, const fn_cut *cut, char *x, Py_ssize_t
     elif sampled and not c.raw:
         c.kernels.sampled_rows(x, ldx, rows, n, shift, s1, s2, ahead)
     else:
-        for _seg in range(c.plan.segs):
+        for _seg in range(span.seg0, span.seg1):
             c.kernels.moments_rows(run, ldx, rows, n, NULL if c.raw else shift, 1, s1, s2, ahead)
             if c.plan.nred:
                 run += c.plan.dims[c.plan.nouter].stride[FN_X]
@@ -172,10 +164,44 @@ cdef void batch_moments(const fn_call *c, const fn_cut *cut, char *x, Py_ssize_t
     if some:
         for i in range(rows):
             if again[i]:
-                m = piece_moments(c, cut, x + <Py_ssize_t>i * ldx, 0, 0)
+                m = piece_moments(c, cut, x + <Py_ssize_t>i * ldx, piece, 0)
                 mean[i] = m.mean
                 low[i] = m.low
                 m2[i] = m.m2
+    return count
+
+
+cdef void batch_moments(const fn_call *c, const fn_cut *cut, char *x, Py_ssize_t ldx,
+                        const fn_terms *terms, bint sampled, size_t rows, Py_ssize_t at,
+                        Py_ssize_t step, Py_ssize_t ahead) noexcept nogil:
+    """Write the statistics of up to FN_BATCH groups that follow each other.
+
+    What happens from group to group here happens to all at once, so that the latencies overlap; the
+    values are those of `piece_moments`. A group is a run, or runs along an axis: the first of all,
+    the second of all, as they lie in memory. terms: what x is to be made of, NULL: it is there.
+    sampled: each run is sampled just before its sums, because it comes from memory then. at, step:
+    where the statistics go.
+    """
+    cdef double mean[128]
+    cdef double low[128]
+    cdef double m2[128]
+    cdef fn_moment total[128]
+    cdef double count = 0
+    cdef size_t piece, i
+    for piece in range(cut.count):
+        count = batch_piece(c, cut, piece, x, ldx, terms, sampled, rows, ahead, mean, low, m2)
+        if cut.count == 1:
+            break
+        for i in range(rows):
+            if piece == 0:
+                total[i] = fn_moment(0, 0, 0, 0)
+            fn_merge(&total[i], fn_moment(count, mean[i], low[i], m2[i]))
+    if cut.count > 1:
+        count = <double>c.plan.count
+        for i in range(rows):
+            mean[i] = total[i].mean
+            low[i] = total[i].low
+            m2[i] = total[i].m2
     for i in range(rows):
         mean[i] += low[i]
         m2[i] /= count
