@@ -25,6 +25,8 @@ cdef bint in_turn(const fn_call *c) noexcept nogil:
     cdef const fn_dim *along = p.dims + p.nouter - 1
     cdef size_t item = c.kernels.item, bytes = p.n * item
     cdef bint weighted = c.at[FN_W] != NULL, biased = c.at[FN_B] != NULL
+    if p.nouter == 0:  # a single row
+        return False
     if c.summed:  # stored as y is; but where it replaces a term that is in cache already
         if not (direct(p) and along.stride[FN_X] == <Py_ssize_t>bytes and
                 <size_t>c.at[FN_X] % item == 0) or in_place(c):
@@ -33,7 +35,7 @@ cdef bint in_turn(const fn_call *c) noexcept nogil:
         return False
     return (c.kernels.normalize_rows != NULL and c.stream and c.at[FN_Y] != NULL and
             not c.given and (c.activation == 0 or c.activation == FN_RELU) and
-            p.nouter > 0 and p.nred == 0 and p.split == 0 and p.whole and p.direct[FN_Y] and
+            p.nred == 0 and p.split == 0 and p.whole and p.direct[FN_Y] and
             p.n <= <size_t>FN_ROW_BLOCK and LEAST <= bytes and bytes <= MOST and
             along.stride[FN_Y] == <Py_ssize_t>bytes and <size_t>c.at[FN_Y] % item == 0 and
             (not p.run_param or ((weighted or not biased) and
