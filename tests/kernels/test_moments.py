@@ -95,7 +95,7 @@ def test_moments_sum(isa, kind, rows, n, rng):
 
 @pytest.mark.parametrize("n", [*around(4 * LANES)[1:], 7 * LANES + 5, ROW_BLOCK])
 def test_moments_sum_sampled(isa, kind, n, rng):
-    """The shift is that of the sum, also where this is written over a term."""
+    """The shift is that of the sum."""
     arguments = draw("moments_sum", ("rows",), kind, 19, n, rng)
     expected = call(isa, kind, "sum", {name: arguments[name] for name in ("x", "other")})
     shift = call(isa, kind, "shift_rows", {"x": expected})
