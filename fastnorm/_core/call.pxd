@@ -63,6 +63,8 @@ cdef extern from "fn_numerics.h" nogil:
     fn_moment fn_from_sums(double n, double shift, double s1, double s2)
     bint fn_out_of_range(double n, double shift, double s1, double s2, bint single)
     bint fn_poor_shift(fn_moment m, double s1)
+    double fn_whole_dot(double s1, double s2, double low)
+    void fn_means(double count, bint raw, double g, double gx, double *c0, double *c1)
     void fn_merge(fn_moment *a, fn_moment b)
 
 cdef extern from "fn_strided.h" nogil:

@@ -40,6 +40,14 @@ cdef extern from "fn_kernels.h" nogil:
         Py_ssize_t lda
         Py_ssize_t ldb
 
+    ctypedef struct fn_own:
+        const double *rstd
+        const double *low
+        fn_each w
+        double count
+        int raw
+        double *sums
+
     ctypedef struct fn_slope:
         const void *a
         const void *b
@@ -48,6 +56,7 @@ cdef extern from "fn_kernels.h" nogil:
         void *db
         const void *on
         Py_ssize_t ldon
+        const fn_own *own
 
     ctypedef struct fn_curve:
         int kind
@@ -135,6 +144,10 @@ cdef extern from "fn_kernels.h" nogil:
         void fence() noexcept nogil
         size_t item
         size_t real
+        int own
+        size_t lines
+
+    bint fn_in_lines(size_t lines, const void *dx, fn_ld lddx, size_t n, size_t item)
 
     ctypedef struct fn_table:
         const char *isa

@@ -10,7 +10,7 @@ from fastnorm._core.rows_sums cimport job, sums_t
 cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
                        const fn_dim *down, Py_ssize_t statistics, const sums_t *means, size_t j0,
                        size_t j1, char *dw, char *db, const fn_memory *memory,
-                       fn_rows *ready) noexcept nogil
+                       fn_rows *ready, sums_t *made) noexcept nogil
 cdef void combine(const job *t, const Py_ssize_t *group, const fn_memory *memory, sums_t means,
                   size_t seg0, size_t seg1, size_t j0, size_t j1) noexcept nogil
 cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint more,

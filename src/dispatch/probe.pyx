@@ -10,7 +10,8 @@ cimport numpy as cnp
 from fastnorm._core.dispatch cimport (
     FN_BF16, FN_F16, FN_F32, FN_F64, FN_FLOOR, FN_GELU, FN_GELU_TANH, FN_RATIO, FN_RELU, FN_SILU,
     FN_SWISH, FN_TANH, FN_WINDOW_ARRAYS, fn_centre, fn_coefs, fn_curve, fn_each, fn_kernels,
-    fn_made, fn_memory, fn_param, fn_slope, fn_terms, fn_window, fn_window_values, kernels_of,
+    fn_made, fn_memory, fn_own, fn_param, fn_slope, fn_terms, fn_window, fn_window_values,
+    kernels_of,
 )
 
 import numpy as np
@@ -33,10 +34,12 @@ cdef class Probe:
 
     cdef const fn_kernels *k
     cdef readonly object real
+    cdef readonly bint own
 
     def __init__(self, str isa, str dtype):
         self.k = kernels_of(isa, TYPES[dtype])
         self.real = np.float64 if dtype == "f64" else np.float32
+        self.own = self.k.own
 
     cdef fn_centre centre(self, cnp.ndarray hi, cnp.ndarray r, cnp.ndarray m, bint by_row):
         """by_row: one value per row, or a single one for all."""
@@ -174,8 +177,28 @@ cdef class Probe:
         cdef fn_centre centre = self.centre(hi, r, m, by_row)
         cdef fn_param param = fn_param(data(w), NULL, param_by_row)
         cdef fn_slope slope = fn_slope(data(a), data(b), data(c), data(dw), data(db),
-                                       data(on), 0 if on is None else on.strides[0])
+                                       data(on), 0 if on is None else on.strides[0], NULL)
         cdef fn_memory memory = fn_memory(stream, 0, 0)
+        self.k.grad_combine(data(dx), dx.strides[0], data(x), x.strides[0], data(dy),
+                            dy.strides[0], x.shape[0], x.shape[1], &centre, &param, &slope, &memory)
+        self.k.fence()
+        return dx
+
+    def grad_own(self, cnp.ndarray x not None, cnp.ndarray dy not None, hi, r, m,
+                 cnp.ndarray rstd not None, cnp.ndarray low not None, cnp.ndarray found not None,
+                 double count, bint by_row=True, bint raw=False, w=None, bint param_by_row=False,
+                 dw=None, db=None, on=None, bint stream=False):
+        """grad_combine of rows that make their own sums, which go to found, two values a row."""
+        cdef cnp.ndarray dx = np.empty_like(x)
+        cdef fn_centre centre = self.centre(hi, r, m, by_row)
+        cdef fn_own own = fn_own(<double *>data(rstd), <double *>data(low),
+                                 self.each(w if param_by_row else None), count, raw,
+                                 <double *>data(found))
+        cdef fn_param param = fn_param(data(None if param_by_row else w), NULL, False)
+        cdef fn_slope slope = fn_slope(NULL, NULL, NULL, data(dw), data(db),
+                                       data(on), 0 if on is None else on.strides[0], &own)
+        cdef fn_memory memory = fn_memory(stream, 0, 0)
+        centre.step = 1  # also of a single row
         self.k.grad_combine(data(dx), dx.strides[0], data(x), x.strides[0], data(dy),
                             dy.strides[0], x.shape[0], x.shape[1], &centre, &param, &slope, &memory)
         self.k.fence()

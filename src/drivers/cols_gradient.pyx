@@ -13,6 +13,7 @@ from libc.string cimport memset
 
 from fastnorm._core.call cimport (
     FN_GATHER, fn_block_buffer, fn_call, fn_gather, fn_run_buffer, fn_scatter, fn_scatter_add,
+    fn_whole_dot,
 )
 from fastnorm._core.cols_statistics cimport read_columns, read_rows, read_statistic, tile_t
 from fastnorm._core.columns cimport fn_columns_average, fn_columns_multiply, fn_columns_pairs
@@ -233,7 +234,7 @@ cdef void element_gradients(const job *t, const Py_ssize_t *outer, size_t j, siz
                 dy + (j + at) * item if p.direct[c.dz] else dys, 0, 1, take, &centre, &param, s1,
                 s2)
             for q in range(take):
-                s2[q] += tile.low[at + q] * s1[q]
+                s2[q] = fn_whole_dot(s1[q], s2[q], tile.low[at + q])
             if c.dbias != NULL:
                 fn_scatter_add(s1, 1, c.dbias + outer[FN_DP] + walk.off[FN_DP], run, p.nrun,
                                FN_DP, j + at, take)
@@ -271,7 +272,7 @@ cdef void combine(const job *t, const Py_ssize_t *outer, size_t j, size_t width,
     cdef Py_ssize_t ld_dx = 0, ld_x = 0, ld_dy = 0, ld_on = 0
     cdef fn_centre centre = fn_centre(tile.hi, tile.r, tile.m, False, 0)
     cdef fn_param param = fn_param(NULL, NULL, by_row and not both)
-    cdef fn_slope slope = fn_slope(tile.a, tile.b, tile.c, NULL, NULL, NULL, 0)
+    cdef fn_slope slope = fn_slope(tile.a, tile.b, tile.c, NULL, NULL, NULL, 0, NULL)
     cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
     cdef fn_walk walk
     if even and p.nred:

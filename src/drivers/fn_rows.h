@@ -56,7 +56,7 @@ fn_scale_of(const fn_rows *rows, size_t step)
 static inline fn_slope
 fn_slope_of(const fn_rows *rows, void *dw, void *db)
 {
-    const fn_slope slope = {rows->a, rows->b, rows->c, dw, db, NULL, 0};
+    const fn_slope slope = {rows->a, rows->b, rows->c, dw, db, NULL, 0, NULL};
     return slope;
 }
 

@@ -6,11 +6,12 @@ vector weight multiplies dy in the kernel.
 """
 
 from fastnorm._core.call cimport (
-    fn_ask_ahead, fn_call, fn_centre_of, fn_gather, fn_rows, fn_run_buffer, fn_scale_of, fn_scatter,
-    fn_slope_of, fn_slope_rows,
+    fn_ask_ahead, fn_call, fn_centre_of, fn_gather, fn_means, fn_rows, fn_run_buffer, fn_scale_of,
+    fn_scatter, fn_slope_of, fn_slope_rows,
 )
 from fastnorm._core.dispatch cimport (
-    FN_ROW_BLOCK, fn_centre, fn_each, fn_memory, fn_param, fn_slope, l2_bytes,
+    FN_ROW_BLOCK, fn_centre, fn_each, fn_in_lines, fn_memory, fn_own, fn_param, fn_slope,
+    l2_bytes,
 )
 from fastnorm._core.plan cimport FN_DY, FN_ON, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan
 from fastnorm._core.rows_sums cimport (
@@ -18,17 +19,23 @@ from fastnorm._core.rows_sums cimport (
 )
 from fastnorm._core.rows_write cimport write_rows
 
+cdef enum:  # bytes of a run whose dx follows its sums
+    LEAST = 2048
+    MOST = 8192
+    MOST_STREAMED = 4096
+
 
 cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
                        const fn_dim *down, Py_ssize_t statistics, const sums_t *means, size_t j0,
                        size_t j1, char *dw, char *db, const fn_memory *memory,
-                       fn_rows *ready) noexcept nogil:
+                       fn_rows *ready, sums_t *made) noexcept nogil:
     """dx of values [j0, j1) of up to FN_BATCH runs that follow each other along an axis.
 
     down: NULL, or the axis along which each has more runs, with the same statistics and parameters,
     all direct. means: of every run, or where statistics is 0 one for all. dw, db: NULL, or what
     dy * xh and dy of contiguous runs are added to, in the compute type. ready: NULL, or the centres
-    of all runs.
+    of all runs. made: NULL, or where the sums of each run go, which are taken on the way: there are
+    no means then.
     """
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
@@ -59,6 +66,7 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
     cdef fn_centre centre
     cdef fn_param param = fn_param(NULL, NULL, False)
     cdef fn_slope slope
+    cdef fn_own own
     if along != NULL:
         step_x = along.stride[FN_X]
         step_dy = along.stride[c.dz]
@@ -79,14 +87,18 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
     if ready == NULL:
         ready = &rows_of
         centre_of(c, off[FN_S], statistics, sets, ready)
-    if not c.fixed:
+    if not c.fixed and made == NULL:
         c0 = fn_each(<const char *>&means.g, apart)
         c1 = fn_each(<const char *>&means.gx, apart)
-    fn_slope_rows(c, sets, w, c0, c1, ready)
+    if made == NULL:
+        fn_slope_rows(c, sets, w, c0, c1, ready)
     centre = fn_centre_of(ready, 1 if sets > 1 else 0)
     if c.fixed:  # b and c are zeros: dx = dy * w * a, whatever x is
         centre = fn_scale_of(ready, 1 if sets > 1 else 0)
     slope = fn_slope_of(ready, dw, db)
+    if made != NULL:
+        own = fn_own(&ready.rstd[0], &ready.low[0], w, <double>p.count, c.raw, <double *>made)
+        slope.own = &own
     if direct:
         if vector:
             param.w = c.at[FN_W] + off[FN_W] + <Py_ssize_t>(j0 * real)
@@ -163,8 +175,30 @@ cdef void combine(const job *t, const Py_ssize_t *group, const fn_memory *memory
     while seg < seg1:
         rows = runs_along(t, seg, seg1, &along)
         at_run(t.call.plan, group, seg, off)
-        combine_runs(t, off, along, rows, NULL, 0, &means, j0, j1, NULL, NULL, memory, NULL)
+        combine_runs(t, off, along, rows, NULL, 0, &means, j0, j1, NULL, NULL, memory, NULL,
+                     NULL)
         seg += rows
+
+
+cdef bint in_turn(const job *t, bint wanted) noexcept nogil:
+    """Whether dx of a run is best made just after its sums, while first-level cache has it.
+
+    wanted: gradients of parameters along the run are summed on the way.
+    """
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef size_t bytes = t.n * c.kernels.item
+    cdef Py_ssize_t step = p.dims[p.nouter - 1].stride[FN_Y] if p.nouter else 0
+    if c.stream:
+        if wanted or bytes > MOST_STREAMED or not fn_in_lines(
+                c.kernels.lines, c.at[FN_Y], step, t.n, c.kernels.item):
+            return False
+    elif bytes < LEAST or bytes > MOST:
+        return False
+    return (c.kernels.own and p.nred == 0 and c.at[FN_Y] != NULL and
+            p.direct[FN_X] and p.direct[c.dz] and p.direct[FN_Y] and
+            (c.at[FN_ON] == NULL or p.direct[FN_ON]) and
+            (not p.run_param or c.at[FN_W] == NULL or p.direct[FN_W]))
 
 
 cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint more,
@@ -205,11 +239,16 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
         if c.slope:
             write_rows(c, off, last, rows, down, statistics, 0, t.n, 0)
         centre_of(c, off[FN_S], statistics, rows, &rows_of)
+        if in_turn(t, dw != NULL):
+            memory.ahead_x = memory.ahead_dy = 0
+            combine_runs(t, off, last, rows, NULL, statistics, NULL, 0, t.n, dw, db, &memory,
+                         &rows_of, slots)
+            return
         sums_of_each(t, off, last, rows, down, 0, t.n, &memory, &rows_of, slots)
         if p.nred:
             memory.ahead_x = memory.ahead_dy = 0
         for i in range(rows):
-            means[i] = sums_t(0 if c.raw else slots[i].g / n, slots[i].gx / n)
+            fn_means(n, c.raw, slots[i].g, slots[i].gx, &means[i].g, &means[i].gx)
     if c.at[FN_Y] != NULL:
         combine_runs(t, off, last, rows, down, statistics, means, 0, t.n, dw, db, &memory,
-                     NULL if slots == NULL else &rows_of)
+                     NULL if slots == NULL else &rows_of, NULL)

@@ -156,7 +156,8 @@ cdef void fused_block(const job *t, size_t first, size_t rows, bint more, sums_t
             batch_gradient(t, at.off, some, more or g + 2 * some <= stop, batch, dw, db)
         else:
             means = whole_group(t, at.off, &memory, slots)
-            combine_runs(t, at.off, NULL, 1, NULL, 0, &means, 0, t.n, dw, db, &memory, NULL)
+            combine_runs(t, at.off, NULL, 1, NULL, 0, &means, 0, t.n, dw, db, &memory, NULL,
+                         NULL)
         g += some
 
 
@@ -198,7 +199,8 @@ cdef void chunk_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t first, rows, bytes = row_bytes(t)
     cdef char *dweight = c.at[FN_DP]
     cdef char *dbias = c.dbias
-    cdef char *dw = t.rows + <size_t>task * 2 * bytes
+    # From a line on: partials are added to beside dx, and an access across two lines is two.
+    cdef char *dw = <char *>((<size_t>t.rows + 63) / 64 * 64) + <size_t>task * 2 * bytes
     cdef sums_t *slots = t.sums + <size_t>task * (t.slots + APART)
     cdef fn_walk at
     if t.partial != NULL:
@@ -304,7 +306,7 @@ cdef int vector_gradients(job *t) noexcept nogil:
         t.partial = <double *>calloc(t.chunks * 2 * c.dparam_size, sizeof(double))
     if not tiles and t.segs == 1 and not c.fixed and c.at[FN_Y] != NULL and (
             p.direct[FN_X] and p.direct[c.dz] and p.direct[FN_DP]):
-        t.rows = <char *>calloc(t.chunks * 2, row_bytes(t))  # without it: plain blocks
+        t.rows = <char *>calloc(t.chunks * 2 + 1, row_bytes(t))  # without it: plain blocks
     if t.sums != NULL and (t.chunks == 1 or t.partial != NULL):
         result = 0
         if tiles:

@@ -13,8 +13,8 @@ kernel.
 from libc.string cimport memset
 
 from fastnorm._core.call cimport (
-    FN_BATCH, fn_call, fn_centre_of, fn_centre_rows, fn_gather, fn_piece, fn_real_at, fn_rows,
-    fn_run_buffer, fn_span,
+    FN_BATCH, fn_call, fn_centre_of, fn_centre_rows, fn_gather, fn_means, fn_piece, fn_real_at,
+    fn_rows, fn_run_buffer, fn_span, fn_whole_dot,
 )
 from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_each, fn_memory
 from fastnorm._core.plan cimport (
@@ -111,7 +111,7 @@ cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along,
             centre.hi = <const char *>centre.hi + real
             centre.r = <const char *>centre.r + real
     for i in range(rows):
-        out[i] = sums_t(s1[i], s2[i] + rows_of.low[i] * s1[i])
+        out[i] = sums_t(s1[i], fn_whole_dot(s1[i], s2[i], rows_of.low[i]))
 
 
 cdef sums_t sums_of_all(const job *t, const Py_ssize_t *group, const fn_span *span,
@@ -139,14 +139,14 @@ cdef sums_t sums_of_all(const job *t, const Py_ssize_t *group, const fn_span *sp
             c.at[c.dz] + group[c.dz] + at.off[c.dz] + span.j0 * item,
             walked.stride[c.dz] if ndims else 0, span.seg1 - span.seg0, span.j1 - span.j0,
             &centre, NULL, &s1, &s2, memory)
-        return sums_t(s1, s2 + rows_of.low[0] * s1)
+        return sums_t(s1, fn_whole_dot(s1, s2, rows_of.low[0]))
     for _seg in range(span.seg0, span.seg1):
         x = c.at[FN_X] + group[FN_X] + at.off[FN_X]
         dy = c.at[c.dz] + group[c.dz] + at.off[c.dz]
         run_sums(c, x, dy, c.at[FN_W] + group[FN_W] + at.off[FN_W] if vector else NULL, span.j0,
                  span.j1, &centre, memory, &s1, &s2)
         fn_walk_next(&at)
-    return sums_t(s1, s2 + rows_of.low[0] * s1)
+    return sums_t(s1, fn_whole_dot(s1, s2, rows_of.low[0]))
 
 
 cdef size_t runs_along(const job *t, size_t seg, size_t stop, const fn_dim **along) noexcept nogil:
@@ -233,8 +233,7 @@ cdef sums_t group_means(const job *t, const Py_ssize_t *group,
                 total.g += weight * g
                 total.gx += weight * gx
             seg += rows
-    total.g = 0 if c.raw else total.g / <double>p.count
-    total.gx /= <double>p.count
+    fn_means(<double>p.count, c.raw, total.g, total.gx, &total.g, &total.gx)
     return total
 
 

@@ -63,16 +63,28 @@ typedef struct {
     fn_ld lda, ldb;
 } fn_terms;
 
+/* What makes a, b and c below of the two sums of a row: 1/std and low of each (see fn_coefs), a weight that is not in
+ * g, how many values; raw: g has no mean to lose. sums: NULL, or room for a row's sums of g and of g * xh. */
+typedef struct {
+    const double *rstd, *low;
+    fn_each w;
+    double count;
+    int raw;
+    double *sums;
+} fn_own;
+
 /* dx = ((g - c) - (x - hi) * r * b) * a, indexed as the centre is. With c0 = mean(g), c1 = mean(g * xh):
  * a = 1/std, b = c1, c = c0 + m * c1; a weight that all of the group shares is better left out of g
  * and multiplied into a. Where dw is not NULL (centre by_row, parameters not), the vectors dw and db
  * of A receive dy * xh and dy of every row on the way. Where on is not NULL, its rows, laid out as
- * those of dx but ldon apart, are added to dx before it is rounded. */
+ * those of dx but ldon apart, are added to dx before it is rounded. Where own is not NULL (as for dw), a, b and c are
+ * not read: the sums of a row are made just before its dx. */
 typedef struct {
     const void *a, *b, *c;
     void *dw, *db;
     const void *on;
     fn_ld ldon;
+    const fn_own *own;
 } fn_slope;
 
 /* y = f(x), f one of a few kinds with coefficients c0, c1, ...; see curve.tmpl.h. coef: vectors of A, one
@@ -221,9 +233,19 @@ typedef struct {
 #define FN_PRIMITIVE(name) FN_CAT_(fn, name##_t) name;
 #include "../kernels/kernels.inc"
 #undef FN_PRIMITIVE
-    size_t item; /* bytes of a stored value */
-    size_t real; /* bytes of A */
+    size_t item;  /* bytes of a stored value */
+    size_t real;  /* bytes of A */
+    int own;      /* whether grad_combine makes the sums of rows by itself: where that pays */
+    size_t lines; /* 0, or values of a vector: where it can join those that two lines share */
 } fn_kernels;
+
+/* Whether dx of rows that make their own sums, and none of parameters, is stored past the cache without a detour: rows
+ * of whole vectors that follow each other, wherever they begin. */
+static inline int
+fn_in_lines(size_t lines, const void *dx, fn_ld lddx, size_t n, size_t item)
+{
+    return lines && n % lines == 0 && lddx == (fn_ld)(n * item) && (uintptr_t)dx % item == 0;
+}
 
 enum { FN_F16, FN_BF16, FN_F32, FN_F64, FN_NTYPES };
 

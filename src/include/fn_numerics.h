@@ -69,6 +69,21 @@ fn_merge(fn_moment *a, fn_moment b)
     a->count = n;
 }
 
+/* sum(g * xh) from sum(g) and sum(g * (x - hi) * r), low what the rounding of the mean left over. */
+static inline double
+fn_whole_dot(double s1, double s2, double low)
+{
+    return s2 + low * s1;
+}
+
+/* What a gradient subtracts, from the two sums of a group: the means of g and of g * xh. */
+static inline void
+fn_means(double count, int raw, double g, double gx, double *c0, double *c1)
+{
+    *c0 = raw ? 0 : g / count;
+    *c1 = gx / count;
+}
+
 /* 1 / sqrt(var + eps); 0 where that sum is 0, so that a constant group gives xh = 0. */
 static inline double
 fn_rstd(double var, double eps)

@@ -30,12 +30,13 @@
 #include "activate.tmpl.h"
 #include "affine.tmpl.h"
 #include "curve.tmpl.h"
-#include "grad_combine.tmpl.h"
 #include "grad_sums.tmpl.h"
 #include "sum.tmpl.h"
 #include "moments.tmpl.h"
 #include "statistics.tmpl.h"
 
+#include "grad_alone.tmpl.h"
+#include "grad_combine.tmpl.h"
 #include "normalize.tmpl.h"
 #include "window.tmpl.h"
 
@@ -52,4 +53,6 @@ const fn_kernels FN_N(fn_kernels) = {
 #undef FN_PRIMITIVE
     .item = sizeof(FN_T),
     .real = sizeof(FN_A),
+    .own = FN_OWN,
+    .lines = FN_SHIFTS ? FN_LANES : 0,
 };

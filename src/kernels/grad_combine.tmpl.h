@@ -8,29 +8,10 @@
  * Layouts  as in affine.tmpl.h: hi, r, m, a, b, c are scalars of a row or vectors along the columns.
  *          dw, db (by_row only): dy * xh and dy are added to them while dy and xh are in registers, which
  *          saves the gradients of a vector parameter a sweep of their own; settle moves them on.
+ *          own: a row's sums are made just before its dx, which then finds the row in first-level cache.
  * Aliasing dx may be x, dy or on.
- * Needs    lanes.tmpl.h.
+ * Needs    grad_alone.tmpl.h.
  */
-
-/* The coefficients of a row that goes by alone, or of all rows. */
-typedef struct {
-    FN_LV hi, r, a, b, c;
-} FN_N(combine_row);
-
-FN_INLINE
-FN_N(combine_row) FN_N(combine_row_of)(const fn_centre *centre, const fn_slope *slope, size_t row)
-{
-    const FN_A *his = centre->hi, *rs = centre->r;
-    const FN_A *as = slope->a, *bs = slope->b, *cs = slope->c;
-    const size_t at = row * centre->step;
-    return (FN_N(combine_row)){FN_N(lv_spread)(his + at), FN_N(lv_spread)(rs + at),
-                               FN_N(lv_spread)(as + at), FN_N(lv_spread)(bs + at),
-                               FN_N(lv_spread)(cs + at)};
-}
-
-/* How rows go by: in bands, each with its coefficients; one by one; in bands that have the same. A constant in
- * every call. */
-enum { FN_N(IN_BANDS), FN_N(ALONE), FN_N(ALIKE) };
 
 /* As affine_panel: K logical vectors of columns from j on, or its first `left`, down one band of rows; dx
  * is where column j goes. */
@@ -39,9 +20,9 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
                          size_t row0, size_t rows, size_t j, size_t left, const fn_centre *centre,
                          const fn_param *param, const fn_slope *slope, ptrdiff_t ahead_x,
                          ptrdiff_t ahead_dy, int where, int K, int by_row, int how, int vd,
-                         const FN_N(combine_row) * own)
+                         const FN_N(combine_row) * alike)
 {
-    const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m, *ws = param->w;
+    const FN_A *his = centre->hi, *rs = centre->r, *ws = param->w;
     const FN_A *as = slope->a, *bs = slope->b, *cs = slope->c;
     FN_A *dws = slope->dw, *dbs = slope->db;
     const int vw = how == FN_N(WEIGHT);
@@ -88,15 +69,14 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
             FN_N(lv_take)((const FN_T *)dy, above, K, left);
         }
         if (by_row) {
-            const FN_N(combine_row) s = own ? *own : FN_N(combine_row_of)(centre, slope, i);
+            const FN_N(combine_row) s =
+                alike ? *alike : FN_N(combine_row_of)(centre, param, slope, i, how, vd);
             hi[0] = s.hi;
             r[0] = s.r;
+            m = s.m;
             a[0] = s.a;
             b[0] = s.b;
             c[0] = s.c;
-            if (vd) {
-                m = FN_N(lv_spread)(ms + i * centre->step);
-            }
         }
         FN_UNROLL
         for (int k = 0; k < K; k++) {
@@ -106,20 +86,9 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
                 FN_PREFETCH((const char *)px + ahead_x);
                 FN_PREFETCH((const char *)pg + ahead_dy);
             }
-            const FN_LV t = FN_N(lv_centre)(in[k], hi[q], r[q]);
-            FN_LV g = above[k];
-            if (vd) {
-                dw[k] = FN_N(lv_add)(dw[k], FN_N(lv_mul)(g, FN_N(lv_add)(t, m)));
-                db[k] = FN_N(lv_add)(db[k], g);
-            }
-            if (vw) {
-                g = FN_N(lv_mul)(g, w[k]);
-            }
-            if (how == FN_N(EACH_ROW)) {
-                g = FN_N(lv_mul)(g, FN_N(lv_spread)(ws + i));
-            }
-            g = FN_N(lv_sub)(FN_N(lv_sub)(g, c[q]), FN_N(lv_mul)(t, b[q]));
-            out[k] = FN_N(lv_mul)(g, a[q]);
+            const FN_LV weight = how == FN_N(EACH_ROW) ? FN_N(lv_spread)(ws + i) : w[k];
+            out[k] = FN_N(combine_step)(in[k], above[k], weight, &dw[k], &db[k], hi[q], r[q], m,
+                                        a[q], b[q], c[q], how != FN_N(PLAIN), vd);
         }
         if (on) {
             FN_UNROLL
@@ -160,109 +129,112 @@ FN_N(grad_combine_edge)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const ch
 FN_INLINE void
 FN_N(grad_combine_block)(const fn_out *o, const char *x_, fn_ld ldx, const char *dy_, fn_ld lddy,
                          const fn_centre *centre, const fn_param *param, const fn_slope *slope,
-                         const fn_memory *memory, int by_row, int how, int vd, int rows)
+                         const fn_memory *memory, int by_row, int how, int vd, int alike)
 {
-    const size_t end = o->row + o->rows, band = rows == FN_N(ALONE) ? 1 : o->band,
-                 wide = FN_SWEEP * FN_LANES;
+    const size_t end = o->row + o->rows, band = o->band, wide = FN_SWEEP * FN_LANES;
     const fn_ld band_x = FN_N(next_band)(ldx, o->n), band_dy = FN_N(next_band)(lddy, o->n);
+    FN_N(combine_row) all_alike;
+    if (alike) {
+        all_alike = FN_N(combine_row_of)(centre, param, slope, o->row, how, vd);
+    }
     char *dx = o->y;
     for (size_t row = o->row; row < end; row += band, dx += (fn_ld)band * o->ldy) {
-        const size_t len = rows == FN_N(ALONE) || end - row >= band ? band : end - row;
+        const size_t len = end - row >= band ? band : end - row;
         const char *x = x_ + (fn_ld)row * ldx, *dy = dy_ + (fn_ld)row * lddy;
         const int known = !by_row || memory->ahead_x;
         const ptrdiff_t ahead_x = known ? fn_out_ahead(o, row, ldx, memory->ahead_x, band_x) : 0;
         const ptrdiff_t ahead_dy =
             known ? fn_out_ahead(o, row, lddy, memory->ahead_dy, band_dy) : 0;
-        FN_N(combine_row) row_coef;
-        const FN_N(combine_row) *own = NULL;
-        if (rows != FN_N(IN_BANDS)) {
-            row_coef = FN_N(combine_row_of)(centre, slope, row);
-            own = &row_coef;
-        }
         FN_T *to = (FN_T *)dx;
         size_t j = o->j0;
+#define FN_PANEL(K)                                                                                \
+    FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre, param,  \
+                             slope, ahead_x, ahead_dy, o->where, K, by_row, how, vd,               \
+                             alike ? &all_alike : NULL)
         for (; j + wide <= o->j1; j += wide, to += wide) {
-            FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
-                                     param, slope, ahead_x, ahead_dy, o->where, FN_SWEEP, by_row,
-                                     how, vd, own);
+            FN_PANEL(FN_SWEEP);
         }
         if (FN_SWEEP > 2 && j + 2 * FN_LANES <= o->j1) {
-            FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
-                                     param, slope, ahead_x, ahead_dy, o->where, 2, by_row, how, vd,
-                                     own);
+            FN_PANEL(2);
             j += 2 * FN_LANES;
             to += 2 * FN_LANES;
         }
         for (; FN_SWEEP > 1 && j + FN_LANES <= o->j1; j += FN_LANES, to += FN_LANES) {
-            FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
-                                     param, slope, ahead_x, ahead_dy, o->where, 1, by_row, how, vd,
-                                     own);
+            FN_PANEL(1);
         }
         if (j < o->j1 && !vd && o->apart && o->j1 - o->j0 >= FN_LANES) {
             to -= FN_LANES - (o->j1 - j);
             j = o->j1 - FN_LANES;
-            FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre,
-                                     param, slope, ahead_x, ahead_dy, o->where, 1, by_row, how, vd,
-                                     own);
+            FN_PANEL(1);
         }
         else if (j < o->j1) {
             FN_N(grad_combine_edge)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, o->j1 - j,
                                     centre, param, slope, o->where, how);
         }
+#undef FN_PANEL
     }
 }
 
 /* Where a band has no coefficient to share, a row goes by at once: rows often lie a multiple of 4096 bytes
  * apart, and a load at the place of a store just before, modulo 4096, waits for it. */
-FN_NOINLINE void
-FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
-                         const fn_centre *centre, const fn_param *param, const fn_slope *slope,
-                         const fn_memory *memory, int how)
-{
-    if (how == FN_N(PLAIN)) {
-        FN_N(grad_combine_block)(o, x, ldx, dy, lddy, centre, param, slope, memory, 1, FN_N(PLAIN),
-                                 0, FN_N(ALONE));
-    }
-    else {
-        FN_N(grad_combine_block)(o, x, ldx, dy, lddy, centre, param, slope, memory, 1,
-                                 FN_N(EACH_ROW), 0, FN_N(ALONE));
-    }
-}
-
 static void
 FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void *dy, fn_ld lddy,
                       size_t rows, size_t n, const fn_centre *centre, const fn_param *param,
                       const fn_slope *slope, const fn_memory *memory)
 {
     const int how = !param->w ? FN_N(PLAIN) : param->by_row ? FN_N(EACH_ROW) : FN_N(WEIGHT);
-    const int columns = how == FN_N(EACH_ROW) ? 2 : how;
-    const int shared = !centre->by_row || slope->dw || how == FN_N(WEIGHT);
-    const int alone = !shared && n > FN_SWEEP * FN_LANES;
+    const int columns = how == FN_N(EACH_ROW) ? 2 : how, vd = slope->dw != NULL;
+    const int made = FN_OWN && slope->own != NULL;
+    const int shared = !made && (!centre->by_row || vd || how == FN_N(WEIGHT));
+    const int alone = !made && !shared && n > FN_SWEEP * FN_LANES;
     const int alike = how == FN_N(EACH_ROW) && centre->by_row && !centre->step; /* group norm */
+    const int lines = made && !vd && memory->stream &&
+                      fn_in_lines(FN_SHIFTS ? FN_LANES : 0, dx, lddx, n, sizeof(FN_T));
+    FN_N(combine_row) row;
     fn_out o;
-    fn_out_start(&o, memory->stream, shared ? FN_FROM_COMMON : FN_FROM_ANY, FN_OUT_BYTES, dx, lddx,
-                 ldx, rows, n, sizeof(FN_T), dx == x || dx == dy || dx == slope->on);
+    fn_out_start(&o, memory->stream && !lines, shared ? FN_FROM_COMMON : FN_FROM_ANY, FN_OUT_BYTES,
+                 dx, lddx, ldx, rows, n, sizeof(FN_T), dx == x || dx == dy || dx == slope->on);
+    if (made) {
+        o.band = 1;
+    }
     while (fn_out_next(&o)) {
-        if (alone) {
-            FN_N(grad_combine_alone)(&o, x, ldx, dy, lddy, centre, param, slope, memory, how);
-            continue;
-        }
-        switch (alike ? 8 : centre->by_row ? 3 + columns + 3 * (slope->dw != NULL) : columns) {
-#define FN_CASE(s, by_row, how, vd, rows_go)                                                       \
+        switch (made             ? 11 + (how == FN_N(WEIGHT)) + 2 * vd + 4 * lines
+                : alone          ? 9 + (how != FN_N(PLAIN))
+                : alike          ? 8
+                : centre->by_row ? 3 + columns + 3 * vd
+                                 : columns) {
+#define FN_BANDS(s, by_row, how, vd, alike)                                                        \
     case s:                                                                                        \
         FN_N(grad_combine_block)(&o, x, ldx, dy, lddy, centre, param, slope, memory, by_row, how,  \
-                                 vd, FN_N(rows_go));                                               \
+                                 vd, alike);                                                       \
         break;
-            FN_CASE(0, 0, FN_N(PLAIN), 0, IN_BANDS)
-            FN_CASE(1, 0, FN_N(WEIGHT), 0, IN_BANDS)
-            FN_CASE(2, 0, FN_N(EACH_ROW), 0, IN_BANDS)
-            FN_CASE(3, 1, FN_N(PLAIN), 0, IN_BANDS)
-            FN_CASE(4, 1, FN_N(WEIGHT), 0, IN_BANDS)
-            FN_CASE(5, 1, FN_N(EACH_ROW), 0, IN_BANDS)
-            FN_CASE(6, 1, FN_N(PLAIN), 1, IN_BANDS)
-            FN_CASE(7, 1, FN_N(WEIGHT), 1, IN_BANDS)
-            FN_CASE(8, 1, FN_N(EACH_ROW), 0, ALIKE)
-#undef FN_CASE
+#define FN_ALONE(s, name)                                                                          \
+    case s:                                                                                        \
+        FN_N(name)(&o, x, ldx, dy, lddy, centre, param, slope, memory, &row);                      \
+        break;
+            FN_BANDS(0, 0, FN_N(PLAIN), 0, 0)
+            FN_BANDS(1, 0, FN_N(WEIGHT), 0, 0)
+            FN_BANDS(2, 0, FN_N(EACH_ROW), 0, 0)
+            FN_BANDS(3, 1, FN_N(PLAIN), 0, 0)
+            FN_BANDS(4, 1, FN_N(WEIGHT), 0, 0)
+            FN_BANDS(5, 1, FN_N(EACH_ROW), 0, 0)
+            FN_BANDS(6, 1, FN_N(PLAIN), 1, 0)
+            FN_BANDS(7, 1, FN_N(WEIGHT), 1, 0)
+            FN_BANDS(8, 1, FN_N(EACH_ROW), 0, 1)
+            FN_ALONE(9, alone_plain)
+            FN_ALONE(10, alone_each_row)
+#if FN_OWN
+            FN_ALONE(11, made_plain)
+            FN_ALONE(12, made_weight)
+            FN_ALONE(13, made_plain_vd)
+            FN_ALONE(14, made_weight_vd)
+#endif
+#if FN_SHIFTS
+            FN_ALONE(15, lines_plain)
+            FN_ALONE(16, lines_weight)
+#endif
+#undef FN_BANDS
+#undef FN_ALONE
         }
     }
 }

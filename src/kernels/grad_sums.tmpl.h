@@ -83,10 +83,12 @@ FN_N(grad_sums_tail)(const FN_T *x, const FN_T *dy, size_t start, size_t stop, i
 }
 
 /* The sums over values [start, stop) of one row, no more than FN_ROW_BLOCK, in the accumulators from
- * `sweep` on. */
+ * `sweep` on. even: all of it by the same instructions. A processor foresees by instruction, the next at the
+ * distance of the last: one that begins each row in the place of another leaves both to wait for memory. */
 FN_INLINE void
 FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t start, size_t stop, int sweep, FN_LV *a,
-                    FN_LV *q, const FN_N(fn_factors) * by, const fn_memory *memory, int vs, int vw)
+                    FN_LV *q, const FN_N(fn_factors) * by, const fn_memory *memory, int vs, int vw,
+                    int even)
 {
     const size_t step = FN_ACCUMULATORS * FN_LANES, whole = start + (stop - start) / step * step;
     size_t j = start + (size_t)sweep * FN_LANES;
@@ -94,8 +96,17 @@ FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t start, size_t stop, in
         FN_N(grad_sums_tail)(x, dy, start, stop, sweep, a, q, by, memory, 1, vs, vw);
         return;
     }
-    FN_N(grad_sums_steps)(x, dy, j, a, q, by, memory, 1, vs, vw);
-    for (j += step; j < whole; j += step) {
+    if (even) {
+        FN_UNROLL
+        for (int k = 0; k < FN_SWEEP; k++) {
+            a[k] = q[k] = FN_N(lv_set1)(0);
+        }
+    }
+    else {
+        FN_N(grad_sums_steps)(x, dy, j, a, q, by, memory, 1, vs, vw);
+        j += step;
+    }
+    for (; j < whole; j += step) {
         FN_N(grad_sums_steps)(x, dy, j, a, q, by, memory, 0, vs, vw);
     }
     FN_N(grad_sums_tail)(x, dy, whole, stop, sweep, a, q, by, memory, 0, vs, vw);
@@ -105,15 +116,31 @@ FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t start, size_t stop, in
 FN_INLINE void
 FN_N(grad_sums_lanes)(const char *x, const char *dy, size_t start, size_t stop,
                       const FN_N(fn_factors) * by, FN_LV *sum, FN_LV *dot, const fn_memory *memory,
-                      int vs, int vw)
+                      int vs, int vw, int even)
 {
     FN_LV a[FN_ACCUMULATORS], q[FN_ACCUMULATORS];
     for (int sweep = 0; sweep < FN_ACCUMULATORS; sweep += FN_SWEEP) {
         FN_N(grad_sums_run)((const FN_T *)x, (const FN_T *)dy, start, stop, sweep, a + sweep,
-                            q + sweep, by, memory, vs, vw);
+                            q + sweep, by, memory, vs, vw, even);
     }
     *sum = FN_N(lv_sum_four)(a);
     *dot = FN_N(lv_sum_four)(q);
+}
+
+/* One row, in blocks. */
+FN_INLINE void
+FN_N(grad_sums_row)(const char *x, const char *dy, size_t n, const FN_N(fn_factors) * by,
+                    double *s1, double *s2, const fn_memory *memory, int vs, int vw, int even)
+{
+    FN_LV sum, dot;
+    FN_A sum_, dot_;
+    for (size_t start = 0; start < n; start += FN_ROW_BLOCK) {
+        const size_t stop = n - start < FN_ROW_BLOCK ? n : start + FN_ROW_BLOCK;
+        FN_N(grad_sums_lanes)(x, dy, start, stop, by, &sum, &dot, memory, vs, vw, even);
+        FN_N(lv_sum_two)(sum, dot, &sum_, &dot_);
+        *s1 += (double)sum_;
+        *s2 += (double)dot_;
+    }
 }
 
 FN_INLINE void
@@ -131,7 +158,7 @@ FN_N(grad_sums_all)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t
             for (size_t i = 0; i < some; i++, x += ldx, dy += lddy) {
                 by.hi = FN_N(lv_spread)(his + (row + i) * by_row);
                 by.r = FN_N(lv_spread)(rs + (row + i) * by_row);
-                FN_N(grad_sums_lanes)(x, dy, 0, n, &by, &sum[i], &dot[i], memory, vs, vw);
+                FN_N(grad_sums_lanes)(x, dy, 0, n, &by, &sum[i], &dot[i], memory, vs, vw, 0);
             }
             FN_N(lv_sums)(sum, some, s1 + row);
             FN_N(lv_sums)(dot, some, s2 + row);
@@ -141,12 +168,7 @@ FN_N(grad_sums_all)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t
     for (size_t row = 0; row < rows; row++, x += ldx, dy += lddy) {
         by.hi = FN_N(lv_spread)(his + row * by_row);
         by.r = FN_N(lv_spread)(rs + row * by_row);
-        for (size_t start = 0; start < n; start += FN_ROW_BLOCK) {
-            const size_t stop = n - start < FN_ROW_BLOCK ? n : start + FN_ROW_BLOCK;
-            FN_N(grad_sums_lanes)(x, dy, start, stop, &by, sum, dot, memory, vs, vw);
-            s1[row * step] += (double)FN_N(lv_sum)(sum[0]);
-            s2[row * step] += (double)FN_N(lv_sum)(dot[0]);
-        }
+        FN_N(grad_sums_row)(x, dy, n, &by, s1 + row * step, s2 + row * step, memory, vs, vw, 0);
     }
 }
 

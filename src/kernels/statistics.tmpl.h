@@ -129,6 +129,15 @@ FN_N(fn_centres)(size_t n, fn_each mean, fn_each var, double eps, fn_each w, fn_
     }
 }
 
+FN_INLINE void
+FN_N(slope_of)(double rstd, double low, double weight, double g, double gx, FN_A *a, FN_A *b,
+               FN_A *c)
+{
+    *a = (FN_A)(rstd * weight);
+    *b = (FN_A)gx;
+    *c = (FN_A)(g + low * gx);
+}
+
 static void
 FN_N(fn_slopes)(size_t n, const double *rstd, const double *low, fn_each w, fn_each c0, fn_each c1,
                 void *a_, void *b_, void *c_)
@@ -141,9 +150,7 @@ FN_N(fn_slopes)(size_t n, const double *rstd, const double *low, fn_each w, fn_e
         const FN_N(loose_double) *gx = FN_N(take_doubles)(c1, at, some, gxs);
         FN_N(take_reals)(w, at, some, 1, weight);
         for (size_t i = 0; i < some; i++) {
-            a[i] = (FN_A)(rstd[at + i] * weight[i]);
-            b[i] = (FN_A)gx[i];
-            c[i] = (FN_A)(g[i] + low[at + i] * gx[i]);
+            FN_N(slope_of)(rstd[at + i], low[at + i], weight[i], g[i], gx[i], a + i, b + i, c + i);
         }
     }
 }

@@ -82,6 +82,10 @@ VARIANTS = {
         *choices(("columns", "rows"), ("", "w", "each"), ("on",), ("", "stream")),
         *choices(("rows",), ("w",), ("sums",), ("on",), ("", "stream")),
     ),
+    "grad_own": (
+        *choices(("rows",), ("", "w"), ("", "sums"), ("", "on"), ("", "stream")),
+        *choices(("rows",), ("", "each"), ("raw",), ("", "stream")),
+    ),
     "activated": choices(
         ("columns", "rows", "one"), ("", "w b"), ("", "dy"), ("", "stream"), ACTIVATIONS
     ),
@@ -104,12 +108,17 @@ WINDOW = {"before": 2, "after": 1, "scale": 0.3, "beta": 0.75, "k": 1.0, "high":
 # Arguments that are data; other arrays are coefficients.
 DATA = {"x", "dy", "on", "other"}
 # Arguments that a method writes into.
-WRITTEN = {"dw", "db", "part", "total", "sums"}
+WRITTEN = {"dw", "db", "part", "total", "sums", "found"}
 # Methods with an output of x's type and shape.
 ELEMENTWISE = {
     *("affine", "activated", "curve", "curve_gradient", "grad_combine", "sum", "window"),
-    "moments_sum",
+    *("grad_own", "moments_sum"),
 }
+
+
+def kinds(isa: str, method: str) -> list[str]:
+    """The types for which a tier has a method: rows make their own sums where that pays."""
+    return [kind for kind in KINDS if method != "grad_own" or Probe(isa, kind).own]
 
 
 def real(kind: str) -> type:
@@ -174,7 +183,15 @@ def draw(method: str, words, kind: str, rows: int, n: int, rng, mean: float = 3.
     if method == "grad_combine":
         slope = {"a": coefficients(0.5, 0.05, size), "b": coefficients(0.2, 0.1, size)}
         arguments |= slope | {"c": coefficients(-0.1, 0.1, size)}
-        arguments |= {"on": some(0, 1)} if "on" in words else {}
+    if method == "grad_own":
+        doubles = {"rstd": rng.random(rows), "low": rng.standard_normal(rows)}
+        arguments |= doubles | {
+            "found": np.zeros(2 * rows),
+            "count": n + 1.0,
+            "raw": "raw" in words,
+        }
+    if "on" in words:
+        arguments["on"] = some(0, 1)
     if "each" in words:
         arguments["param_by_row"] = True
     size = rows if "each" in words else n

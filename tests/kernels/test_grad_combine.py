@@ -8,7 +8,19 @@ from itertools import product
 import numpy as np
 import pytest
 
-from kernels.calls import MEANS, SIZES, TILES, VARIANTS, call, compute, draw, fresh, run
+from kernels.calls import (
+    MEANS,
+    SIZES,
+    TILES,
+    VARIANTS,
+    bits,
+    call,
+    compute,
+    draw,
+    fresh,
+    kinds,
+    run,
+)
 from kernels.exact import (
     centred,
     check_sum,
@@ -70,6 +82,33 @@ def test_every_value_counts_once(isa, kind, rng):
         _, *sums = call(isa, kind, "grad_combine", arguments)
         dw, db = dw + (dy * normalized(words, arguments)).sum(axis=0), db + dy.sum(axis=0)
         assert np.array_equal(sums, [dw, db]), f"{words}, {rows} x {n}"
+
+
+@pytest.mark.parametrize(("rows", "n"), TILES)
+def test_grad_own(isa, kind, rows, n, rng):
+    """What the sums, the means, the slopes and grad_combine give one after the other."""
+    if kind not in kinds(isa, "grad_own"):
+        pytest.skip("it does not pay there, and no driver asks for it")
+    for words in VARIANTS["grad_own"]:
+        arguments = draw("grad_own", words, kind, rows, n, rng)
+        dx, *written = call(isa, kind, "grad_own", arguments)
+
+        weight = {} if "each" not in words else {"w": arguments["w"]}
+        names = {"x", "dy", "hi", "r", "m", "by_row"} | ({"w"} if "w" in words else set())
+        given = {name: value for name, value in arguments.items() if name in names}
+        found = call(isa, kind, "grad_sums_rows", given)
+        found[1] += arguments["low"] * found[0]
+        means = found / arguments["count"] * [[0 if "raw" in words else 1], [1]]
+        parts = {"rstd": arguments["rstd"], "low": arguments["low"]}
+        slope = call(
+            isa, kind, "slopes", parts | weight | dict(zip(("c0", "c1"), means, strict=True))
+        )
+        given |= dict(zip("abc", slope, strict=True))
+        given |= {name: arguments[name] for name in ("on", "dw", "db") if name in arguments}
+        expected = call(isa, kind, "grad_combine", given)
+        assert bits((*written[:1], dx, *written[1:])) == bits(
+            (found.T.ravel(), *(expected if "sums" in words else (expected,)))
+        ), f"{words}, {rows} x {n}"
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

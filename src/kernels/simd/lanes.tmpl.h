@@ -191,6 +191,51 @@ FN_N(lv_put)(FN_T *p, const FN_LV *a, int K, size_t left, int where)
     }
 }
 
+/* Whole vectors that follow each other in memory, stored past the cache wherever native ones begin: each is made of
+ * the end of one and the beginning of the next. FN_SHIFTS: where that costs nothing. */
+#define FN_SHIFTS (FN_JOINS && FN_AS_STORED)
+typedef struct {
+    FN_V before;
+    FN_VMASK from; /* lanes of it, then of the next */
+    size_t over;   /* how many of a vector belong with the next */
+    int begun;
+} FN_N(fn_shift);
+
+FN_INLINE void
+FN_N(lv_shift_start)(FN_N(fn_shift) * s, const FN_T *p)
+{
+    s->over = (uintptr_t)p % FN_VBYTES / sizeof(FN_T);
+    s->before = (FN_V){0};
+    memcpy(&s->from, FN_CAT(fn_lane_numbers, FN_REAL) + FN_VLANES - s->over, sizeof s->from);
+    s->begun = !s->over;
+}
+
+FN_INLINE void
+FN_N(lv_shift_put)(FN_T *p, const FN_LV *a, int K, FN_N(fn_shift) * s)
+{
+    FN_UNROLL
+    for (int k = 0; k < K * FN_NATIVE; k++) {
+        const FN_V v = a[k / FN_NATIVE].v[k % FN_NATIVE];
+        const FN_V joined = FN_CAT(fn_join, FN_REAL)(s->before, s->from, v);
+        s->before = v;
+        if (k == 0 && !s->begun) { /* not all of it is ours */
+            memcpy(p, &v, (FN_VLANES - s->over) * sizeof(FN_T));
+            s->begun = 1;
+        }
+        else {
+            fn_stream_bytes(p + k * FN_VLANES - s->over, &joined, sizeof joined);
+        }
+    }
+}
+
+/* p: after the last. */
+FN_INLINE void
+FN_N(lv_shift_end)(FN_T *p, const FN_N(fn_shift) * s)
+{
+    const FN_V last = FN_CAT(fn_join, FN_REAL)(s->before, s->from, s->before);
+    memcpy(p - s->over, &last, s->over * sizeof(FN_T));
+}
+
 FN_INLINE FN_LV
 FN_N(lv_add)(FN_LV a, FN_LV b)
 {
@@ -288,6 +333,19 @@ FN_N(lv_fold)(FN_V a, FN_V b, int half)
     other = __builtin_shuffle(a, b, (lane ^ half) + from_b);
 #endif
     return own + other;
+}
+
+/* lv_sum of two. */
+FN_INLINE void
+FN_N(lv_sum_two)(FN_LV a, FN_LV b, FN_A *sum_a, FN_A *sum_b)
+{
+    FN_V v = FN_N(lv_fold)(FN_N(lv_native_sum)(a), FN_N(lv_native_sum)(b), FN_VLANES / 2);
+    FN_UNROLL
+    for (int half = FN_VLANES / 4; half > 0; half /= 2) {
+        v = v + FN_N(lv_rotate)(v, half);
+    }
+    *sum_a = v[0];
+    *sum_b = v[FN_VLANES / 2];
 }
 
 /* sums[i] += lv_sum(a[i]) for some of FN_LANES vectors: halves of all are added side by side. The others are

@@ -175,6 +175,23 @@ fn_larger_f32(fn_vf a, fn_vf b){FN_PICK(max_ps, fn_vf, fn_vi, >)} FN_INLINE fn_v
     fn_larger_f64(fn_vd a, fn_vd b){FN_PICK(max_pd, fn_vd, fn_vl, >)} FN_INLINE fn_vd
     fn_smaller_f64(fn_vd a, fn_vd b){FN_PICK(min_pd, fn_vd, fn_vl, <)}
 
+/* Lanes of a, and from their number on of b. FN_JOINS: in one instruction. */
+#if defined(__AVX512F__) && FN_VBYTES == 64
+#define FN_JOINS 1
+#define FN_JOIN(suffix) return _mm512_permutex2var_##suffix(a, (__m512i)from, b);
+#else
+#define FN_JOINS 0
+#define FN_JOIN(suffix)                                                                            \
+    const int lanes = sizeof a / sizeof a[0];                                                      \
+    __typeof__(a) out = a;                                                                         \
+    for (int i = 0; i < lanes; i++) {                                                              \
+        out[i] = from[i] < lanes ? a[from[i]] : b[from[i] - lanes];                                \
+    }                                                                                              \
+    return out;
+#endif
+FN_INLINE fn_vf fn_join_f32(fn_vf a, fn_vi from, fn_vf b){FN_JOIN(ps)} FN_INLINE fn_vd
+    fn_join_f64(fn_vd a, fn_vl from, fn_vd b){FN_JOIN(pd)}
+
 #if defined(__AVX512F__) && FN_VBYTES == 64
 #define FN_ROOT(suffix, function) return _mm512_##suffix(a);
 #elif defined(__AVX__) && FN_VBYTES == 32

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What     grad_combine of rows that go by one after the other, not in bands: those that share no coefficient with
+ *          their neighbours, and those whose sums are made just before (fn_own), so that dx finds x and dy of its
+ *          row in first-level cache.
+ * Method   One step for one vector, which the bands of grad_combine.tmpl.h take too. Past the cache, rows of whole
+ *          vectors are joined to lines on the way (lv_shift): no buffer that is filled and emptied in turn.
+ * Needs    grad_sums.tmpl.h, statistics.tmpl.h, the kinds of weights of affine.tmpl.h.
+ */
+
+/* Whether rows make their own sums: where registers hold more than one vector of each array, and values are not
+ * converted in both sweeps. */
+#define FN_OWN (FN_SWEEP > 1 && FN_AS_STORED)
+
+/* The coefficients of a row that goes by alone, or of all rows. */
+typedef struct {
+    FN_LV hi, r, m, a, b, c, w;
+} FN_N(combine_row);
+
+FN_INLINE
+FN_N(combine_row)
+FN_N(combine_row_of)(const fn_centre *centre, const fn_param *param, const fn_slope *slope,
+                     size_t row, int how, int vd)
+{
+    const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m, *ws = param->w;
+    const FN_A *as = slope->a, *bs = slope->b, *cs = slope->c;
+    const size_t at = row * centre->step;
+    const FN_LV zero = FN_N(lv_set1)(0);
+    return (FN_N(combine_row)){FN_N(lv_spread)(his + at),
+                               FN_N(lv_spread)(rs + at),
+                               vd ? FN_N(lv_spread)(ms + at) : zero,
+                               FN_N(lv_spread)(as + at),
+                               FN_N(lv_spread)(bs + at),
+                               FN_N(lv_spread)(cs + at),
+                               how == FN_N(EACH_ROW) ? FN_N(lv_spread)(ws + row) : zero};
+}
+
+/* Those that the sums of the row itself make. */
+FN_INLINE
+FN_N(combine_row)
+FN_N(combine_row_made)(const char *x, const char *dy, size_t n, const fn_centre *centre,
+                       const FN_A *w, const fn_slope *slope, size_t row, const fn_memory *memory,
+                       int vw)
+{
+    const fn_own *own = slope->own;
+    const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m;
+    const size_t at = row * centre->step;
+    const double low = own->low[at];
+    const FN_LV zero = FN_N(lv_set1)(0);
+    const FN_N(fn_factors)
+        by = {FN_N(lv_spread)(his + at), FN_N(lv_spread)(rs + at), NULL, NULL, NULL, w};
+    double s1 = 0, s2 = 0, c0, c1, weight;
+    FN_A a, b, c;
+    FN_N(grad_sums_row)(x, dy, n, &by, &s1, &s2, memory, 0, vw, 1);
+    s2 = fn_whole_dot(s1, s2, low);
+    if (own->sums) {
+        own->sums[2 * row] = s1;
+        own->sums[2 * row + 1] = s2;
+    }
+    fn_means(own->count, own->raw, s1, s2, &c0, &c1);
+    weight =
+        own->w.p ? (double)*(const FN_N(loose_real) *)(own->w.p + (fn_ld)row * own->w.step) : 1;
+    FN_N(slope_of)(own->rstd[at], low, weight, c0, c1, &a, &b, &c);
+    return (FN_N(combine_row)){
+        by.hi, by.r, FN_N(lv_spread)(ms + at), FN_N(lv_set1)(a), FN_N(lv_set1)(b), FN_N(lv_set1)(c),
+        zero};
+}
+
+/* One vector; g: dy, w: its weights (how says whether there are any), dw, db: what is added to where vd. */
+FN_INLINE FN_LV
+FN_N(combine_step)(FN_LV x, FN_LV g, FN_LV w, FN_LV *dw, FN_LV *db, FN_LV hi, FN_LV r, FN_LV m,
+                   FN_LV a, FN_LV b, FN_LV c, int weighted, int vd)
+{
+    const FN_LV t = FN_N(lv_centre)(x, hi, r);
+    if (vd) {
+        *dw = FN_N(lv_add)(*dw, FN_N(lv_mul)(g, FN_N(lv_add)(t, m)));
+        *db = FN_N(lv_add)(*db, g);
+    }
+    if (weighted) {
+        g = FN_N(lv_mul)(g, w);
+    }
+    return FN_N(lv_mul)(FN_N(lv_sub)(FN_N(lv_sub)(g, c), FN_N(lv_mul)(t, b)), a);
+}
+
+/* K vectors, or the first `left` values of one, of a row that goes by alone. w, dw, db, on: from its column on. */
+FN_INLINE void
+FN_N(grad_combine_few)(FN_T *dx, const FN_T *x, const FN_T *dy, const FN_T *on, const FN_A *w,
+                       FN_A *dw, FN_A *db, const FN_N(combine_row) * by, size_t left, int where,
+                       FN_N(fn_shift) * shift, int K, int how, int vd)
+{
+    FN_LV in[FN_SWEEP], above[FN_SWEEP], out[FN_SWEEP];
+    FN_N(lv_take)(x, in, K, left);
+    FN_N(lv_take)(dy, above, K, left);
+    FN_UNROLL
+    for (int k = 0; k < K; k++) {
+        const size_t at = (size_t)k * FN_LANES;
+        FN_LV weight = by->w, dwk = weight, dbk = weight;
+        if (how == FN_N(WEIGHT)) {
+            weight = FN_N(lv_coef_any)(w + at, left);
+        }
+        if (vd) {
+            dwk = FN_N(lv_coef_any)(dw + at, left);
+            dbk = FN_N(lv_coef_any)(db + at, left);
+        }
+        above[k] = FN_N(lv_held)(above[k]);
+        out[k] = FN_N(combine_step)(in[k], above[k], weight, &dwk, &dbk, by->hi, by->r, by->m,
+                                    by->a, by->b, by->c, how != FN_N(PLAIN), vd);
+        if (vd) {
+            FN_N(lv_coef_put)(dw + at, dwk, left);
+            FN_N(lv_coef_put)(db + at, dbk, left);
+        }
+    }
+    if (on) {
+        FN_LV more[FN_SWEEP];
+        FN_N(lv_take)(on, more, K, left);
+        FN_UNROLL
+        for (int k = 0; k < K; k++) {
+            out[k] = FN_N(lv_add)(out[k], more[k]);
+        }
+    }
+    if (shift) {
+        FN_N(lv_shift_put)(dx, out, K, shift);
+        return;
+    }
+    FN_N(lv_put)(dx, out, K, left, where);
+}
+
+/* Columns [j0, j1) of a row that goes by alone. */
+FN_INLINE void
+FN_N(grad_combine_row)(const fn_out *o, char *dx, const char *x_, const char *dy_, const char *on_,
+                       const FN_A *w, const fn_slope *slope, const FN_N(combine_row) * by,
+                       FN_N(fn_shift) * shift, int how, int vd)
+{
+    const FN_T *x = (const FN_T *)x_, *dy = (const FN_T *)dy_, *on = (const FN_T *)on_;
+    FN_T *to = (FN_T *)dx - o->j0;
+    FN_A *dw = slope->dw, *db = slope->db;
+    const FN_N(combine_row) own = *by;
+    const size_t end = o->j1, wide = FN_SWEEP * FN_LANES;
+    const int where = o->where;
+    size_t j = o->j0;
+#define FN_FEW(K, left)                                                                            \
+    FN_N(grad_combine_few)(to + j, x + j, dy + j, on ? on + j : NULL, w + j, dw + j, db + j, &own, \
+                           left, where, shift, K, how, vd)
+    for (; j + wide <= end; j += wide) {
+        FN_FEW(FN_SWEEP, 0);
+    }
+    for (; FN_SWEEP > 1 && j + FN_LANES <= end; j += FN_LANES) {
+        FN_FEW(1, 0);
+    }
+    if (j < end && !vd && o->apart && end - o->j0 >= FN_LANES) {
+        j = end - FN_LANES;
+        FN_FEW(1, 0);
+    }
+    else if (j < end) {
+        FN_FEW(1, end - j);
+    }
+#undef FN_FEW
+}
+
+/* Rows one by one: their coefficients are given, or made of their sums. at_hand: those of a row that goes by in
+ * parts. */
+FN_INLINE void
+FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
+                         const fn_centre *centre, const fn_param *param, const fn_slope *slope,
+                         const fn_memory *memory, FN_N(combine_row) * at_hand, int how, int vd,
+                         int made, int lines)
+{
+    char *dx = o->y;
+    FN_N(combine_row) by = *at_hand;
+    FN_N(fn_shift) shift;
+    FN_N(lv_shift_start)(&shift, (const FN_T *)dx);
+    for (size_t row = o->row; row < o->row + o->rows; row++, dx += o->ldy) {
+        const char *xs = x + (fn_ld)row * ldx, *dys = dy + (fn_ld)row * lddy;
+        const char *on = slope->on;
+        if (made && !o->j0) {
+            by = FN_N(combine_row_made)(xs, dys, o->n, centre, param->w, slope, row, memory,
+                                        how == FN_N(WEIGHT));
+        }
+        else if (!made) {
+            by = FN_N(combine_row_of)(centre, param, slope, row, how, vd);
+        }
+        FN_N(grad_combine_row)(o, dx, xs, dys, on ? on + (fn_ld)row * slope->ldon : NULL, param->w,
+                               slope, &by, lines ? &shift : NULL, how, vd);
+    }
+    *at_hand = by;
+    if (lines) {
+        FN_N(lv_shift_end)((FN_T *)dx, &shift);
+    }
+}
+
+/* One function each, with the registers to itself. lines: rows of whole vectors that follow each other go past the
+ * cache line by line. */
+#define FN_ALONE(name, how, vd, made, lines)                                                       \
+    FN_NOINLINE void FN_N(name)(const fn_out *o, const char *x, fn_ld ldx, const char *dy,         \
+                                fn_ld lddy, const fn_centre *centre, const fn_param *param,        \
+                                const fn_slope *slope, const fn_memory *memory,                    \
+                                FN_N(combine_row) * row)                                           \
+    {                                                                                              \
+        FN_N(grad_combine_alone)(o, x, ldx, dy, lddy, centre, param, slope, memory, row,           \
+                                 FN_N(how), vd, made, lines);                                      \
+    }
+FN_ALONE(alone_plain, PLAIN, 0, 0, 0)
+FN_ALONE(alone_each_row, EACH_ROW, 0, 0, 0)
+#if FN_OWN
+FN_ALONE(made_plain, PLAIN, 0, 1, 0)
+FN_ALONE(made_weight, WEIGHT, 0, 1, 0)
+FN_ALONE(made_plain_vd, PLAIN, 1, 1, 0)
+FN_ALONE(made_weight_vd, WEIGHT, 1, 1, 0)
+#endif
+#if FN_SHIFTS
+FN_ALONE(lines_plain, PLAIN, 0, 1, 1)
+FN_ALONE(lines_weight, WEIGHT, 0, 1, 1)
+#endif
+#undef FN_ALONE
