@@ -338,6 +338,7 @@ def tier_digests() -> dict[str, str]:
     arguments = draw(case, np.random.default_rng(1), np.float32, mean=3.0)
     digests["pieces side by side"] = digest(everything(case, arguments))
     for kind in DTYPES:
+        digests |= own_sums(kind)
         for name, x in special_values(kind).items():
             case = Case("layer_norm", x.shape, {"axis": -1})
             arguments = Arguments(x, np.ones_like(x), {"weight": None, "bias": None})
@@ -349,6 +350,27 @@ def tier_digests() -> dict[str, str]:
                 ("y", "sum"), fastnorm.add_layer_norm(over, x[::-1], residual_out=over), strict=True
             )
             digests[f"{name} {kind}, as a sum in place"] = digest(dict(pair))
+    return digests
+
+
+def own_sums(kind) -> dict[str, str]:
+    """Gradients of rows that may make their own sums: in cache long ones, past it any of whole
+    vectors without parameters; with all that a gradient may have besides."""
+    rng = np.random.default_rng(2)
+    digests = {}
+    for n in (96, 520, 1024):
+        x, dy, more = rng.standard_normal((3, 37, n)).astype(kind)
+        weight, bias = rng.standard_normal((2, n)).astype(kind)
+        calls = {
+            "alone": fastnorm.layer_norm_backward(dy, x),
+            "raw": fastnorm.rms_norm_backward(dy, x, weight),
+            "relu": fastnorm.layer_norm_backward(dy, x, weight, bias, activation="relu"),
+            "relu alone": fastnorm.layer_norm_backward(dy, x, activation="relu"),
+            "residual": fastnorm.add_layer_norm_backward(dy, x, more, weight, bias, dresidual=more),
+        }
+        for name, gradients in calls.items():
+            some = {key: value for key, value in gradients._asdict().items() if value is not None}
+            digests[f"{name} {n} {kind}"] = digest(some)
     return digests
 
 
