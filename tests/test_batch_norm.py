@@ -149,9 +149,10 @@ def test_evaluation_at_a_large_mean(rng):
     assert np.max(np.abs(y - expected)) <= 1e-6
 
 
-def test_evaluation_of_one_value(dtype, rng):
-    """Evaluation needs no second value per channel."""
-    case = Case("batch_norm", (1, 5), {"training": False})
+@pytest.mark.parametrize("shape", [(1, 5), (1, 5, 600), (1, 5, 1024), (2, 5, 600)])
+def test_evaluation_of_few_samples(shape, dtype, rng):
+    """Evaluation needs no second value per channel, and no sums of one for its dx."""
+    case = Case("batch_norm", shape, {"training": False})
     arguments = draw(case, rng, dtype)
     check_forward(case, arguments)
     check_backward(case, arguments)

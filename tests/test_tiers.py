@@ -65,6 +65,13 @@ def own_sums(kind) -> dict[str, str]:
             "relu alone": fastnorm.layer_norm_backward(dy, x, activation="relu"),
             "residual": fastnorm.add_layer_norm_backward(dy, x, more, weight, bias, dresidual=more),
         }
+        # A sample alone: each channel is one such row.
+        x, dy = x[np.newaxis], dy[np.newaxis]
+        weight, bias, mean = rng.standard_normal((3, 37)).astype(kind)
+        for training in (True, False):
+            calls[f"channels, {training}"] = fastnorm.batch_norm_backward(
+                dy, x, weight, bias, mean, np.square(bias), training=training
+            )
         for name, gradients in calls.items():
             some = {key: value for key, value in gradients._asdict().items() if value is not None}
             digests[f"{name} {n} {kind}"] = digest(some)

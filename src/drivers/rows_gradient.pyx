@@ -181,7 +181,8 @@ cdef void combine(const job *t, const Py_ssize_t *group, const fn_memory *memory
 
 
 cdef bint in_turn(const job *t, bint wanted) noexcept nogil:
-    """Whether dx of a run is best made just after its sums, while first-level cache has it.
+    """Whether dx of a run waits for its sums, and is best made just after them, while first-level
+    cache has it.
 
     wanted: gradients of parameters along the run are summed on the way.
     """
@@ -195,7 +196,8 @@ cdef bint in_turn(const job *t, bint wanted) noexcept nogil:
             return False
     elif bytes < LEAST or bytes > MOST:
         return False
-    return (c.kernels.own and p.nred == 0 and c.at[FN_Y] != NULL and
+    return (c.kernels.own and not c.fixed and c.c0 == NULL and
+            p.nred == 0 and c.at[FN_Y] != NULL and
             p.direct[FN_X] and p.direct[c.dz] and p.direct[FN_Y] and
             (c.at[FN_ON] == NULL or p.direct[FN_ON]) and
             (not p.run_param or c.at[FN_W] == NULL or p.direct[FN_W]))
