@@ -168,7 +168,9 @@ FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *
     char *dx = o->y;
     FN_N(combine_row) by = *at_hand;
     FN_N(fn_shift) shift;
-    FN_N(lv_shift_start)(&shift, (const FN_T *)dx);
+    if (lines) {
+        FN_N(lv_shift_start)(&shift, (const FN_T *)dx);
+    }
     for (size_t row = o->row; row < o->row + o->rows; row++, dx += o->ldy) {
         const char *xs = x + (fn_ld)row * ldx, *dys = dy + (fn_ld)row * lddy;
         const char *on = slope->on;

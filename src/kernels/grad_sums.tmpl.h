@@ -132,14 +132,14 @@ FN_INLINE void
 FN_N(grad_sums_row)(const char *x, const char *dy, size_t n, const FN_N(fn_factors) * by,
                     double *s1, double *s2, const fn_memory *memory, int vs, int vw, int even)
 {
-    FN_LV sum, dot;
-    FN_A sum_, dot_;
+    FN_LV sums, dots;
+    FN_A sum, dot;
     for (size_t start = 0; start < n; start += FN_ROW_BLOCK) {
         const size_t stop = n - start < FN_ROW_BLOCK ? n : start + FN_ROW_BLOCK;
-        FN_N(grad_sums_lanes)(x, dy, start, stop, by, &sum, &dot, memory, vs, vw, even);
-        FN_N(lv_sum_two)(sum, dot, &sum_, &dot_);
-        *s1 += (double)sum_;
-        *s2 += (double)dot_;
+        FN_N(grad_sums_lanes)(x, dy, start, stop, by, &sums, &dots, memory, vs, vw, even);
+        FN_N(lv_sum_two)(sums, dots, &sum, &dot);
+        *s1 += (double)sum;
+        *s2 += (double)dot;
     }
 }
 
