@@ -4,10 +4,11 @@
 The rules are those of `fastnorm.compare.measure`: buffers touched first, warm-ups, a round for
 everyone in turn, medians. On top of them:
 
+- Every round has an order of its own.
 - In the regime ``memory`` calls take several sets of arrays in turn, and so do the copies.
 - With several threads every batch begins when no pool of this process spins any more: the workers
-  of one OpenMP runtime would have the core that the next contender needs. The call that is not
-  timed then wakes the contender's own.
+  of one OpenMP runtime would have the core that the next contender needs. The calls that are not
+  timed then wake the contender's own.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def run(
                 contenders[copy_names[-1]] = repeated(in_turn(calls))
         if threads > 1:
             contenders = {name: settled(one) for name, one in contenders.items()}
-        samples = sample(contenders, budget)
+        samples = sample(contenders, budget, shuffled=True)
 
     times = {name: timing(values) for name, values in samples.items()}
     limit = min((times[name] for name in copy_names), key=_seconds)

@@ -228,7 +228,7 @@ def measure(case: Case, direction: Direction, threads: int, budget: Budget) -> I
     """Yield the lines of a case."""
     for form, calls in forms(case, direction):
         contenders = {name: with_threads(call, threads) for name, call in calls.items()}
-        times, _ = interleave(contenders, budget)
+        times, _ = interleave(contenders, budget, shuffled=True)
         yield Line(case, direction, form, threads, **times)
 
 

@@ -7,9 +7,10 @@ How a time is made:
   (`out=`, also for the twin), and every contender is warmed up.
 - A round times each contender once, one after the other, so that a machine that slows down or is
   shared slows all of them; the time of a contender is its median over the rounds.
-- Calls shorter than a batch are repeated within it, after one call that is not timed, which brings
-  the caches back into the contender's own state. The buffers are the same in every call: a case
-  that fits a cache is measured in that cache.
+- Calls shorter than a batch are repeated within it. A batch that is not timed goes before every one
+  that is, and brings the caches back into the contender's own state; one call does not: after a
+  copy of as many bytes the fifth call was the first that took its usual time. The buffers are the
+  same in every call: a case that fits a cache is measured in that cache.
 - The copy limit is the faster of `numpy.copyto` and a copy with streaming stores, of as many bytes
   as the call has to move (`Problem.traffic`; a copy of n bytes reads n and writes n). With several
   threads each may also be split over as many Python threads (both release the GIL).
@@ -18,6 +19,7 @@ How a time is made:
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -112,15 +114,25 @@ def measure_times(
     )
 
 
-def interleave(contenders: dict[str, Contender], budget: Budget) -> tuple[dict[str, float], int]:
+def interleave(
+    contenders: dict[str, Contender], budget: Budget, *, shuffled: bool = False
+) -> tuple[dict[str, float], int]:
     """Return the median seconds per call of each contender, and the number of rounds."""
-    samples = sample(contenders, budget)
+    samples = sample(contenders, budget, shuffled=shuffled)
     rounds = len(next(iter(samples.values())))
     return {name: median(values) for name, values in samples.items()}, rounds
 
 
-def sample(contenders: dict[str, Contender], budget: Budget) -> dict[str, list[float]]:
-    """Return the seconds per call of each contender, one entry per round."""
+def sample(
+    contenders: dict[str, Contender], budget: Budget, *, shuffled: bool = False
+) -> dict[str, list[float]]:
+    """Return the seconds per call of each contender, one entry per round.
+
+    shuffled: each round in an order of its own, the same in every run, so that nobody always comes
+    after the copies, which leave none of its arrays in a cache.
+    """
+    order = list(contenders)
+    chance = random.Random(0)
     number = {}
     for name, run in contenders.items():
         run(1)
@@ -131,8 +143,10 @@ def sample(contenders: dict[str, Contender], budget: Budget) -> dict[str, list[f
     for done in range(budget.max_rounds):
         if done >= budget.min_rounds and time.perf_counter() > end:
             break
-        for name, run in contenders.items():
-            samples[name].append(run(number[name]))
+        if shuffled:
+            chance.shuffle(order)
+        for name in order:
+            samples[name].append(contenders[name](number[name]))
     return samples
 
 
@@ -150,7 +164,7 @@ def repeated(call: Call) -> Contender:
     def run(number: int) -> float:
         nonlocal last
         if last < _LONG_CALL_S:
-            call()
+            timer.timeit(number)
         last = timer.timeit(number) / number
         return last
 

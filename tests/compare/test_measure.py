@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,8 @@ from fastnorm.compare.measure import (
     effective_threads,
     interleave,
     measure_times,
+    repeated,
+    sample,
 )
 from fastnorm.compare.problem import build
 
@@ -34,6 +38,27 @@ def test_rounds_take_turns():
     _, rounds = interleave(contenders, Budget(seconds=0, min_rounds=4, max_rounds=9, batch_s=0))
     assert rounds == 4
     assert "".join(name for name, _ in log) == "aabbcc" + 4 * "abc"  # two warm-ups each
+
+
+def test_shuffled_rounds_have_everyone_once_in_an_order_that_changes():
+    log = []
+    contenders = {name: recorder(name, log, 1e-3) for name in "abc"}
+    budget = Budget(seconds=0, min_rounds=8, max_rounds=8, batch_s=0)
+    samples = sample(contenders, budget, shuffled=True)
+    assert {name: len(values) for name, values in samples.items()} == dict.fromkeys("abc", 8)
+    rounds = ["".join(name for name, _ in log[at : at + 3]) for at in range(6, len(log), 3)]
+    assert {"".join(sorted(names)) for names in rounds} == {"abc"}
+    assert len(set(rounds)) > 2
+
+
+def test_a_batch_that_is_not_timed_goes_first():
+    calls = []
+    run = repeated(lambda: calls.append(time.perf_counter()))
+    run(1)
+    del calls[:]
+    seconds = run(50)
+    assert len(calls) == 100
+    assert 50 * seconds >= calls[99] - calls[50]
 
 
 def test_rounds_end_at_their_maximum():
