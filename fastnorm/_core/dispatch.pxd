@@ -47,6 +47,8 @@ cdef extern from "fn_kernels.h" nogil:
         double count
         int raw
         double *sums
+        double *dw
+        double *db
 
     ctypedef struct fn_slope:
         const void *a

@@ -23,14 +23,22 @@ ctypedef struct job:
     sums_t *spare
     size_t groups_per_task
     size_t batch           # groups of one contiguous run each taken at once; 0: not in batches
+    bint in_turn           # each makes its own sums just before its dx
     # vector parameters whose gradients are wanted
     size_t trail           # consecutive groups that share the parameters
     size_t block           # rows of a block
     size_t blocks_per_trail
     size_t blocks
+    size_t at_once         # blocks that one call of a kernel goes through and adds up
     size_t chunks
     char *rows             # dweight and dbias of a block of rows, in the compute type, per chunk
     double *partial        # 2 * dparam_size per chunk; NULL: straight into the result
+
+ctypedef struct partials:
+    char *dw         # NULL, or what dy * xh and dy of contiguous runs are added to, in the
+    char *db         # compute type
+    double *dweight  # NULL, or where these go from block to block, if runs make their own sums
+    double *dbias
 
 
 cdef void centre_of(const fn_call *c, Py_ssize_t at, Py_ssize_t step, size_t rows,

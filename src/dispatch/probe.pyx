@@ -187,13 +187,15 @@ cdef class Probe:
     def grad_own(self, cnp.ndarray x not None, cnp.ndarray dy not None, hi, r, m,
                  cnp.ndarray rstd not None, cnp.ndarray low not None, cnp.ndarray found not None,
                  double count, bint by_row=True, bint raw=False, w=None, bint param_by_row=False,
-                 dw=None, db=None, on=None, bint stream=False):
-        """grad_combine of rows that make their own sums, which go to found, two values a row."""
+                 dw=None, db=None, dweight=None, dbias=None, on=None, bint stream=False):
+        """grad_combine of rows that make their own sums, which go to found, two values a row. What
+        dw and db receive goes on to dweight and dbias, doubles, if they are given."""
         cdef cnp.ndarray dx = np.empty_like(x)
         cdef fn_centre centre = self.centre(hi, r, m, by_row)
         cdef fn_own own = fn_own(<double *>data(rstd), <double *>data(low),
                                  self.each(w if param_by_row else None), count, raw,
-                                 <double *>data(found))
+                                 <double *>data(found), <double *>data(dweight),
+                                 <double *>data(dbias))
         cdef fn_param param = fn_param(data(None if param_by_row else w), NULL, False)
         cdef fn_slope slope = fn_slope(NULL, NULL, NULL, data(dw), data(db),
                                        data(on), 0 if on is None else on.strides[0], &own)

@@ -10,16 +10,18 @@ vector        parameters that vary along the run and whose gradients are wanted:
 
 from libc.stdlib cimport free, malloc
 
-from fastnorm._core.call cimport fn_batch, fn_batch_of_runs, fn_call, fn_cut_rows, fn_piece, fn_span
+from fastnorm._core.call cimport (
+    FN_BATCH, fn_batch, fn_batch_of_runs, fn_call, fn_cut_rows, fn_piece, fn_span,
+)
 from fastnorm._core.dispatch cimport fn_memory, l2_bytes
 from fastnorm._core.plan cimport (
     FN_B, FN_DP, FN_DY, FN_ON, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next,
     fn_walk_start,
 )
-from fastnorm._core.rows_gradient cimport batch_gradient, combine
+from fastnorm._core.rows_gradient cimport batch_gradient, combine, runs_in_turn
 from fastnorm._core.rows_params cimport uniform_gradients, vector_gradients
 from fastnorm._core.rows_sums cimport (
-    APART, given_means, group_means, job, piece_sums, sums_t, whole_group,
+    APART, given_means, group_means, job, partials, piece_sums, sums_t, whole_group,
 )
 from fastnorm._core.threads cimport effective, parallel_for
 
@@ -40,6 +42,7 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t g = <size_t>task * t.groups_per_task, rows = 1
     cdef size_t stop = min(g + t.groups_per_task, p.groups)
     cdef sums_t slots[128]
+    cdef partials none = partials(NULL, NULL, NULL, NULL)
     cdef fn_walk at
     while g < stop:
         fn_walk_start(&at, p.dims, p.nouter, g)
@@ -47,10 +50,10 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
             rows = min(min(t.batch, stop - g), <size_t>p.dims[p.nouter - 1].len
                        - g % <size_t>p.dims[p.nouter - 1].len)
         if t.sums != NULL:
-            batch_gradient(t, at.off, rows, g + 2 * rows <= stop, t.sums + g, NULL, NULL)
+            batch_gradient(t, at.off, rows, g + 2 * rows <= stop, t.sums + g, &none)
         else:
             batch_gradient(t, at.off, rows, g + 2 * rows <= stop,
-                           slots if needs_sums(c) else NULL, NULL, NULL)
+                           slots if needs_sums(c) else NULL, &none)
         g += rows
     if c.stream:
         c.kernels.fence()
@@ -129,6 +132,8 @@ cdef size_t batch_of(const job *t) noexcept nogil:
         return fn_batch_of_runs(p, t.call.kernels.item, 2 * t.call.kernels.item, l2_bytes())
     if p.nouter and p.run_param and (last.stride[FN_W] or last.stride[FN_B]):
         return 1  # each group has a vector of parameters
+    if t.in_turn:
+        return FN_BATCH
     return fn_batch(2 * t.n * t.call.kernels.item, l2_bytes())
 
 
@@ -148,6 +153,7 @@ cdef int backward(fn_call *c) noexcept nogil:
     t.cut = fn_cut_rows(t.segs, t.n)
     t.per_seg = not p.run_param and (p.split > 0 or p.red_param)
     t.slots = t.segs * t.cut.per_seg if t.per_seg else t.cut.count
+    t.in_turn = runs_in_turn(&t)
     t.batch = batch_of(&t)
     c.threads = effective(2 * p.groups * p.segs * p.n)
     if wanted and p.run_param:

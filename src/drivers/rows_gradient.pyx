@@ -13,9 +13,11 @@ from fastnorm._core.dispatch cimport (
     FN_ROW_BLOCK, fn_centre, fn_each, fn_in_lines, fn_memory, fn_own, fn_param, fn_slope,
     l2_bytes,
 )
-from fastnorm._core.plan cimport FN_DY, FN_ON, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan
+from fastnorm._core.plan cimport (
+    FN_DP, FN_DY, FN_ON, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan,
+)
 from fastnorm._core.rows_sums cimport (
-    at_run, centre_of, given_means, job, runs_along, sums_of_each, sums_t,
+    at_run, centre_of, given_means, job, partials, runs_along, sums_of_each, sums_t,
 )
 from fastnorm._core.rows_write cimport write_rows
 
@@ -23,19 +25,19 @@ cdef enum:  # bytes of a run whose dx follows its sums
     LEAST = 2048
     MOST = 8192
     MOST_STREAMED = 4096
+    MOST_WITH_SUMS = 3072  # of parameters: rows 4096 bytes apart wait for what was stored to the last
 
 
 cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
                        const fn_dim *down, Py_ssize_t statistics, const sums_t *means, size_t j0,
-                       size_t j1, char *dw, char *db, const fn_memory *memory,
+                       size_t j1, const partials *sums, const fn_memory *memory,
                        fn_rows *ready, sums_t *made) noexcept nogil:
     """dx of values [j0, j1) of up to FN_BATCH runs that follow each other along an axis.
 
     down: NULL, or the axis along which each has more runs, with the same statistics and parameters,
-    all direct. means: of every run, or where statistics is 0 one for all. dw, db: NULL, or what
-    dy * xh and dy of contiguous runs are added to, in the compute type. ready: NULL, or the centres
-    of all runs. made: NULL, or where the sums of each run go, which are taken on the way: there are
-    no means then.
+    all direct. means: of every run, or where statistics is 0 one for all. ready: NULL, or the
+    centres of all runs. made: NULL, or where the sums of each run go, which are taken on the way:
+    there are no means then.
     """
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
@@ -95,9 +97,10 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
     centre = fn_centre_of(ready, 1 if sets > 1 else 0)
     if c.fixed:  # b and c are zeros: dx = dy * w * a, whatever x is
         centre = fn_scale_of(ready, 1 if sets > 1 else 0)
-    slope = fn_slope_of(ready, dw, db)
+    slope = fn_slope_of(ready, sums.dw, sums.db)
     if made != NULL:
-        own = fn_own(&ready.rstd[0], &ready.low[0], w, <double>p.count, c.raw, <double *>made)
+        own = fn_own(&ready.rstd[0], &ready.low[0], w, <double>p.count, c.raw, <double *>made,
+                     sums.dweight, sums.dbias)
         slope.own = &own
     if direct:
         if vector:
@@ -138,9 +141,9 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
                 if not p.direct[FN_X]:
                     fn_gather(xs, x, p.dims + inner, ndims, FN_X, j, take, item)
                     from_x = xs
-                if dw != NULL:
-                    slope.dw = dw + j * real
-                    slope.db = db + j * real
+                if sums.dw != NULL:
+                    slope.dw = sums.dw + j * real
+                    slope.db = sums.db + j * real
                 if on != NULL:
                     slope.on = on + j * item
                     if not p.direct[FN_ON]:
@@ -172,26 +175,24 @@ cdef void combine(const job *t, const Py_ssize_t *group, const fn_memory *memory
     cdef size_t seg = seg0, rows
     cdef const fn_dim *along
     cdef Py_ssize_t off[8]
+    cdef partials none = partials(NULL, NULL, NULL, NULL)
     while seg < seg1:
         rows = runs_along(t, seg, seg1, &along)
         at_run(t.call.plan, group, seg, off)
-        combine_runs(t, off, along, rows, NULL, 0, &means, j0, j1, NULL, NULL, memory, NULL,
-                     NULL)
+        combine_runs(t, off, along, rows, NULL, 0, &means, j0, j1, &none, memory, NULL, NULL)
         seg += rows
 
 
-cdef bint in_turn(const job *t, bint wanted) noexcept nogil:
+cdef bint runs_in_turn(const job *t) noexcept nogil:
     """Whether dx of a run waits for its sums, and is best made just after them, while first-level
-    cache has it.
-
-    wanted: gradients of parameters along the run are summed on the way.
-    """
+    cache has it."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef size_t bytes = t.n * c.kernels.item
     cdef Py_ssize_t step = p.dims[p.nouter - 1].stride[FN_Y] if p.nouter else 0
+    cdef bint sums = p.run_param and (c.at[FN_DP] != NULL or c.dbias != NULL)
     if c.stream:
-        if wanted or bytes > MOST_STREAMED or not fn_in_lines(
+        if bytes > (MOST_WITH_SUMS if sums else MOST_STREAMED) or not fn_in_lines(
                 c.kernels.lines, c.at[FN_Y], step, t.n, c.kernels.item):
             return False
     elif bytes < LEAST or bytes > MOST:
@@ -204,7 +205,7 @@ cdef bint in_turn(const job *t, bint wanted) noexcept nogil:
 
 
 cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint more,
-                         sums_t *slots, char *dw, char *db) noexcept nogil:
+                         sums_t *slots, const partials *sums) noexcept nogil:
     """Sums and dx of up to FN_BATCH groups, which follow each other along an axis: of one run each,
     or of runs along another axis.
 
@@ -241,9 +242,9 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
         if c.slope:
             write_rows(c, off, last, rows, down, statistics, 0, t.n, 0)
         centre_of(c, off[FN_S], statistics, rows, &rows_of)
-        if in_turn(t, dw != NULL):
+        if t.in_turn:
             memory.ahead_x = memory.ahead_dy = 0
-            combine_runs(t, off, last, rows, NULL, statistics, NULL, 0, t.n, dw, db, &memory,
+            combine_runs(t, off, last, rows, NULL, statistics, NULL, 0, t.n, sums, &memory,
                          &rows_of, slots)
             return
         sums_of_each(t, off, last, rows, down, 0, t.n, &memory, &rows_of, slots)
@@ -252,5 +253,5 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
         for i in range(rows):
             fn_means(n, c.raw, slots[i].g, slots[i].gx, &means[i].g, &means[i].gx)
     if c.at[FN_Y] != NULL:
-        combine_runs(t, off, last, rows, down, statistics, means, 0, t.n, dw, db, &memory,
+        combine_runs(t, off, last, rows, down, statistics, means, 0, t.n, sums, &memory,
                      NULL if slots == NULL else &rows_of, NULL)

@@ -14,15 +14,17 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from fastnorm._core.call cimport (
-    FN_GATHER, fn_block_buffer, fn_call, fn_centre_of, fn_centre_rows, fn_gather, fn_rows,
+    FN_BATCH, FN_GATHER, fn_block_buffer, fn_call, fn_centre_of, fn_centre_rows, fn_gather, fn_rows,
     fn_scatter_add, fn_scatter_add_pairs,
 )
 from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_centre, fn_each, fn_ld, fn_memory, fn_param
 from fastnorm._core.plan cimport (
-    FN_DP, FN_S, FN_X, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_DP, FN_S, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 from fastnorm._core.rows_gradient cimport batch_gradient, combine, combine_runs
-from fastnorm._core.rows_sums cimport APART, group_means, job, piece_sums, sums_t, whole_group
+from fastnorm._core.rows_sums cimport (
+    APART, group_means, job, partials, piece_sums, sums_t, whole_group,
+)
 from fastnorm._core.threads cimport parallel_for
 
 cdef enum:
@@ -130,16 +132,17 @@ cdef void block_gradients(const job *t, size_t g, size_t rows, size_t seg, size_
         j += take
 
 
-cdef void rows_of_block(const job *t, size_t block, size_t *first, size_t *rows) noexcept nogil:
-    """Which groups a block holds."""
+cdef void rows_of_blocks(const job *t, size_t block, size_t count, size_t *first,
+                         size_t *rows) noexcept nogil:
+    """Which groups a block holds and those that follow it in its trail."""
     cdef size_t trail = block / t.blocks_per_trail, start = block % t.blocks_per_trail * t.block
     first[0] = trail * t.trail + start
-    rows[0] = min(t.block, t.trail - start)
+    rows[0] = min(count * t.block, t.trail - start)
 
 
-cdef void fused_block(const job *t, size_t first, size_t rows, bint more, sums_t *slots, char *dw,
-                      char *db) noexcept nogil:
-    """Sums and dx of contiguous rows, some at once; dy * xh and dy are added to dw and db."""
+cdef void fused_blocks(const job *t, size_t first, size_t rows, bint more, sums_t *slots,
+                       const partials *sums) noexcept nogil:
+    """Sums and dx of contiguous rows, some at once; dy * xh and dy are added up on the way."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef size_t g = first, stop = first + rows, some = 1
@@ -153,11 +156,10 @@ cdef void fused_block(const job *t, size_t first, size_t rows, bint more, sums_t
             if p.nouter:
                 some = min(min(t.batch, stop - g), <size_t>p.dims[p.nouter - 1].len
                            - g % <size_t>p.dims[p.nouter - 1].len)
-            batch_gradient(t, at.off, some, more or g + 2 * some <= stop, batch, dw, db)
+            batch_gradient(t, at.off, some, more or g + 2 * some <= stop, batch, sums)
         else:
             means = whole_group(t, at.off, &memory, slots)
-            combine_runs(t, at.off, NULL, 1, NULL, 0, &means, 0, t.n, dw, db, &memory, NULL,
-                         NULL)
+            combine_runs(t, at.off, NULL, 1, NULL, 0, &means, 0, t.n, sums, &memory, NULL, NULL)
         g += some
 
 
@@ -196,26 +198,33 @@ cdef void chunk_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef const fn_call *c = t.call
     cdef size_t block = <size_t>task * t.blocks / t.chunks
     cdef size_t stop = (<size_t>task + 1) * t.blocks / t.chunks
-    cdef size_t first, rows, bytes = row_bytes(t)
+    cdef size_t first, rows, count, bytes = row_bytes(t)
     cdef char *dweight = c.at[FN_DP]
     cdef char *dbias = c.dbias
     # From a line on: partials are added to beside dx, and an access across two lines is two.
     cdef char *dw = <char *>((<size_t>t.rows + 63) / 64 * 64) + <size_t>task * 2 * bytes
+    cdef partials sums = partials(dw, dw + bytes, NULL, NULL)
     cdef sums_t *slots = t.sums + <size_t>task * (t.slots + APART)
     cdef fn_walk at
     if t.partial != NULL:
         dweight = <char *>(t.partial + <size_t>task * 2 * c.dparam_size)
         dbias = dweight + c.dparam_size * sizeof(double)
     while block < stop:
-        rows_of_block(t, block, &first, &rows)
+        count = min(min(t.at_once, stop - block),
+                    t.blocks_per_trail - block % t.blocks_per_trail)
+        rows_of_blocks(t, block, count, &first, &rows)
+        block += count
         if t.rows == NULL:
             plain_block(t, first, rows, slots, dweight, dbias)
-        else:
-            fused_block(t, first, rows, block + 1 < stop, slots, dw, dw + bytes)
-            fn_walk_start(&at, c.plan.dims, c.plan.nouter, first)
-            c.kernels.settle(t.n, dw, <double *>(dweight + at.off[FN_DP]))
-            c.kernels.settle(t.n, dw + bytes, <double *>(dbias + at.off[FN_DP]))
-        block += 1
+            continue
+        fn_walk_start(&at, c.plan.dims, c.plan.nouter, first)
+        if t.at_once > 1:
+            sums.dweight = <double *>(dweight + at.off[FN_DP])
+            sums.dbias = <double *>(dbias + at.off[FN_DP])
+        fused_blocks(t, first, rows, block < stop, slots, &sums)
+        if t.at_once == 1:
+            c.kernels.settle(t.n, sums.dw, <double *>(dweight + at.off[FN_DP]))
+            c.kernels.settle(t.n, sums.db, <double *>(dbias + at.off[FN_DP]))
     if c.stream:
         c.kernels.fence()
 
@@ -245,7 +254,7 @@ cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef fn_memory memory = fn_memory(c.stream and c.plan.direct[FN_Y], 0, 0)
     cdef fn_walk at
     for block in range(t.blocks):
-        rows_of_block(t, block, &first, &rows)
+        rows_of_blocks(t, block, 1, &first, &rows)
         for seg in range(t.segs):
             block_gradients(t, first, rows, seg, j0, j1, c.at[FN_DP], c.dbias)
         if c.at[FN_Y] == NULL:
@@ -277,6 +286,7 @@ cdef int vector_gradients(job *t) noexcept nogil:
     cdef int k = p.nouter
     cdef bint tiles
     cdef int result = -1
+    cdef const fn_dim *last = p.dims + p.nouter - 1
     cdef double *unwanted = NULL  # both gradients are summed, whichever is wanted
     t.trail = 1
     while k > 0 and not p.dims[k - 1].param:
@@ -307,6 +317,12 @@ cdef int vector_gradients(job *t) noexcept nogil:
     if not tiles and t.segs == 1 and not c.fixed and c.at[FN_Y] != NULL and (
             p.direct[FN_X] and p.direct[c.dz] and p.direct[FN_DP]):
         t.rows = <char *>calloc(t.chunks * 2 + 1, row_bytes(t))  # without it: plain blocks
+    # Whose dx follows its sums goes by in long calls, which add up their blocks themselves; they
+    # begin with a block where rows lie along one axis, or along axes of whole blocks.
+    t.at_once = 1
+    if t.rows != NULL and t.in_turn and t.batch and t.block == FN_COL_BLOCK and (
+            t.trail <= <size_t>last.len or last.len % FN_COL_BLOCK == 0):
+        t.at_once = FN_BATCH / FN_COL_BLOCK
     if t.sums != NULL and (t.chunks == 1 or t.partial != NULL):
         result = 0
         if tiles:

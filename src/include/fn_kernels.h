@@ -64,13 +64,14 @@ typedef struct {
 } fn_terms;
 
 /* What makes a, b and c below of the two sums of a row: 1/std and low of each (see fn_coefs), a weight that is not in
- * g, how many values; raw: g has no mean to lose. sums: NULL, or room for a row's sums of g and of g * xh. */
+ * g, how many values; raw: g has no mean to lose. sums: NULL, or room for a row's sums of g and of g * xh.
+ * dw, db: NULL, or where fn_slope's go to (settle) after FN_COL_BLOCK rows and at the end. */
 typedef struct {
     const double *rstd, *low;
     fn_each w;
     double count;
     int raw;
-    double *sums;
+    double *sums, *dw, *db;
 } fn_own;
 
 /* dx = ((g - c) - (x - hi) * r * b) * a, indexed as the centre is. With c0 = mean(g), c1 = mean(g * xh):
@@ -239,8 +240,8 @@ typedef struct {
     size_t lines; /* 0, or values of a vector: where it can join those that two lines share */
 } fn_kernels;
 
-/* Whether dx of rows that make their own sums, and none of parameters, is stored past the cache without a detour: rows
- * of whole vectors that follow each other, wherever they begin. */
+/* Whether dx of rows that make their own sums is stored past the cache without a detour: rows of whole vectors that
+ * follow each other, wherever they begin. */
 static inline int
 fn_in_lines(size_t lines, const void *dx, fn_ld lddx, size_t n, size_t item)
 {

@@ -39,8 +39,7 @@ FN_N(combine_row_of)(const fn_centre *centre, const fn_param *param, const fn_sl
 FN_INLINE
 FN_N(combine_row)
 FN_N(combine_row_made)(const char *x, const char *dy, size_t n, const fn_centre *centre,
-                       const FN_A *w, const fn_slope *slope, size_t row, const fn_memory *memory,
-                       int vw)
+                       const FN_A *w, const fn_slope *slope, size_t row, int vw)
 {
     const fn_own *own = slope->own;
     const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m;
@@ -49,9 +48,10 @@ FN_N(combine_row_made)(const char *x, const char *dy, size_t n, const fn_centre 
     const FN_LV zero = FN_N(lv_set1)(0);
     const FN_N(fn_factors)
         by = {FN_N(lv_spread)(his + at), FN_N(lv_spread)(rs + at), NULL, NULL, NULL, w};
+    const fn_memory as_foreseen = {0, 0, 0};
     double s1 = 0, s2 = 0, c0, c1, weight;
     FN_A a, b, c;
-    FN_N(grad_sums_row)(x, dy, n, &by, &s1, &s2, memory, 0, vw, 1);
+    FN_N(grad_sums_row)(x, dy, n, &by, &s1, &s2, &as_foreseen, 0, vw, 1);
     s2 = fn_whole_dot(s1, s2, low);
     if (own->sums) {
         own->sums[2 * row] = s1;
@@ -157,13 +157,42 @@ FN_N(grad_combine_row)(const fn_out *o, char *dx, const char *x_, const char *dy
 #undef FN_FEW
 }
 
+static void
+FN_N(fn_settle)(size_t n, void *part_, double *total)
+{
+    FN_A *part = part_;
+    for (size_t j = 0; j < n; j++) {
+        total[j] += (double)part[j];
+        part[j] = 0;
+    }
+}
+
+/* Once row `row` is done. ahead: totals are asked for some rows before. What goes by has pushed them out of
+ * first-level cache, and a load behind streaming stores waits for these. */
+FN_INLINE void
+FN_N(settle_in_turn)(const fn_slope *slope, size_t n, size_t row, size_t rows, int ahead)
+{
+    enum { AHEAD = 4, A_LINE = 64 / sizeof(double) };
+    double *dw = slope->own->dw, *db = slope->own->db;
+    const size_t left = FN_COL_BLOCK - 1 - row % FN_COL_BLOCK;
+    if (left == 0 || row + 1 == rows) {
+        FN_N(fn_settle)(n, slope->dw, dw);
+        FN_N(fn_settle)(n, slope->db, db);
+    }
+    else if (ahead && left <= AHEAD) {
+        for (size_t j = (AHEAD - left) * A_LINE; j < n; j += AHEAD * A_LINE) {
+            FN_PREFETCH((const char *)(dw + j));
+            FN_PREFETCH((const char *)(db + j));
+        }
+    }
+}
+
 /* Rows one by one: their coefficients are given, or made of their sums. at_hand: those of a row that goes by in
  * parts. */
 FN_INLINE void
 FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
                          const fn_centre *centre, const fn_param *param, const fn_slope *slope,
-                         const fn_memory *memory, FN_N(combine_row) * at_hand, int how, int vd,
-                         int made, int lines)
+                         FN_N(combine_row) * at_hand, int how, int vd, int made, int lines)
 {
     char *dx = o->y;
     FN_N(combine_row) by = *at_hand;
@@ -175,7 +204,7 @@ FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *
         const char *xs = x + (fn_ld)row * ldx, *dys = dy + (fn_ld)row * lddy;
         const char *on = slope->on;
         if (made && !o->j0) {
-            by = FN_N(combine_row_made)(xs, dys, o->n, centre, param->w, slope, row, memory,
+            by = FN_N(combine_row_made)(xs, dys, o->n, centre, param->w, slope, row,
                                         how == FN_N(WEIGHT));
         }
         else if (!made) {
@@ -183,6 +212,9 @@ FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *
         }
         FN_N(grad_combine_row)(o, dx, xs, dys, on ? on + (fn_ld)row * slope->ldon : NULL, param->w,
                                slope, &by, lines ? &shift : NULL, how, vd);
+        if (made && vd && slope->own->dw && o->j1 == o->n) {
+            FN_N(settle_in_turn)(slope, o->n, row, o->all_rows, lines);
+        }
     }
     *at_hand = by;
     if (lines) {
@@ -195,11 +227,10 @@ FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *
 #define FN_ALONE(name, how, vd, made, lines)                                                       \
     FN_NOINLINE void FN_N(name)(const fn_out *o, const char *x, fn_ld ldx, const char *dy,         \
                                 fn_ld lddy, const fn_centre *centre, const fn_param *param,        \
-                                const fn_slope *slope, const fn_memory *memory,                    \
-                                FN_N(combine_row) * row)                                           \
+                                const fn_slope *slope, FN_N(combine_row) * row)                    \
     {                                                                                              \
-        FN_N(grad_combine_alone)(o, x, ldx, dy, lddy, centre, param, slope, memory, row,           \
-                                 FN_N(how), vd, made, lines);                                      \
+        FN_N(grad_combine_alone)(o, x, ldx, dy, lddy, centre, param, slope, row, FN_N(how), vd,    \
+                                 made, lines);                                                     \
     }
 FN_ALONE(alone_plain, PLAIN, 0, 0, 0)
 FN_ALONE(alone_each_row, EACH_ROW, 0, 0, 0)
@@ -212,5 +243,7 @@ FN_ALONE(made_weight_vd, WEIGHT, 1, 1, 0)
 #if FN_SHIFTS
 FN_ALONE(lines_plain, PLAIN, 0, 1, 1)
 FN_ALONE(lines_weight, WEIGHT, 0, 1, 1)
+FN_ALONE(lines_plain_vd, PLAIN, 1, 1, 1)
+FN_ALONE(lines_weight_vd, WEIGHT, 1, 1, 1)
 #endif
 #undef FN_ALONE

@@ -188,8 +188,8 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
     const int shared = !made && (!centre->by_row || vd || how == FN_N(WEIGHT));
     const int alone = !made && !shared && n > FN_SWEEP * FN_LANES;
     const int alike = how == FN_N(EACH_ROW) && centre->by_row && !centre->step; /* group norm */
-    const int lines = made && !vd && memory->stream &&
-                      fn_in_lines(FN_SHIFTS ? FN_LANES : 0, dx, lddx, n, sizeof(FN_T));
+    const int lines =
+        made && memory->stream && fn_in_lines(FN_SHIFTS ? FN_LANES : 0, dx, lddx, n, sizeof(FN_T));
     FN_N(combine_row) row;
     fn_out o;
     fn_out_start(&o, memory->stream && !lines, shared ? FN_FROM_COMMON : FN_FROM_ANY, FN_OUT_BYTES,
@@ -210,7 +210,7 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
         break;
 #define FN_ALONE(s, name)                                                                          \
     case s:                                                                                        \
-        FN_N(name)(&o, x, ldx, dy, lddy, centre, param, slope, memory, &row);                      \
+        FN_N(name)(&o, x, ldx, dy, lddy, centre, param, slope, &row);                              \
         break;
             FN_BANDS(0, 0, FN_N(PLAIN), 0, 0)
             FN_BANDS(1, 0, FN_N(WEIGHT), 0, 0)
@@ -232,19 +232,11 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
 #if FN_SHIFTS
             FN_ALONE(15, lines_plain)
             FN_ALONE(16, lines_weight)
+            FN_ALONE(17, lines_plain_vd)
+            FN_ALONE(18, lines_weight_vd)
 #endif
 #undef FN_BANDS
 #undef FN_ALONE
         }
-    }
-}
-
-static void
-FN_N(fn_settle)(size_t n, void *part_, double *total)
-{
-    FN_A *part = part_;
-    for (size_t j = 0; j < n; j++) {
-        total[j] += (double)part[j];
-        part[j] = 0;
     }
 }

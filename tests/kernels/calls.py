@@ -85,6 +85,7 @@ VARIANTS = {
     "grad_own": (
         *choices(("rows",), ("", "w"), ("", "sums"), ("", "on"), ("", "stream")),
         *choices(("rows",), ("", "each"), ("raw",), ("", "stream")),
+        *choices(("rows",), ("", "w"), ("sums",), ("totals",), ("", "stream")),
     ),
     "activated": choices(
         ("columns", "rows", "one"), ("", "w b"), ("", "dy"), ("", "stream"), ACTIVATIONS
@@ -108,7 +109,7 @@ WINDOW = {"before": 2, "after": 1, "scale": 0.3, "beta": 0.75, "k": 1.0, "high":
 # Arguments that are data; other arrays are coefficients.
 DATA = {"x", "dy", "on", "other"}
 # Arguments that a method writes into.
-WRITTEN = {"dw", "db", "part", "total", "sums", "found"}
+WRITTEN = {"dw", "db", "dweight", "dbias", "part", "total", "sums", "found"}
 # Methods with an output of x's type and shape.
 ELEMENTWISE = {
     *("affine", "activated", "curve", "curve_gradient", "grad_combine", "sum", "window"),
@@ -201,6 +202,8 @@ def draw(method: str, words, kind: str, rows: int, n: int, rng, mean: float = 3.
         arguments["b"] = coefficients(0, 1, size)
     if "sums" in words:
         arguments |= {"dw": coefficients(0, 1, n), "db": coefficients(0, 1, n)}
+    if "totals" in words:
+        arguments |= {name: some(0, 1, n, np.float64) for name in ("dweight", "dbias")}
     return arguments | ({"stream": True} if "stream" in words else {})
 
 

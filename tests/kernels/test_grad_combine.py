@@ -105,10 +105,33 @@ def test_grad_own(isa, kind, rows, n, rng):
         )
         given |= dict(zip("abc", slope, strict=True))
         given |= {name: arguments[name] for name in ("on", "dw", "db") if name in arguments}
-        expected = call(isa, kind, "grad_combine", given)
+        expected = (
+            settled_dx(isa, kind, given, arguments)
+            if "totals" in words
+            else call(isa, kind, "grad_combine", given)
+        )
         assert bits((*written[:1], dx, *written[1:])) == bits(
             (found.T.ravel(), *(expected if "sums" in words else (expected,)))
         ), f"{words}, {rows} x {n}"
+
+
+def settled_dx(isa: str, kind: str, given: dict, arguments: dict) -> tuple[np.ndarray, ...]:
+    """dx, dw, db and their totals: blocks of rows one after the other, each settled at its end."""
+    rows = len(given["x"])
+    parts = [given["dw"], given["db"]]
+    totals = [arguments["dweight"], arguments["dbias"]]
+    of_rows = {"x", "dy", "hi", "r", "m", "a", "b", "c"}
+    dx = []
+    for start in range(0, rows, COL_BLOCK):
+        block = slice(start, start + COL_BLOCK)
+        ours = {name: value[block] for name, value in given.items() if name in of_rows}
+        ours |= {"dw": parts[0], "db": parts[1]}
+        out, *parts = call(isa, kind, "grad_combine", given | ours)
+        dx.append(out)
+        for i in range(2):
+            moved = {"part": parts[i], "total": totals[i]}
+            parts[i], totals[i] = call(isa, kind, "settle", moved)
+    return (np.concatenate(dx), *parts, *totals)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -219,7 +219,7 @@ FN_N(lv_shift_put)(FN_T *p, const FN_LV *a, int K, FN_N(fn_shift) * s)
         const FN_V joined = FN_CAT(fn_join, FN_REAL)(s->before, s->from, v);
         s->before = v;
         if (k == 0 && !s->begun) { /* not all of it is ours */
-            memcpy(p, &v, (FN_VLANES - s->over) * sizeof(FN_T));
+            FN_CAT(fn_write_n, FN_BITS)(p, FN_NARROW(v), FN_VLANES - s->over);
             s->begun = 1;
         }
         else {
