@@ -25,7 +25,7 @@ cdef enum:  # bytes of a run whose dx follows its sums
     LEAST = 2048
     MOST = 8192
     MOST_STREAMED = 4096
-    MOST_WITH_SUMS = 3072  # of parameters: rows 4096 bytes apart wait for what was stored to the last
+    MOST_WITH_SUMS = 3072  # rows of 4096 bytes wait for what was just stored
 
 
 cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
