@@ -192,7 +192,8 @@ cdef bint runs_in_turn(const job *t) noexcept nogil:
     cdef Py_ssize_t step = p.dims[p.nouter - 1].stride[FN_Y] if p.nouter else 0
     cdef bint sums = p.run_param and (c.at[FN_DP] != NULL or c.dbias != NULL)
     if c.stream:
-        if bytes > (MOST_WITH_SUMS if sums else MOST_STREAMED) or not fn_in_lines(
+        if bytes > (MOST_WITH_SUMS if sums else MOST_STREAMED) or not c.kernels.lines or (
+                t.n % c.kernels.lines) or not fn_in_lines(
                 c.kernels.lines, c.at[FN_Y], step, t.n, c.kernels.item):
             return False
     elif bytes < LEAST or bytes > MOST:

@@ -240,12 +240,11 @@ typedef struct {
     size_t lines; /* 0, or values of a vector: where it can join those that two lines share */
 } fn_kernels;
 
-/* Whether dx of rows that make their own sums is stored past the cache without a detour: rows of whole vectors that
- * follow each other, wherever they begin. */
+/* Whether rows of dx are stored past the cache without a detour: those that follow each other, wherever they begin. */
 static inline int
 fn_in_lines(size_t lines, const void *dx, fn_ld lddx, size_t n, size_t item)
 {
-    return lines && n % lines == 0 && lddx == (fn_ld)(n * item) && (uintptr_t)dx % item == 0;
+    return n >= lines && lddx == (fn_ld)(n * item) && (uintptr_t)dx % item == 0;
 }
 
 enum { FN_F16, FN_BF16, FN_F32, FN_F64, FN_NTYPES };

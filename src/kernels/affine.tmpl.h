@@ -210,12 +210,87 @@ FN_N(affine_block)(const fn_out *o, const char *x_, fn_ld ldx, const fn_centre *
     }
 }
 
+#if FN_SHIFTS
+/* K vectors of a row that goes by alone, or the first `left` values of one, joined to lines. */
+FN_INLINE void
+FN_N(affine_few)(FN_T *y, const FN_T *x, const FN_N(affine_row) * by, size_t left,
+                 FN_N(fn_shift) * shift, ptrdiff_t ahead, int K, int what)
+{
+    FN_LV in[FN_SWEEP], out[FN_SWEEP];
+    FN_N(lv_take)(x, in, K, left);
+    FN_UNROLL
+    for (int k = 0; k < K; k++) {
+        if (ahead) {
+            FN_PREFETCH((const char *)(x + k * FN_LANES) + ahead);
+        }
+        out[k] = FN_N(lv_add)(FN_N(lv_centre)(in[k], by->hi, by->r), by->m);
+        if (what == FN_N(RELU)) {
+            out[k] = FN_N(lv_activate)(FN_RELU, out[k]);
+        }
+    }
+    if (left) {
+        FN_N(lv_shift_part)(y, out[0], left, shift);
+    }
+    else {
+        FN_N(lv_shift_put)(y, out, K, shift);
+    }
+}
+
+/* Rows that share no vector and follow each other go past the cache without a buffer. */
+FN_INLINE void
+FN_N(affine_lines)(FN_T *y, const char *x_, fn_ld ldx, size_t rows, size_t n,
+                   const fn_centre *centre, ptrdiff_t ahead, int what)
+{
+    FN_N(fn_shift) shift;
+    FN_N(lv_shift_start)(&shift, y);
+    for (size_t row = 0; row < rows; row++, y += n, x_ += ldx) {
+        const FN_N(affine_row) by = FN_N(affine_row_of)(centre, row);
+        const FN_T *x = (const FN_T *)x_;
+        size_t j = 0;
+        for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
+            FN_N(affine_few)(y + j, x + j, &by, 0, &shift, ahead, FN_SWEEP, what);
+        }
+        for (; j + FN_LANES <= n; j += FN_LANES) {
+            FN_N(affine_few)(y + j, x + j, &by, 0, &shift, ahead, 1, what);
+        }
+        if (j < n) {
+            FN_N(affine_few)(y + j, x + j, &by, n - j, &shift, ahead, 1, what);
+        }
+    }
+    FN_N(lv_shift_end)(y, &shift);
+}
+
+FN_NOINLINE void
+FN_N(lines_as_they_are)(FN_T *y, const char *x, fn_ld ldx, size_t rows, size_t n,
+                        const fn_centre *centre, ptrdiff_t ahead)
+{
+    FN_N(affine_lines)(y, x, ldx, rows, n, centre, ahead, FN_N(AS_IT_IS));
+}
+
+FN_NOINLINE void
+FN_N(lines_relu)(FN_T *y, const char *x, fn_ld ldx, size_t rows, size_t n, const fn_centre *centre,
+                 ptrdiff_t ahead)
+{
+    FN_N(affine_lines)(y, x, ldx, rows, n, centre, ahead, FN_N(RELU));
+}
+#endif
+
 /* Rows that share vectors are best gone through together. */
 FN_INLINE int
 FN_N(affine_from)(const fn_centre *centre, const fn_param *param)
 {
     return centre->by_row && !param->w && !param->b ? FN_FROM_ANY : FN_FROM_COMMON;
 }
+
+#if FN_SHIFTS
+FN_INLINE int
+FN_N(goes_in_lines)(const void *y, fn_ld ldy, size_t n, const fn_centre *centre,
+                    const fn_param *param, const fn_memory *memory)
+{
+    return memory->stream && FN_N(affine_from)(centre, param) == FN_FROM_ANY &&
+           fn_in_lines(FN_LANES, y, ldy, n, sizeof(FN_T));
+}
+#endif
 
 /* Every way in which coefficients and parameters vary is code of its own; but where activations take most of the
  * time, only all parameters within the centre, and both beside it. */
@@ -262,6 +337,12 @@ FN_N(fn_affine)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_
                 const fn_centre *centre, const fn_param *param, const fn_memory *memory)
 {
     fn_out o;
+#if FN_SHIFTS
+    if (FN_N(goes_in_lines)(y, ldy, n, centre, param, memory)) {
+        FN_N(lines_as_they_are)(y, x, ldx, rows, n, centre, memory->ahead_x);
+        return;
+    }
+#endif
     fn_out_start(&o, memory->stream, FN_N(affine_from)(centre, param), FN_OUT_BYTES / 2, y, ldy,
                  ldx, rows, n, sizeof(FN_T), y == x);
     while (fn_out_next(&o)) {
@@ -276,6 +357,12 @@ FN_N(fn_activated)(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy,
 {
     const FN_N(fn_after) after = {kind, dy, lddy};
     fn_out o;
+#if FN_SHIFTS
+    if (kind == FN_RELU && !dy && FN_N(goes_in_lines)(y, ldy, n, centre, param, memory)) {
+        FN_N(lines_relu)(y, x, ldx, rows, n, centre, memory->ahead_x);
+        return;
+    }
+#endif
     fn_out_start(&o, memory->stream, FN_N(affine_from)(centre, param), FN_OUT_BYTES / 2, y, ldy,
                  ldx, rows, n, sizeof(FN_T), y == x || y == dy);
     while (fn_out_next(&o)) {

@@ -118,6 +118,10 @@ FN_N(grad_combine_few)(FN_T *dx, const FN_T *x, const FN_T *dy, const FN_T *on, 
             out[k] = FN_N(lv_add)(out[k], more[k]);
         }
     }
+    if (shift && left) {
+        FN_N(lv_shift_part)(dx, out[0], left, shift);
+        return;
+    }
     if (shift) {
         FN_N(lv_shift_put)(dx, out, K, shift);
         return;
@@ -129,7 +133,7 @@ FN_N(grad_combine_few)(FN_T *dx, const FN_T *x, const FN_T *dy, const FN_T *on, 
 FN_INLINE void
 FN_N(grad_combine_row)(const fn_out *o, char *dx, const char *x_, const char *dy_, const char *on_,
                        const FN_A *w, const fn_slope *slope, const FN_N(combine_row) * by,
-                       FN_N(fn_shift) * shift, int how, int vd)
+                       FN_N(fn_shift) * shift, int how, int vd, int whole)
 {
     const FN_T *x = (const FN_T *)x_, *dy = (const FN_T *)dy_, *on = (const FN_T *)on_;
     FN_T *to = (FN_T *)dx - o->j0;
@@ -147,11 +151,11 @@ FN_N(grad_combine_row)(const fn_out *o, char *dx, const char *x_, const char *dy
     for (; FN_SWEEP > 1 && j + FN_LANES <= end; j += FN_LANES) {
         FN_FEW(1, 0);
     }
-    if (j < end && !vd && o->apart && end - o->j0 >= FN_LANES) {
+    if (j < end && !vd && !shift && o->apart && end - o->j0 >= FN_LANES) {
         j = end - FN_LANES;
         FN_FEW(1, 0);
     }
-    else if (j < end) {
+    else if (j < end && !whole) {
         FN_FEW(1, end - j);
     }
 #undef FN_FEW
@@ -211,7 +215,7 @@ FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *
             by = FN_N(combine_row_of)(centre, param, slope, row, how, vd);
         }
         FN_N(grad_combine_row)(o, dx, xs, dys, on ? on + (fn_ld)row * slope->ldon : NULL, param->w,
-                               slope, &by, lines ? &shift : NULL, how, vd);
+                               slope, &by, lines ? &shift : NULL, how, vd, made && lines);
         if (made && vd && slope->own->dw && o->j1 == o->n) {
             FN_N(settle_in_turn)(slope, o->n, row, o->all_rows, lines);
         }
@@ -241,9 +245,11 @@ FN_ALONE(made_plain_vd, PLAIN, 1, 1, 0)
 FN_ALONE(made_weight_vd, WEIGHT, 1, 1, 0)
 #endif
 #if FN_SHIFTS
-FN_ALONE(lines_plain, PLAIN, 0, 1, 1)
-FN_ALONE(lines_weight, WEIGHT, 0, 1, 1)
-FN_ALONE(lines_plain_vd, PLAIN, 1, 1, 1)
-FN_ALONE(lines_weight_vd, WEIGHT, 1, 1, 1)
+FN_ALONE(lines_plain, PLAIN, 0, 0, 1)
+FN_ALONE(lines_each_row, EACH_ROW, 0, 0, 1)
+FN_ALONE(made_lines_plain, PLAIN, 0, 1, 1)
+FN_ALONE(made_lines_weight, WEIGHT, 0, 1, 1)
+FN_ALONE(made_lines_plain_vd, PLAIN, 1, 1, 1)
+FN_ALONE(made_lines_weight_vd, WEIGHT, 1, 1, 1)
 #endif
 #undef FN_ALONE

@@ -188,8 +188,8 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
     const int shared = !made && (!centre->by_row || vd || how == FN_N(WEIGHT));
     const int alone = !made && !shared && n > FN_SWEEP * FN_LANES;
     const int alike = how == FN_N(EACH_ROW) && centre->by_row && !centre->step; /* group norm */
-    const int lines =
-        made && memory->stream && fn_in_lines(FN_SHIFTS ? FN_LANES : 0, dx, lddx, n, sizeof(FN_T));
+    const int dense = memory->stream && fn_in_lines(FN_LANES, dx, lddx, n, sizeof(FN_T));
+    const int lines = FN_SHIFTS && dense && (made ? n % FN_LANES == 0 : alone);
     FN_N(combine_row) row;
     fn_out o;
     fn_out_start(&o, memory->stream && !lines, shared ? FN_FROM_COMMON : FN_FROM_ANY, FN_OUT_BYTES,
@@ -199,7 +199,7 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
     }
     while (fn_out_next(&o)) {
         switch (made             ? 11 + (how == FN_N(WEIGHT)) + 2 * vd + 4 * lines
-                : alone          ? 9 + (how != FN_N(PLAIN))
+                : alone          ? 9 + (how != FN_N(PLAIN)) + 10 * lines
                 : alike          ? 8
                 : centre->by_row ? 3 + columns + 3 * vd
                                  : columns) {
@@ -230,10 +230,12 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
             FN_ALONE(14, made_weight_vd)
 #endif
 #if FN_SHIFTS
-            FN_ALONE(15, lines_plain)
-            FN_ALONE(16, lines_weight)
-            FN_ALONE(17, lines_plain_vd)
-            FN_ALONE(18, lines_weight_vd)
+            FN_ALONE(15, made_lines_plain)
+            FN_ALONE(16, made_lines_weight)
+            FN_ALONE(17, made_lines_plain_vd)
+            FN_ALONE(18, made_lines_weight_vd)
+            FN_ALONE(19, lines_plain)
+            FN_ALONE(20, lines_each_row)
 #endif
 #undef FN_BANDS
 #undef FN_ALONE

@@ -46,6 +46,15 @@ def in_lines(values: np.ndarray, start: int):
     return view, raw
 
 
+def dense_rows(values: np.ndarray, start: int):
+    """Rows that follow each other, the first `start` bytes behind the beginning of a line."""
+    raw = np.full(values.nbytes + 3 * LINE, FILL, np.uint8)
+    at = -raw.ctypes.data % LINE + start
+    view = raw[at : at + values.nbytes].view(values.dtype).reshape(values.shape)
+    view[...] = values
+    return view, raw
+
+
 def next_to_protected(values: np.ndarray, last: bool):
     """On pages of their own, up to the end or from the start, between pages nobody may touch."""
     page = mmap.PAGESIZE

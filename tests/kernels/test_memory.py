@@ -34,6 +34,7 @@ from kernels.places import (
     among_nan,
     before_protected,
     blank,
+    dense_rows,
     in_lines,
     misaligned,
 )
@@ -120,16 +121,19 @@ def test_in_place(isa, method, words, rng):
 
 @calls([(method, words) for method, words in SOME if "stream" in words])
 def test_streaming_changes_no_bit(isa, method, words, rng):
-    """For every place of the output in a line, and rows that are lines apart or are not."""
+    """For every place of the output in a line, and rows that are lines apart, follow each other,
+    or neither."""
     for kind in kinds(isa, method):
         stored = KINDS[kind]
-        starts = range(LINE // np.dtype(stored).itemsize)
+        item = np.dtype(stored).itemsize
+        starts = range(LINE // item)
         places = [partial(in_lines, start=start) for start in starts]
+        dense = [partial(dense_rows, start=start * item) for start in starts]
         uneven = [partial(among_nan, pad=pad) for pad in starts]
         for rows, n, some in (
             *((1, n, places) for n in (1, LANES - 3, LANES, 2 * LANES + 1, 7 * LANES + 5)),
-            *((3, n, places + uneven) for n in (LANES, 6 * LANES, 5 * LANES + 3)),
-            (BAND + 1, LONG + 5, places),
+            *((3, n, places + dense + uneven) for n in (LANES, 6 * LANES, 5 * LANES + 3)),
+            (BAND + 1, LONG + 5, places + dense),
         ):
             arguments = draw(method, words, kind, rows, n, rng)
             expected = bits(call(isa, kind, method, arguments | {"stream": False}))

@@ -19,6 +19,7 @@ from kernels.places import (
     among_nan,
     before_protected,
     blank,
+    dense_rows,
     misaligned,
 )
 from sizes import IN_FLIGHT, LANES, ROW_BLOCK, around
@@ -53,15 +54,6 @@ def one_by_one(kind: str, x, raw=False, w=None, b=None, param_by_row=False, relu
     if relu:
         return kernels.activated("relu", x, hi, r, m, by_row=True, **vectors), mean, var
     return kernels.affine(x, hi, r, m, by_row=True, **vectors), mean, var
-
-
-def dense_rows(values: np.ndarray, start: int):
-    """Rows that follow each other, the first `start` bytes behind the beginning of a line."""
-    raw = np.full(values.nbytes + 3 * LINE, 0xFF, np.uint8)
-    at = -raw.ctypes.data % LINE + start
-    view = raw[at : at + values.nbytes].view(values.dtype).reshape(values.shape)
-    view[...] = values
-    return view, raw
 
 
 def check(isa, kind, x, start=0, **options) -> bool:

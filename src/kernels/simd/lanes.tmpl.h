@@ -228,6 +228,22 @@ FN_N(lv_shift_put)(FN_T *p, const FN_LV *a, int K, FN_N(fn_shift) * s)
     }
 }
 
+/* The first `left` values of a vector, which is not the first. */
+FN_INLINE void
+FN_N(lv_shift_part)(FN_T *p, FN_LV a, size_t left, FN_N(fn_shift) * s)
+{
+    const FN_V v = a.v[0];
+    FN_VMASK on;
+    if (s->over + left >= FN_VLANES) {
+        const FN_V joined = FN_CAT(fn_join, FN_REAL)(s->before, s->from, v);
+        fn_stream_bytes(p - s->over, &joined, sizeof joined);
+    }
+    memcpy(&on, FN_CAT(fn_lane_numbers, FN_REAL) + left, sizeof on);
+    s->before = FN_CAT(fn_join, FN_REAL)(s->before, on, v);
+    s->over = (s->over + left) % FN_VLANES;
+    memcpy(&s->from, FN_CAT(fn_lane_numbers, FN_REAL) + FN_VLANES - s->over, sizeof s->from);
+}
+
 /* p: after the last. */
 FN_INLINE void
 FN_N(lv_shift_end)(FN_T *p, const FN_N(fn_shift) * s)
