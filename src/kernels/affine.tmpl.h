@@ -213,17 +213,22 @@ FN_N(affine_block)(const fn_out *o, const char *x_, fn_ld ldx, const fn_centre *
 #if FN_SHIFTS
 /* K vectors of a row that goes by alone, or the first `left` values of one, joined to lines. */
 FN_INLINE void
-FN_N(affine_few)(FN_T *y, const FN_T *x, const FN_N(affine_row) * by, size_t left,
-                 FN_N(fn_shift) * shift, ptrdiff_t ahead, int K, int what)
+FN_N(affine_few)(FN_T *y, const FN_T *x, const FN_N(affine_row) * own, const fn_centre *centre,
+                 size_t j, size_t left, FN_N(fn_shift) * shift, ptrdiff_t ahead, int K, int what)
 {
+    const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m;
     FN_LV in[FN_SWEEP], out[FN_SWEEP];
     FN_N(lv_take)(x, in, K, left);
     FN_UNROLL
     for (int k = 0; k < K; k++) {
+        const size_t at = j + (size_t)k * FN_LANES;
+        const FN_LV hi = own ? own->hi : FN_N(lv_coef_any)(his + at, left);
+        const FN_LV r = own ? own->r : FN_N(lv_coef_any)(rs + at, left);
+        const FN_LV m = own ? own->m : FN_N(lv_coef_any)(ms + at, left);
         if (ahead) {
             FN_PREFETCH((const char *)(x + k * FN_LANES) + ahead);
         }
-        out[k] = FN_N(lv_add)(FN_N(lv_centre)(in[k], by->hi, by->r), by->m);
+        out[k] = FN_N(lv_add)(FN_N(lv_centre)(in[k], hi, r), m);
         if (what == FN_N(RELU)) {
             out[k] = FN_N(lv_activate)(FN_RELU, out[k]);
         }
@@ -239,40 +244,40 @@ FN_N(affine_few)(FN_T *y, const FN_T *x, const FN_N(affine_row) * by, size_t lef
 /* Rows that share no vector and follow each other go past the cache without a buffer. */
 FN_INLINE void
 FN_N(affine_lines)(FN_T *y, const char *x_, fn_ld ldx, size_t rows, size_t n,
-                   const fn_centre *centre, ptrdiff_t ahead, int what)
+                   const fn_centre *centre, ptrdiff_t ahead, int by_row, int what)
 {
     FN_N(fn_shift) shift;
     FN_N(lv_shift_start)(&shift, y);
     for (size_t row = 0; row < rows; row++, y += n, x_ += ldx) {
-        const FN_N(affine_row) by = FN_N(affine_row_of)(centre, row);
+        const FN_N(affine_row) by = FN_N(affine_row_of)(centre, by_row ? row : 0);
+        const FN_N(affine_row) *own = by_row ? &by : NULL;
         const FN_T *x = (const FN_T *)x_;
         size_t j = 0;
         for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
-            FN_N(affine_few)(y + j, x + j, &by, 0, &shift, ahead, FN_SWEEP, what);
+            FN_N(affine_few)(y + j, x + j, own, centre, j, 0, &shift, ahead, FN_SWEEP, what);
         }
         for (; j + FN_LANES <= n; j += FN_LANES) {
-            FN_N(affine_few)(y + j, x + j, &by, 0, &shift, ahead, 1, what);
+            FN_N(affine_few)(y + j, x + j, own, centre, j, 0, &shift, ahead, 1, what);
         }
         if (j < n) {
-            FN_N(affine_few)(y + j, x + j, &by, n - j, &shift, ahead, 1, what);
+            FN_N(affine_few)(y + j, x + j, own, centre, j, n - j, &shift, ahead, 1, what);
         }
     }
     FN_N(lv_shift_end)(y, &shift);
 }
 
-FN_NOINLINE void
-FN_N(lines_as_they_are)(FN_T *y, const char *x, fn_ld ldx, size_t rows, size_t n,
-                        const fn_centre *centre, ptrdiff_t ahead)
-{
-    FN_N(affine_lines)(y, x, ldx, rows, n, centre, ahead, FN_N(AS_IT_IS));
-}
-
-FN_NOINLINE void
-FN_N(lines_relu)(FN_T *y, const char *x, fn_ld ldx, size_t rows, size_t n, const fn_centre *centre,
-                 ptrdiff_t ahead)
-{
-    FN_N(affine_lines)(y, x, ldx, rows, n, centre, ahead, FN_N(RELU));
-}
+/* One function each, with the registers to itself. */
+#define FN_GO_IN_LINES(name, by_row, what)                                                         \
+    FN_NOINLINE void FN_N(name)(FN_T * y, const char *x, fn_ld ldx, size_t rows, size_t n,         \
+                                const fn_centre *centre, ptrdiff_t ahead)                          \
+    {                                                                                              \
+        FN_N(affine_lines)(y, x, ldx, rows, n, centre, ahead, by_row, FN_N(what));                 \
+    }
+FN_GO_IN_LINES(lines_of_rows, 1, AS_IT_IS)
+FN_GO_IN_LINES(lines_of_columns, 0, AS_IT_IS)
+FN_GO_IN_LINES(lines_of_rows_relu, 1, RELU)
+FN_GO_IN_LINES(lines_of_columns_relu, 0, RELU)
+#undef FN_GO_IN_LINES
 #endif
 
 /* Rows that share vectors are best gone through together. */
@@ -287,7 +292,8 @@ FN_INLINE int
 FN_N(goes_in_lines)(const void *y, fn_ld ldy, size_t n, const fn_centre *centre,
                     const fn_param *param, const fn_memory *memory)
 {
-    return memory->stream && FN_N(affine_from)(centre, param) == FN_FROM_ANY &&
+    return memory->stream && FN_N(how_of)(param) == FN_N(PLAIN) &&
+           (centre->by_row || n * sizeof(FN_T) <= FN_OUT_COLUMNS) &&
            fn_in_lines(FN_LANES, y, ldy, n, sizeof(FN_T));
 }
 #endif
@@ -339,7 +345,8 @@ FN_N(fn_affine)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_
     fn_out o;
 #if FN_SHIFTS
     if (FN_N(goes_in_lines)(y, ldy, n, centre, param, memory)) {
-        FN_N(lines_as_they_are)(y, x, ldx, rows, n, centre, memory->ahead_x);
+        (centre->by_row ? FN_N(lines_of_rows) : FN_N(lines_of_columns))(y, x, ldx, rows, n, centre,
+                                                                        memory->ahead_x);
         return;
     }
 #endif
@@ -359,7 +366,8 @@ FN_N(fn_activated)(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy,
     fn_out o;
 #if FN_SHIFTS
     if (kind == FN_RELU && !dy && FN_N(goes_in_lines)(y, ldy, n, centre, param, memory)) {
-        FN_N(lines_relu)(y, x, ldx, rows, n, centre, memory->ahead_x);
+        (centre->by_row ? FN_N(lines_of_rows_relu)
+                        : FN_N(lines_of_columns_relu))(y, x, ldx, rows, n, centre, memory->ahead_x);
         return;
     }
 #endif

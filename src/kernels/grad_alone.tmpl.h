@@ -35,6 +35,23 @@ FN_N(combine_row_of)(const fn_centre *centre, const fn_param *param, const fn_sl
                                how == FN_N(EACH_ROW) ? FN_N(lv_spread)(ws + row) : zero};
 }
 
+/* Those of a vector of columns, or of its first `left`, from column j on. */
+FN_INLINE
+FN_N(combine_row)
+FN_N(combine_row_at)(const fn_centre *centre, const fn_slope *slope, size_t j, size_t left)
+{
+    const FN_A *his = centre->hi, *rs = centre->r;
+    const FN_A *as = slope->a, *bs = slope->b, *cs = slope->c;
+    const FN_LV zero = FN_N(lv_set1)(0);
+    return (FN_N(combine_row)){FN_N(lv_coef_any)(his + j, left),
+                               FN_N(lv_coef_any)(rs + j, left),
+                               zero,
+                               FN_N(lv_coef_any)(as + j, left),
+                               FN_N(lv_coef_any)(bs + j, left),
+                               FN_N(lv_coef_any)(cs + j, left),
+                               zero};
+}
+
 /* Those that the sums of the row itself make. */
 FN_INLINE
 FN_N(combine_row)
@@ -85,7 +102,8 @@ FN_N(combine_step)(FN_LV x, FN_LV g, FN_LV w, FN_LV *dw, FN_LV *db, FN_LV hi, FN
 /* K vectors, or the first `left` values of one, of a row that goes by alone. w, dw, db, on: from its column on. */
 FN_INLINE void
 FN_N(grad_combine_few)(FN_T *dx, const FN_T *x, const FN_T *dy, const FN_T *on, const FN_A *w,
-                       FN_A *dw, FN_A *db, const FN_N(combine_row) * by, size_t left, int where,
+                       FN_A *dw, FN_A *db, const FN_N(combine_row) * own, const fn_centre *centre,
+                       const fn_slope *slope, size_t j, size_t left, int where,
                        FN_N(fn_shift) * shift, int K, int how, int vd)
 {
     FN_LV in[FN_SWEEP], above[FN_SWEEP], out[FN_SWEEP];
@@ -94,7 +112,8 @@ FN_N(grad_combine_few)(FN_T *dx, const FN_T *x, const FN_T *dy, const FN_T *on, 
     FN_UNROLL
     for (int k = 0; k < K; k++) {
         const size_t at = (size_t)k * FN_LANES;
-        FN_LV weight = by->w, dwk = weight, dbk = weight;
+        const FN_N(combine_row) by = own ? *own : FN_N(combine_row_at)(centre, slope, j + at, left);
+        FN_LV weight = by.w, dwk = weight, dbk = weight;
         if (how == FN_N(WEIGHT)) {
             weight = FN_N(lv_coef_any)(w + at, left);
         }
@@ -103,8 +122,8 @@ FN_N(grad_combine_few)(FN_T *dx, const FN_T *x, const FN_T *dy, const FN_T *on, 
             dbk = FN_N(lv_coef_any)(db + at, left);
         }
         above[k] = FN_N(lv_held)(above[k]);
-        out[k] = FN_N(combine_step)(in[k], above[k], weight, &dwk, &dbk, by->hi, by->r, by->m,
-                                    by->a, by->b, by->c, how != FN_N(PLAIN), vd);
+        out[k] = FN_N(combine_step)(in[k], above[k], weight, &dwk, &dbk, by.hi, by.r, by.m, by.a,
+                                    by.b, by.c, how != FN_N(PLAIN), vd);
         if (vd) {
             FN_N(lv_coef_put)(dw + at, dwk, left);
             FN_N(lv_coef_put)(db + at, dbk, left);
@@ -132,19 +151,19 @@ FN_N(grad_combine_few)(FN_T *dx, const FN_T *x, const FN_T *dy, const FN_T *on, 
 /* Columns [j0, j1) of a row that goes by alone. */
 FN_INLINE void
 FN_N(grad_combine_row)(const fn_out *o, char *dx, const char *x_, const char *dy_, const char *on_,
-                       const FN_A *w, const fn_slope *slope, const FN_N(combine_row) * by,
-                       FN_N(fn_shift) * shift, int how, int vd, int whole)
+                       const FN_A *w, const fn_centre *centre, const fn_slope *slope,
+                       const FN_N(combine_row) * by, FN_N(fn_shift) * shift, int how, int vd,
+                       int whole)
 {
     const FN_T *x = (const FN_T *)x_, *dy = (const FN_T *)dy_, *on = (const FN_T *)on_;
     FN_T *to = (FN_T *)dx - o->j0;
     FN_A *dw = slope->dw, *db = slope->db;
-    const FN_N(combine_row) own = *by;
     const size_t end = o->j1, wide = FN_SWEEP * FN_LANES;
     const int where = o->where;
     size_t j = o->j0;
 #define FN_FEW(K, left)                                                                            \
-    FN_N(grad_combine_few)(to + j, x + j, dy + j, on ? on + j : NULL, w + j, dw + j, db + j, &own, \
-                           left, where, shift, K, how, vd)
+    FN_N(grad_combine_few)(to + j, x + j, dy + j, on ? on + j : NULL, w + j, dw + j, db + j, by,   \
+                           centre, slope, j, left, where, shift, K, how, vd)
     for (; j + wide <= end; j += wide) {
         FN_FEW(FN_SWEEP, 0);
     }
@@ -196,7 +215,8 @@ FN_N(settle_in_turn)(const fn_slope *slope, size_t n, size_t row, size_t rows, i
 FN_INLINE void
 FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
                          const fn_centre *centre, const fn_param *param, const fn_slope *slope,
-                         FN_N(combine_row) * at_hand, int how, int vd, int made, int lines)
+                         FN_N(combine_row) * at_hand, int by_row, int how, int vd, int made,
+                         int lines)
 {
     char *dx = o->y;
     FN_N(combine_row) by = *at_hand;
@@ -211,11 +231,13 @@ FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *
             by = FN_N(combine_row_made)(xs, dys, o->n, centre, param->w, slope, row,
                                         how == FN_N(WEIGHT));
         }
-        else if (!made) {
+        else if (!made && by_row) {
             by = FN_N(combine_row_of)(centre, param, slope, row, how, vd);
         }
+        const FN_N(combine_row) own = by;
         FN_N(grad_combine_row)(o, dx, xs, dys, on ? on + (fn_ld)row * slope->ldon : NULL, param->w,
-                               slope, &by, lines ? &shift : NULL, how, vd, made && lines);
+                               centre, slope, by_row ? &own : NULL, lines ? &shift : NULL, how, vd,
+                               made && lines);
         if (made && vd && slope->own->dw && o->j1 == o->n) {
             FN_N(settle_in_turn)(slope, o->n, row, o->all_rows, lines);
         }
@@ -228,28 +250,29 @@ FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *
 
 /* One function each, with the registers to itself. lines: rows of whole vectors that follow each other go past the
  * cache line by line. */
-#define FN_ALONE(name, how, vd, made, lines)                                                       \
+#define FN_ALONE(name, by_row, how, vd, made, lines)                                               \
     FN_NOINLINE void FN_N(name)(const fn_out *o, const char *x, fn_ld ldx, const char *dy,         \
                                 fn_ld lddy, const fn_centre *centre, const fn_param *param,        \
                                 const fn_slope *slope, FN_N(combine_row) * row)                    \
     {                                                                                              \
-        FN_N(grad_combine_alone)(o, x, ldx, dy, lddy, centre, param, slope, row, FN_N(how), vd,    \
-                                 made, lines);                                                     \
+        FN_N(grad_combine_alone)(o, x, ldx, dy, lddy, centre, param, slope, row, by_row,           \
+                                 FN_N(how), vd, made, lines);                                      \
     }
-FN_ALONE(alone_plain, PLAIN, 0, 0, 0)
-FN_ALONE(alone_each_row, EACH_ROW, 0, 0, 0)
+FN_ALONE(alone_plain, 1, PLAIN, 0, 0, 0)
+FN_ALONE(alone_each_row, 1, EACH_ROW, 0, 0, 0)
 #if FN_OWN
-FN_ALONE(made_plain, PLAIN, 0, 1, 0)
-FN_ALONE(made_weight, WEIGHT, 0, 1, 0)
-FN_ALONE(made_plain_vd, PLAIN, 1, 1, 0)
-FN_ALONE(made_weight_vd, WEIGHT, 1, 1, 0)
+FN_ALONE(made_plain, 1, PLAIN, 0, 1, 0)
+FN_ALONE(made_weight, 1, WEIGHT, 0, 1, 0)
+FN_ALONE(made_plain_vd, 1, PLAIN, 1, 1, 0)
+FN_ALONE(made_weight_vd, 1, WEIGHT, 1, 1, 0)
 #endif
 #if FN_SHIFTS
-FN_ALONE(lines_plain, PLAIN, 0, 0, 1)
-FN_ALONE(lines_each_row, EACH_ROW, 0, 0, 1)
-FN_ALONE(made_lines_plain, PLAIN, 0, 1, 1)
-FN_ALONE(made_lines_weight, WEIGHT, 0, 1, 1)
-FN_ALONE(made_lines_plain_vd, PLAIN, 1, 1, 1)
-FN_ALONE(made_lines_weight_vd, WEIGHT, 1, 1, 1)
+FN_ALONE(lines_plain, 1, PLAIN, 0, 0, 1)
+FN_ALONE(lines_each_row, 1, EACH_ROW, 0, 0, 1)
+FN_ALONE(lines_columns, 0, PLAIN, 0, 0, 1)
+FN_ALONE(made_lines_plain, 1, PLAIN, 0, 1, 1)
+FN_ALONE(made_lines_weight, 1, WEIGHT, 0, 1, 1)
+FN_ALONE(made_lines_plain_vd, 1, PLAIN, 1, 1, 1)
+FN_ALONE(made_lines_weight_vd, 1, WEIGHT, 1, 1, 1)
 #endif
 #undef FN_ALONE

@@ -189,7 +189,8 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
     const int alone = !made && !shared && n > FN_SWEEP * FN_LANES;
     const int alike = how == FN_N(EACH_ROW) && centre->by_row && !centre->step; /* group norm */
     const int dense = memory->stream && fn_in_lines(FN_LANES, dx, lddx, n, sizeof(FN_T));
-    const int lines = FN_SHIFTS && dense && (made ? n % FN_LANES == 0 : alone);
+    const int narrow = !centre->by_row && how == FN_N(PLAIN) && n * sizeof(FN_T) <= FN_OUT_COLUMNS;
+    const int lines = FN_SHIFTS && dense && (made ? n % FN_LANES == 0 : alone || narrow);
     FN_N(combine_row) row;
     fn_out o;
     fn_out_start(&o, memory->stream && !lines, shared ? FN_FROM_COMMON : FN_FROM_ANY, FN_OUT_BYTES,
@@ -200,6 +201,7 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
     while (fn_out_next(&o)) {
         switch (made             ? 11 + (how == FN_N(WEIGHT)) + 2 * vd + 4 * lines
                 : alone          ? 9 + (how != FN_N(PLAIN)) + 10 * lines
+                : lines          ? 21
                 : alike          ? 8
                 : centre->by_row ? 3 + columns + 3 * vd
                                  : columns) {
@@ -236,6 +238,7 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
             FN_ALONE(18, made_lines_weight_vd)
             FN_ALONE(19, lines_plain)
             FN_ALONE(20, lines_each_row)
+            FN_ALONE(21, lines_columns)
 #endif
 #undef FN_BANDS
 #undef FN_ALONE

@@ -12,10 +12,11 @@
  * Needs   vectors.h.
  */
 #define FN_LINE 64
-#define FN_OUT_BYTES 8192 /* of the buffer */
-#define FN_OUT_PART 4096  /* of a row in it */
-#define FN_OUT_LONG 1024  /* bytes of a row whose edges are a small part of it */
-#define FN_AGREE 192      /* bytes that are as good as the same place */
+#define FN_OUT_BYTES 8192   /* of the buffer */
+#define FN_OUT_PART 4096    /* of a row in it */
+#define FN_OUT_LONG 1024    /* bytes of a row whose edges are a small part of it */
+#define FN_OUT_COLUMNS 2048 /* of a row up to which coefficients of columns are read again */
+#define FN_AGREE 192        /* bytes that are as good as the same place */
 
 /* Where the values of a block go: to memory; past the cache, in whole lines; to room for whole vectors. */
 enum { FN_TO_MEMORY, FN_TO_LINES, FN_TO_ROOM };
