@@ -67,7 +67,9 @@ cdef void group_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t stop = min(g + t.groups_per_task, c.plan.groups)
     cdef sums_t *slots = t.spare + <size_t>task * (t.slots + APART)
     cdef sums_t means
-    cdef bint near = 8 * c.plan.count * c.kernels.item <= l2_bytes()  # two groups of x and dy
+    cdef size_t group_bytes = c.plan.count * c.kernels.item
+    # Two groups of x and dy fit, and not all of them.
+    cdef bint near = 8 * group_bytes <= l2_bytes() < c.plan.groups * group_bytes
     cdef fn_memory memory = fn_memory(c.stream and c.plan.direct[FN_Y], 0, 0)
     cdef fn_walk at, following
     fn_walk_start(&at, c.plan.dims, c.plan.nouter, g)

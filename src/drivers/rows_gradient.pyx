@@ -24,8 +24,8 @@ from fastnorm._core.rows_write cimport write_rows
 cdef enum:  # bytes of a run whose dx follows its sums
     LEAST = 2048
     MOST = 8192
-    MOST_STREAMED = 4096
-    MOST_WITH_SUMS = 3072  # rows of 4096 bytes wait for what was just stored
+    MOST_STREAMED = 32768
+    MOST_WITH_SUMS = 16384
 
 
 cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,

@@ -21,7 +21,7 @@
 #endif
 
 /* Ask for a line that will be read once, soon; any address will do. */
-#define FN_PREFETCH(p) __builtin_prefetch((p), 0, 2)
+#define FN_PREFETCH(p) __builtin_prefetch((p), 0, 3)
 
 /* Long rows that follow each other are what a processor foresees. It is told of lines FN_AHEAD bytes ahead in
  * the sweep of the sums, of the next rows' samples, and of nothing while values are stored past the cache:

@@ -99,14 +99,20 @@ FN_N(combine_step)(FN_LV x, FN_LV g, FN_LV w, FN_LV *dw, FN_LV *db, FN_LV hi, FN
     return FN_N(lv_mul)(FN_N(lv_sub)(FN_N(lv_sub)(g, c), FN_N(lv_mul)(t, b)), a);
 }
 
-/* K vectors, or the first `left` values of one, of a row that goes by alone. w, dw, db, on: from its column on. */
+/* K vectors, or the first `left` values of one, of a row that goes by alone. w, dw, db, on: from its column on.
+ * ahead: 0, or bytes to the next row of x and of dy, which is asked for: memory has time meanwhile. */
 FN_INLINE void
 FN_N(grad_combine_few)(FN_T *dx, const FN_T *x, const FN_T *dy, const FN_T *on, const FN_A *w,
                        FN_A *dw, FN_A *db, const FN_N(combine_row) * own, const fn_centre *centre,
-                       const fn_slope *slope, size_t j, size_t left, int where,
-                       FN_N(fn_shift) * shift, int K, int how, int vd)
+                       const fn_slope *slope, size_t j, size_t left, fn_ld ahead_x, fn_ld ahead_dy,
+                       int where, FN_N(fn_shift) * shift, int K, int how, int vd)
 {
     FN_LV in[FN_SWEEP], above[FN_SWEEP], out[FN_SWEEP];
+    FN_UNROLL
+    for (int k = 0; k < K && ahead_x; k++) {
+        FN_PREFETCH((const char *)(x + k * FN_LANES) + ahead_x);
+        FN_PREFETCH((const char *)(dy + k * FN_LANES) + ahead_dy);
+    }
     FN_N(lv_take)(x, in, K, left);
     FN_N(lv_take)(dy, above, K, left);
     FN_UNROLL
@@ -152,8 +158,8 @@ FN_N(grad_combine_few)(FN_T *dx, const FN_T *x, const FN_T *dy, const FN_T *on, 
 FN_INLINE void
 FN_N(grad_combine_row)(const fn_out *o, char *dx, const char *x_, const char *dy_, const char *on_,
                        const FN_A *w, const fn_centre *centre, const fn_slope *slope,
-                       const FN_N(combine_row) * by, FN_N(fn_shift) * shift, int how, int vd,
-                       int whole)
+                       const FN_N(combine_row) * by, fn_ld ahead_x, fn_ld ahead_dy,
+                       FN_N(fn_shift) * shift, int how, int vd, int whole)
 {
     const FN_T *x = (const FN_T *)x_, *dy = (const FN_T *)dy_, *on = (const FN_T *)on_;
     FN_T *to = (FN_T *)dx - o->j0;
@@ -163,7 +169,7 @@ FN_N(grad_combine_row)(const fn_out *o, char *dx, const char *x_, const char *dy
     size_t j = o->j0;
 #define FN_FEW(K, left)                                                                            \
     FN_N(grad_combine_few)(to + j, x + j, dy + j, on ? on + j : NULL, w + j, dw + j, db + j, by,   \
-                           centre, slope, j, left, where, shift, K, how, vd)
+                           centre, slope, j, left, ahead_x, ahead_dy, where, shift, K, how, vd)
     for (; j + wide <= end; j += wide) {
         FN_FEW(FN_SWEEP, 0);
     }
@@ -236,8 +242,8 @@ FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *
         }
         const FN_N(combine_row) own = by;
         FN_N(grad_combine_row)(o, dx, xs, dys, on ? on + (fn_ld)row * slope->ldon : NULL, param->w,
-                               centre, slope, by_row ? &own : NULL, lines ? &shift : NULL, how, vd,
-                               made && lines);
+                               centre, slope, by_row ? &own : NULL, made && lines ? ldx : 0, lddy,
+                               lines ? &shift : NULL, how, vd, made && lines);
         if (made && vd && slope->own->dw && o->j1 == o->n) {
             FN_N(settle_in_turn)(slope, o->n, row, o->all_rows, lines);
         }

@@ -6,8 +6,7 @@
  *          other, and those of a sum.
  * Method   While one row is summed the row before it is stored past the cache, four vectors of either in turn. So
  *          x is read from memory while y goes there, as in a copy, and what is written was in first-level
- *          cache. Neither a prefetch nor a sweep of many rows can do that: streaming stores take the
- *          buffers in which misses wait. A sum is kept in first-level cache until it is written, and is
+ *          cache. What comes some rows later is asked for meanwhile. A sum is kept in first-level cache until it is written, and is
  *          stored past the cache beside y.
  * Aliasing y may be x or a term, a sum may be a term.
  * Needs    affine.tmpl.h, moments.tmpl.h, statistics.tmpl.h; FN_SWEEP, FN_AS_STORED.
@@ -107,12 +106,23 @@ FN_N(row_of_sums)(FN_N(affine_row) * own, const fn_made *made, size_t i, const v
     return 1;
 }
 
+/* Four vectors so many bytes ahead. */
+FN_INLINE void
+FN_N(ask_for)(const FN_T *x, ptrdiff_t ahead)
+{
+    FN_UNROLL
+    for (int k = 0; k < FN_ACCUMULATORS; k++) {
+        FN_PREFETCH((const char *)(x + k * FN_LANES) + ahead);
+    }
+}
+
 /* The sums of a row, lane by lane, by the additions of moments_run (a sum begins with -0, which changes none), and
  * of the row that is written what four vectors at a time make. how, raw and what is summed are constants in every
  * call. */
 FN_INLINE void
 FN_N(sum_and_write)(FN_N(moments_row) at, size_t n, FN_LV c, FN_LV *sum, FN_LV *square,
-                    FN_N(fn_written) * row, const fn_param *param, int how, int raw)
+                    FN_N(fn_written) * row, const fn_param *param, ptrdiff_t ahead, int how,
+                    int raw)
 {
     const size_t step = FN_ACCUMULATORS * FN_LANES, steps = n / step;
     const fn_param p = *param;
@@ -129,6 +139,13 @@ FN_N(sum_and_write)(FN_N(moments_row) at, size_t n, FN_LV c, FN_LV *sum, FN_LV *
             s[k] = FN_N(lv_set1)((FN_A)-0.0);
         }
         for (; i < end; i++) {
+            if (at.summed) {
+                FN_N(ask_for)(at.a + i * step, ahead);
+                FN_N(ask_for)(at.b + i * step, ahead);
+            }
+            else {
+                FN_N(ask_for)(at.x + i * step, ahead);
+            }
             FN_N(moments_step)(FN_N(moments_from)(at, i * step), c, a, s, 0, 0, 0, raw);
             FN_N(write_lines)(&w, FN_SWEEP, how, &p);
             if (at.summed) {
@@ -155,14 +172,14 @@ FN_N(sum_and_write)(FN_N(moments_row) at, size_t n, FN_LV c, FN_LV *sum, FN_LV *
 /* One function for all ways, so that each has the registers for itself. A bias alone has no way here. */
 FN_NOINLINE void
 FN_N(sum_and_write_any)(FN_N(moments_row) at, size_t n, FN_A shift, FN_LV *sum, FN_LV *square,
-                        FN_N(fn_written) * row, const fn_param *param, int raw)
+                        FN_N(fn_written) * row, const fn_param *param, ptrdiff_t ahead, int raw)
 {
     const FN_LV c = FN_N(lv_set1)(shift);
     switch (FN_N(how_of)(param) << 2 | (at.summed != 0) << 1 | (raw != 0)) {
 #define FN_CASE(s)                                                                                 \
     case s:                                                                                        \
         at.summed = (s) >> 1 & 1;                                                                  \
-        FN_N(sum_and_write)(at, n, c, sum, square, row, param, (s) >> 2, (s) & 1);                 \
+        FN_N(sum_and_write)(at, n, c, sum, square, row, param, ahead, (s) >> 2, (s) & 1);          \
         break;
 #define FN_CASES(how)                                                                              \
     FN_CASE(4 * how) FN_CASE(4 * how + 1) FN_CASE(4 * how + 2) FN_CASE(4 * how + 3)
@@ -251,6 +268,8 @@ FN_N(write_end)(FN_N(fn_written) * row, size_t n, const fn_param *param)
 }
 
 #define FN_PAGE 4096
+#define FN_ROWS_AHEAD                                                                              \
+    6144 /* bytes from what is summed to what is asked for; or a row, if they are short or apart */
 
 /* Room for a row: it may begin anywhere in a page. */
 typedef struct {
@@ -277,6 +296,8 @@ FN_N(fn_normalize_rows)(void *y_, void *x, fn_ld ldx, const fn_terms *terms, siz
                         const fn_made *made, const fn_param *given)
 {
     const size_t bytes = n * sizeof(FN_T);
+    const fn_ld ld = terms ? terms->lda : ldx;
+    const ptrdiff_t ahead = ld == (fn_ld)bytes && bytes >= FN_OUT_LONG ? FN_ROWS_AHEAD : ld;
     char *y = y_, *sum = x;
     FN_N(fn_row_room) weight, bias, sums[2];
     const fn_param param = {FN_N(param_behind)(given->w, n, y, &weight),
@@ -301,7 +322,7 @@ FN_N(fn_normalize_rows)(void *y_, void *x, fn_ld ldx, const fn_terms *terms, siz
             else if (!made->raw) {
                 FN_N(fn_shift_rows)(at.x, 0, 1, n, &shift);
             }
-            FN_N(sum_and_write_any)(at, n, (FN_A)shift, &s1, &s2, &row, &param, made->raw);
+            FN_N(sum_and_write_any)(at, n, (FN_A)shift, &s1, &s2, &row, &param, ahead, made->raw);
         }
         if (i) {
             FN_N(write_end)(&row, n, &param);
