@@ -52,9 +52,15 @@ def tier_digests() -> dict[str, str]:
 
 def own_sums(kind) -> dict[str, str]:
     """Gradients of rows that may make their own sums: in cache long ones, past it any of whole
-    vectors without parameters; with all that a gradient may have besides."""
+    vectors; with all that a gradient may have besides. Rows of many blocks, whose parameters have
+    sums, may lie along two axes, of whole blocks or not."""
     rng = np.random.default_rng(2)
     digests = {}
+    weight, bias = rng.standard_normal((2, 96)).astype(kind)
+    for samples, rows in ((1, 300), (3, 64), (3, 40)):
+        x, dy = rng.standard_normal((2, samples, rows + 1, 96)).astype(kind)[:, :, :rows]
+        gradients = fastnorm.layer_norm_backward(dy, x, weight, bias)
+        digests[f"{samples} x {rows} {kind}"] = digest(gradients._asdict())
     for n in (96, 520, 1024):
         x, dy, more = rng.standard_normal((3, 37, n)).astype(kind)
         weight, bias = rng.standard_normal((2, n)).astype(kind)
@@ -87,6 +93,8 @@ def odd_cases():
         yield Case("batch_norm", (3, n, 5), {"channel_axis": 1})
         yield Case("batch_norm", (3, 5, n), {"channel_axis": -1})
         yield Case("instance_norm", (2, n, 3), {"channel_axis": 1})
+    for n in (17, 83):  # runs that lie beside those of the next channel
+        yield Case("batch_norm", (5, 9, n), {"channel_axis": 1})
 
 
 def special_values(kind) -> dict[str, np.ndarray]:

@@ -3,18 +3,12 @@
 
 from fastnorm._core.call cimport fn_call
 from fastnorm._core.dispatch cimport FN_RELU, FN_ROW_BLOCK, fn_each, fn_made, fn_param, fn_terms
-from fastnorm._core.plan cimport FN_B, FN_OTHER, FN_S, FN_TERM, FN_W, FN_X, FN_Y, fn_dim, fn_plan
+from fastnorm._core.plan cimport FN_B, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan
 from fastnorm._core.summands cimport direct, terms_of
 
 cdef enum:
     LEAST = 1024  # bytes of a row
     MOST = 4096
-    HELD = 13312  # bytes of two rows and the parameters along them, in first-level cache
-
-
-cdef bint in_place(const fn_call *c) noexcept nogil:
-    """Whether a sum is written over one of its terms."""
-    return c.at[FN_X] == c.at[FN_TERM] or c.at[FN_X] == c.at[FN_OTHER]
 
 
 cdef bint in_turn(const fn_call *c) noexcept nogil:
@@ -27,11 +21,8 @@ cdef bint in_turn(const fn_call *c) noexcept nogil:
     cdef bint weighted = c.at[FN_W] != NULL, biased = c.at[FN_B] != NULL
     if p.nouter == 0:  # a single row
         return False
-    if c.summed:  # stored as y is; but where it replaces a term that is in cache already
-        if not (direct(p) and along.stride[FN_X] == <Py_ssize_t>bytes and
-                <size_t>c.at[FN_X] % item == 0) or in_place(c):
-            return False
-    elif p.run_param and (2 + weighted + biased) * bytes > HELD:
+    if c.summed and not (direct(p) and along.stride[FN_X] == <Py_ssize_t>bytes and
+                         <size_t>c.at[FN_X] % item == 0):  # stored as y is
         return False
     return (c.kernels.normalize_rows != NULL and c.stream and c.at[FN_Y] != NULL and
             not c.given and (c.activation == 0 or c.activation == FN_RELU) and

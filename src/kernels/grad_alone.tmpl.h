@@ -140,6 +140,9 @@ FN_N(grad_combine_few)(FN_T *dx, const FN_T *x, const FN_T *dy, const FN_T *on, 
         FN_N(lv_take)(on, more, K, left);
         FN_UNROLL
         for (int k = 0; k < K; k++) {
+            if (ahead_x) {
+                FN_PREFETCH((const char *)(on + k * FN_LANES) + FN_AHEAD);
+            }
             out[k] = FN_N(lv_add)(out[k], more[k]);
         }
     }
