@@ -321,7 +321,7 @@ cdef int vector_gradients(job *t) noexcept nogil:
     # begin with a block where rows lie along one axis, or along axes of whole blocks.
     t.at_once = 1
     if t.rows != NULL and t.in_turn and t.batch and t.block == FN_COL_BLOCK and (
-            t.trail <= <size_t>last.len or last.len % FN_COL_BLOCK == 0):
+            p.nouter == 0 or t.trail <= <size_t>last.len or last.len % FN_COL_BLOCK == 0):
         t.at_once = FN_BATCH / FN_COL_BLOCK
     if t.sums != NULL and (t.chunks == 1 or t.partial != NULL):
         result = 0

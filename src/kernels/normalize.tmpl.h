@@ -6,8 +6,8 @@
  *          other, and those of a sum.
  * Method   While one row is summed the row before it is stored past the cache, four vectors of either in turn. So
  *          x is read from memory while y goes there, as in a copy, and what is written was in first-level
- *          cache. What comes some rows later is asked for meanwhile. A sum is kept in first-level cache until it is written, and is
- *          stored past the cache beside y.
+ *          cache. What comes some rows later is asked for meanwhile. A sum is kept in first-level cache until
+ *          it is written, and is stored past the cache beside y.
  * Aliasing y may be x or a term, a sum may be a term.
  * Needs    affine.tmpl.h, moments.tmpl.h, statistics.tmpl.h; FN_SWEEP, FN_AS_STORED.
  */
@@ -268,8 +268,8 @@ FN_N(write_end)(FN_N(fn_written) * row, size_t n, const fn_param *param)
 }
 
 #define FN_PAGE 4096
-#define FN_ROWS_AHEAD                                                                              \
-    6144 /* bytes from what is summed to what is asked for; or a row, if they are short or apart */
+/* Bytes from what is summed to what is asked for; or a row, if rows are short or apart. */
+#define FN_ROWS_AHEAD 6144
 
 /* Room for a row: it may begin anywhere in a page. */
 typedef struct {
