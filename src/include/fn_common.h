@@ -24,8 +24,8 @@
 #define FN_PREFETCH(p) __builtin_prefetch((p), 0, 3)
 
 /* Long rows that follow each other are what a processor foresees. It is told of lines FN_AHEAD bytes ahead in
- * the sweep of the sums, of the next rows' samples, and of nothing while values are stored past the cache:
- * those stores take the same buffers. */
+ * the sweep of the sums, of the next rows' samples, and while values are stored past the cache, whose stores
+ * take the same buffers, of the next rows alone where these go by in turn. */
 #define FN_AHEAD 1024
 #define FN_FORESEEN(ld, bytes) ((ld) == (ptrdiff_t)(bytes) && (bytes) >= FN_AHEAD)
 

@@ -241,7 +241,8 @@ FN_N(affine_few)(FN_T *y, const FN_T *x, const FN_N(affine_row) * own, const fn_
     }
 }
 
-/* Rows that share no vector and follow each other go past the cache without a buffer. */
+/* Rows that follow each other go past the cache without a buffer. by_row: they share no vector; else their columns'
+ * coefficients are read again for each. */
 FN_INLINE void
 FN_N(affine_lines)(FN_T *y, const char *x_, fn_ld ldx, size_t rows, size_t n,
                    const fn_centre *centre, ptrdiff_t ahead, int by_row, int what)
@@ -278,16 +279,7 @@ FN_GO_IN_LINES(lines_of_columns, 0, AS_IT_IS)
 FN_GO_IN_LINES(lines_of_rows_relu, 1, RELU)
 FN_GO_IN_LINES(lines_of_columns_relu, 0, RELU)
 #undef FN_GO_IN_LINES
-#endif
 
-/* Rows that share vectors are best gone through together. */
-FN_INLINE int
-FN_N(affine_from)(const fn_centre *centre, const fn_param *param)
-{
-    return centre->by_row && !param->w && !param->b ? FN_FROM_ANY : FN_FROM_COMMON;
-}
-
-#if FN_SHIFTS
 FN_INLINE int
 FN_N(goes_in_lines)(const void *y, fn_ld ldy, size_t n, const fn_centre *centre,
                     const fn_param *param, const fn_memory *memory)
@@ -297,6 +289,13 @@ FN_N(goes_in_lines)(const void *y, fn_ld ldy, size_t n, const fn_centre *centre,
            fn_in_lines(FN_LANES, y, ldy, n, sizeof(FN_T));
 }
 #endif
+
+/* Rows that share vectors are best gone through together. */
+FN_INLINE int
+FN_N(affine_from)(const fn_centre *centre, const fn_param *param)
+{
+    return centre->by_row && !param->w && !param->b ? FN_FROM_ANY : FN_FROM_COMMON;
+}
 
 /* Every way in which coefficients and parameters vary is code of its own; but where activations take most of the
  * time, only all parameters within the centre, and both beside it. */

@@ -3,8 +3,8 @@
  * What     grad_combine of rows that go by one after the other, not in bands: those that share no coefficient with
  *          their neighbours, and those whose sums are made just before (fn_own), so that dx finds x and dy of its
  *          row in first-level cache.
- * Method   One step for one vector, which the bands of grad_combine.tmpl.h take too. Past the cache, rows of whole
- *          vectors are joined to lines on the way (lv_shift): no buffer that is filled and emptied in turn.
+ * Method   One step for one vector, which the bands of grad_combine.tmpl.h take too. Past the cache, rows that
+ *          follow each other are joined to lines on the way (lv_shift): no buffer that is filled and emptied in turn.
  * Needs    grad_sums.tmpl.h, statistics.tmpl.h, the kinds of weights of affine.tmpl.h.
  */
 
@@ -257,8 +257,8 @@ FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *
     }
 }
 
-/* One function each, with the registers to itself. lines: rows of whole vectors that follow each other go past the
- * cache line by line. */
+/* One function each, with the registers to itself. lines: rows that follow each other go past the cache line by
+ * line; those that make their own sums are of whole vectors. */
 #define FN_ALONE(name, by_row, how, vd, made, lines)                                               \
     FN_NOINLINE void FN_N(name)(const fn_out *o, const char *x, fn_ld ldx, const char *dy,         \
                                 fn_ld lddy, const fn_centre *centre, const fn_param *param,        \
