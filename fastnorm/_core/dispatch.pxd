@@ -164,4 +164,4 @@ cdef extern from "fn_kernels.h" nogil:
 cdef const fn_kernels *kernels(int dtype) noexcept nogil
 cdef const fn_kernels *kernels_of(str name, int dtype) except NULL
 cdef size_t l2_bytes() noexcept nogil
-cdef bint streams(size_t bytes) noexcept nogil
+cdef bint streams(size_t bytes, int threads) noexcept nogil

@@ -15,7 +15,8 @@ cdef extern from "fn_machine.h" nogil:
 
 cdef const fn_table *chosen = NULL
 cdef size_t l2 = fn_l2_bytes()
-cdef size_t stream_threshold = 0
+cdef size_t stream_threshold = 0       # of a call on one thread
+cdef size_t stream_threshold_team = 0  # on more
 
 cdef enum:
     LOCAL = 1 << 26  # bytes of a last level that is larger only where dozens of cores share it
@@ -71,7 +72,12 @@ def isa():
 
 def caches():
     """Bytes of L2, of the last level, and of a call's arrays from which on stores are streamed."""
-    return {"l2": l2, "llc": fn_llc_bytes(), "stream_threshold": stream_threshold}
+    return {
+        "l2": l2,
+        "llc": fn_llc_bytes(),
+        "stream_threshold": stream_threshold,
+        "stream_threshold_team": stream_threshold_team,
+    }
 
 
 def copy_past_cache(unsigned char[::1] to not None, const unsigned char[::1] source not None):
@@ -84,18 +90,21 @@ def copy_past_cache(unsigned char[::1] to not None, const unsigned char[::1] sou
 
 
 def _read_environment():
-    global stream_threshold
+    global stream_threshold, stream_threshold_team
     cdef size_t llc
     _choose(os.environ.get("FASTNORM_ISA", ""))
     text = os.environ.get("FASTNORM_STREAM_THRESHOLD", "")
     if not text:
         # What a next reader would find neither in its own L2 nor in a last level of a few cores.
         # That of a whole socket is far away, and all tenants share it: outputs were better not kept
-        # there (DECISIONS.md).
+        # there (DECISIONS.md). Several cores get more out of a last level, but not out of the memory.
         llc = fn_llc_bytes()
-        stream_threshold = max(4 * l2, 7 * llc / 16 if llc <= LOCAL else 0)
+        if llc > LOCAL:
+            llc = 0
+        stream_threshold = max(4 * l2, 7 * llc / 16)
+        stream_threshold_team = max(4 * l2, 11 * llc / 16)
     elif text.isdecimal():
-        stream_threshold = int(text)
+        stream_threshold = stream_threshold_team = int(text)
     else:
         raise ImportError(
             f"FASTNORM_STREAM_THRESHOLD={text!r} is not a number of bytes (digits only)"
@@ -117,9 +126,9 @@ cdef size_t l2_bytes() noexcept nogil:
     return l2
 
 
-cdef bint streams(size_t bytes) noexcept nogil:
+cdef bint streams(size_t bytes, int threads) noexcept nogil:
     """Whether a call on arrays of so many bytes together had better store past the cache."""
-    return bytes >= stream_threshold
+    return bytes >= (stream_threshold_team if threads > 1 else stream_threshold)
 
 
 _read_environment()

@@ -23,7 +23,7 @@ from fastnorm._core.columns cimport fn_columns_add, fn_columns_add_product, fn_c
 from fastnorm._core.plan cimport (
     FN_DP, FN_NOPS, FN_W, FN_Y, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
-from fastnorm._core.threads cimport effective, parallel_for
+from fastnorm._core.threads cimport parallel_for
 
 cdef enum:
     TASKS_PER_THREAD = 8
@@ -208,7 +208,6 @@ cdef int backward(fn_call *c) noexcept nogil:
     t.weight_inside = c.at[FN_W] != NULL and not p.red_param and (
         (p.fold > 1 and t.share == 1) or c.c0 != NULL)
     t.parts = t.column_sums = t.row_sums = t.sums = NULL
-    c.threads = effective(2 * p.groups * p.segs * p.n)
     if t.by_row and p.run_param:
         c.threads = 1  # several tiles add to one gradient
     over_pieces = choose(&t, wanted)

@@ -17,7 +17,7 @@ from fastnorm._core.cols_write cimport write_columns
 from fastnorm._core.columns cimport fn_columns_merge, fn_cut_cols, fn_grid
 from fastnorm._core.plan cimport FN_X, FN_Y, fn_plan, fn_walk, fn_walk_start
 from fastnorm._core.summands cimport add_block
-from fastnorm._core.threads cimport effective, parallel_for
+from fastnorm._core.threads cimport parallel_for
 
 cdef enum:
     TASKS_PER_THREAD = 8
@@ -155,7 +155,6 @@ cdef int forward(fn_call *c) noexcept nogil:
     t.grid = fn_cut_cols(p)
     t.tiles = p.groups * t.grid.tiles
     t.scratch_size = scratch_bytes(t.grid.width)
-    c.threads = effective(p.groups * p.segs * p.n)
     threads = <size_t>c.threads
     pieces = t.tiles * t.grid.pieces
     if threads > 1:

@@ -19,7 +19,7 @@ from fastnorm._core.curve_pieces cimport add_up, job, work
 from fastnorm._core.dispatch cimport FN_F64, FN_FLOOR, FN_RATIO, FN_SWISH, FN_TANH, kernels
 from fastnorm._core.entry cimport finish, storage_of
 from fastnorm._core.plan cimport FN_DP, FN_DY, FN_ROWS, FN_W, FN_X, FN_Y, fn_dim, fn_plan
-from fastnorm._core.threads cimport effective, parallel_for, task_fn
+from fastnorm._core.threads cimport parallel_for, task_fn
 
 cnp.import_array()
 
@@ -87,7 +87,6 @@ cdef int drive(job *t, const given *own) noexcept nogil:
                           t.size, real)
             if own.sum[k] != NULL and t.sum[k] == NULL:
                 t.sum[k] = <char *>(sums + k * t.size)
-        t.call.threads = effective((2 if back else 1) * t.plan.groups * t.plan.segs * t.plan.n)
         run_tasks(t, t.places * t.pieces, work)
         if t.parts != NULL:
             run_tasks(t, t.places, add_up)

@@ -21,6 +21,7 @@ from fastnorm._core.plan cimport (
     FN_B, FN_DP, FN_DY, FN_NOPS, FN_ON, FN_OTHER, FN_ROWS, FN_S, FN_TERM, FN_W, FN_X, FN_Y, fn_plan,
     make,
 )
+from fastnorm._core.threads cimport effective
 
 cdef extern from "numpy/arrayobject.h":
     int NPY_USERDEF
@@ -156,13 +157,14 @@ cdef bint finish(fn_call *c, fn_plan *plan, int ndim) noexcept:
     item[FN_S] = item[FN_DP] = sizeof(double)
     make(plan, ndim, item)
     values = plan.groups * plan.segs * plan.n
+    c.threads = effective(values if c.at[FN_DY] == NULL else 2 * values)
     # An output in place is in the cache already; streamed lines must start at whole elements.
     arrays = 2 + (c.at[FN_DY] != NULL) + (c.at[FN_ON] != NULL) + 2 * c.summed
     if c.at[FN_DY] != NULL and pages_apart(plan):  # loads would wait for ordinary stores
         arrays *= 2
     c.stream = (c.at[FN_Y] != NULL and c.at[FN_Y] != c.at[FN_X] and c.at[FN_Y] != c.at[c.dz]
                 and c.at[FN_Y] != c.at[FN_ON] and <uintptr_t>c.at[FN_Y] % c.kernels.item == 0
-                and streams(arrays * values * c.kernels.item))
+                and streams(arrays * values * c.kernels.item, c.threads))
     return values < BRIEF
 
 

@@ -23,7 +23,7 @@ from fastnorm._core.rows_params cimport uniform_gradients, vector_gradients
 from fastnorm._core.rows_sums cimport (
     APART, given_means, group_means, job, partials, piece_sums, sums_t, whole_group,
 )
-from fastnorm._core.threads cimport effective, parallel_for
+from fastnorm._core.threads cimport parallel_for
 
 cdef enum:
     TASKS_PER_THREAD = 8
@@ -157,7 +157,6 @@ cdef int backward(fn_call *c) noexcept nogil:
     t.slots = t.segs * t.cut.per_seg if t.per_seg else t.cut.count
     t.in_turn = runs_in_turn(&t)
     t.batch = batch_of(&t)
-    c.threads = effective(2 * p.groups * p.segs * p.n)
     if wanted and p.run_param:
         return vector_gradients(&t)
 

@@ -27,7 +27,7 @@ from fastnorm._core.rows_normalize cimport in_turn, normalize_rows
 from fastnorm._core.rows_statistics cimport batch_moments, piece_moments, put_statistics
 from fastnorm._core.rows_write cimport write_rows, write_span
 from fastnorm._core.summands cimport add_piece, add_rows, terms_of
-from fastnorm._core.threads cimport effective, parallel_for
+from fastnorm._core.threads cimport parallel_for
 
 cdef enum:
     TASKS_PER_THREAD = 8
@@ -225,11 +225,11 @@ cdef void forward(fn_call *c) noexcept nogil:
     t.batch = batch_of(&t)
     t.sampled = (p.nred == 0 and p.n <= <size_t>FN_ROW_BLOCK and
                  p.n * c.kernels.item >= <size_t>FN_AHEAD and
-                 streams((1 if c.at[FN_Y] == NULL else 2) * p.groups * p.count * c.kernels.item))
+                 streams((1 if c.at[FN_Y] == NULL else 2) * p.groups * p.count * c.kernels.item,
+                         c.threads))
     t.in_turn = t.batch > 1 and in_turn(c)
     if t.in_turn:
         t.batch = FN_BATCH
-    c.threads = effective(p.groups * p.segs * p.n)
     threads = <size_t>c.threads
     if threads > 1 and t.cut.count > 1:
         # Whole groups leave threads idle when they do not fill the last round.
