@@ -285,7 +285,7 @@ FN_N(goes_in_lines)(const void *y, fn_ld ldy, size_t n, const fn_centre *centre,
                     const fn_param *param, const fn_memory *memory)
 {
     return memory->stream && FN_N(how_of)(param) == FN_N(PLAIN) &&
-           (centre->by_row || n * sizeof(FN_T) <= FN_OUT_COLUMNS) &&
+           (centre->by_row || fn_out_columns(n * sizeof(FN_T), FN_OUT_COLUMNS)) &&
            fn_in_lines(FN_LANES, y, ldy, n, sizeof(FN_T));
 }
 #endif
