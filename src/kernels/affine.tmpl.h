@@ -214,9 +214,10 @@ FN_N(affine_block)(const fn_out *o, const char *x_, fn_ld ldx, const fn_centre *
 /* K vectors of a row that goes by alone, or the first `left` values of one, joined to lines. */
 FN_INLINE void
 FN_N(affine_few)(FN_T *y, const FN_T *x, const FN_N(affine_row) * own, const fn_centre *centre,
-                 size_t j, size_t left, FN_N(fn_shift) * shift, ptrdiff_t ahead, int K, int what)
+                 const fn_param *param, size_t j, size_t left, FN_N(fn_shift) * shift,
+                 ptrdiff_t ahead, int K, int how, int what)
 {
-    const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m;
+    const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m, *ws = param->w, *bs = param->b;
     FN_LV in[FN_SWEEP], out[FN_SWEEP];
     FN_N(lv_take)(x, in, K, left);
     FN_UNROLL
@@ -229,6 +230,12 @@ FN_N(affine_few)(FN_T *y, const FN_T *x, const FN_N(affine_row) * own, const fn_
             FN_PREFETCH((const char *)(x + k * FN_LANES) + ahead);
         }
         out[k] = FN_N(lv_add)(FN_N(lv_centre)(in[k], hi, r), m);
+        if (how != FN_N(PLAIN)) {
+            out[k] = FN_N(lv_mul)(out[k], FN_N(lv_coef_any)(ws + at, left));
+        }
+        if (how == FN_N(BOTH)) {
+            out[k] = FN_N(lv_add)(out[k], FN_N(lv_coef_any)(bs + at, left));
+        }
         if (what == FN_N(RELU)) {
             out[k] = FN_N(lv_activate)(FN_RELU, out[k]);
         }
@@ -241,12 +248,15 @@ FN_N(affine_few)(FN_T *y, const FN_T *x, const FN_N(affine_row) * own, const fn_
     }
 }
 
-/* Rows that follow each other go past the cache without a buffer. by_row: they share no vector; else their columns'
- * coefficients are read again for each. */
+/* Rows that follow each other go past the cache without a buffer. The vectors that they share are read again for
+ * each. how: PLAIN, or by_row WEIGHT or BOTH. */
 FN_INLINE void
 FN_N(affine_lines)(FN_T *y, const char *x_, fn_ld ldx, size_t rows, size_t n,
-                   const fn_centre *centre, ptrdiff_t ahead, int by_row, int what)
+                   const fn_centre *centre, const fn_param *param, ptrdiff_t ahead, int by_row,
+                   int how, int what)
 {
+#define FN_FEW(K, left)                                                                            \
+    FN_N(affine_few)(y + j, x + j, own, centre, param, j, left, &shift, ahead, K, how, what)
     FN_N(fn_shift) shift;
     FN_N(lv_shift_start)(&shift, y);
     for (size_t row = 0; row < rows; row++, y += n, x_ += ldx) {
@@ -255,38 +265,64 @@ FN_N(affine_lines)(FN_T *y, const char *x_, fn_ld ldx, size_t rows, size_t n,
         const FN_T *x = (const FN_T *)x_;
         size_t j = 0;
         for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
-            FN_N(affine_few)(y + j, x + j, own, centre, j, 0, &shift, ahead, FN_SWEEP, what);
+            FN_FEW(FN_SWEEP, 0);
         }
         for (; j + FN_LANES <= n; j += FN_LANES) {
-            FN_N(affine_few)(y + j, x + j, own, centre, j, 0, &shift, ahead, 1, what);
+            FN_FEW(1, 0);
         }
         if (j < n) {
-            FN_N(affine_few)(y + j, x + j, own, centre, j, n - j, &shift, ahead, 1, what);
+            FN_FEW(1, n - j);
         }
     }
     FN_N(lv_shift_end)(y, &shift);
+#undef FN_FEW
 }
 
 /* One function each, with the registers to itself. */
-#define FN_GO_IN_LINES(name, by_row, what)                                                         \
+#define FN_GO_IN_LINES(name, by_row, how, what)                                                    \
     FN_NOINLINE void FN_N(name)(FN_T * y, const char *x, fn_ld ldx, size_t rows, size_t n,         \
-                                const fn_centre *centre, ptrdiff_t ahead)                          \
+                                const fn_centre *centre, const fn_param *param, ptrdiff_t ahead)   \
     {                                                                                              \
-        FN_N(affine_lines)(y, x, ldx, rows, n, centre, ahead, by_row, FN_N(what));                 \
+        FN_N(affine_lines)(y, x, ldx, rows, n, centre, param, ahead, by_row, FN_N(how),            \
+                           FN_N(what));                                                            \
     }
-FN_GO_IN_LINES(lines_of_rows, 1, AS_IT_IS)
-FN_GO_IN_LINES(lines_of_columns, 0, AS_IT_IS)
-FN_GO_IN_LINES(lines_of_rows_relu, 1, RELU)
-FN_GO_IN_LINES(lines_of_columns_relu, 0, RELU)
+FN_GO_IN_LINES(lines_of_columns, 0, PLAIN, AS_IT_IS)
+FN_GO_IN_LINES(lines_of_rows, 1, PLAIN, AS_IT_IS)
+FN_GO_IN_LINES(lines_of_rows_weight, 1, WEIGHT, AS_IT_IS)
+FN_GO_IN_LINES(lines_of_rows_both, 1, BOTH, AS_IT_IS)
+FN_GO_IN_LINES(lines_of_columns_relu, 0, PLAIN, RELU)
+FN_GO_IN_LINES(lines_of_rows_relu, 1, PLAIN, RELU)
+FN_GO_IN_LINES(lines_of_rows_weight_relu, 1, WEIGHT, RELU)
+FN_GO_IN_LINES(lines_of_rows_both_relu, 1, BOTH, RELU)
 #undef FN_GO_IN_LINES
 
+/* Returns whether these rows go that way, and have gone. */
 FN_INLINE int
-FN_N(goes_in_lines)(const void *y, fn_ld ldy, size_t n, const fn_centre *centre,
-                    const fn_param *param, const fn_memory *memory)
+FN_N(go_in_lines)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t n,
+                  const fn_centre *centre, const fn_param *param, const fn_memory *memory, int relu)
 {
-    return memory->stream && FN_N(how_of)(param) == FN_N(PLAIN) &&
-           (centre->by_row || fn_out_columns(n * sizeof(FN_T), FN_OUT_COLUMNS)) &&
-           fn_in_lines(FN_LANES, y, ldy, n, sizeof(FN_T));
+    const int how = FN_N(how_of)(param);
+    const size_t columns = centre->by_row ? FN_OUT_AGAIN : FN_OUT_COLUMNS;
+    if (!memory->stream || !fn_in_lines(FN_LANES, y, ldy, n, sizeof(FN_T)) ||
+        ((how != FN_N(PLAIN) || !centre->by_row) && !fn_out_again(n * sizeof(FN_T), columns))) {
+        return 0;
+    }
+    switch (how << 2 | (centre->by_row != 0) << 1 | relu) {
+#define FN_CASE(how, by_row, relu, name)                                                           \
+    case FN_N(how) << 2 | (by_row) << 1 | (relu):                                                  \
+        FN_N(name)(y, x, ldx, rows, n, centre, param, memory->ahead_x);                            \
+        return 1;
+        FN_CASE(PLAIN, 0, 0, lines_of_columns)
+        FN_CASE(PLAIN, 1, 0, lines_of_rows)
+        FN_CASE(WEIGHT, 1, 0, lines_of_rows_weight)
+        FN_CASE(BOTH, 1, 0, lines_of_rows_both)
+        FN_CASE(PLAIN, 0, 1, lines_of_columns_relu)
+        FN_CASE(PLAIN, 1, 1, lines_of_rows_relu)
+        FN_CASE(WEIGHT, 1, 1, lines_of_rows_weight_relu)
+        FN_CASE(BOTH, 1, 1, lines_of_rows_both_relu)
+#undef FN_CASE
+    }
+    return 0;
 }
 #endif
 
@@ -343,9 +379,7 @@ FN_N(fn_affine)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_
 {
     fn_out o;
 #if FN_SHIFTS
-    if (FN_N(goes_in_lines)(y, ldy, n, centre, param, memory)) {
-        (centre->by_row ? FN_N(lines_of_rows) : FN_N(lines_of_columns))(y, x, ldx, rows, n, centre,
-                                                                        memory->ahead_x);
+    if (FN_N(go_in_lines)(y, ldy, x, ldx, rows, n, centre, param, memory, 0)) {
         return;
     }
 #endif
@@ -364,9 +398,8 @@ FN_N(fn_activated)(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy,
     const FN_N(fn_after) after = {kind, dy, lddy};
     fn_out o;
 #if FN_SHIFTS
-    if (kind == FN_RELU && !dy && FN_N(goes_in_lines)(y, ldy, n, centre, param, memory)) {
-        (centre->by_row ? FN_N(lines_of_rows_relu)
-                        : FN_N(lines_of_columns_relu))(y, x, ldx, rows, n, centre, memory->ahead_x);
+    if (kind == FN_RELU && !dy &&
+        FN_N(go_in_lines)(y, ldy, x, ldx, rows, n, centre, param, memory, 1)) {
         return;
     }
 #endif

@@ -189,8 +189,8 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
     const int alone = !made && !shared && n > FN_SWEEP * FN_LANES;
     const int alike = how == FN_N(EACH_ROW) && centre->by_row && !centre->step; /* group norm */
     const int dense = memory->stream && fn_in_lines(FN_LANES, dx, lddx, n, sizeof(FN_T));
-    const int narrow = !centre->by_row && how == FN_N(PLAIN) &&
-                       fn_out_columns(n * sizeof(FN_T), 2 * FN_OUT_COLUMNS);
+    const int narrow =
+        !centre->by_row && how == FN_N(PLAIN) && fn_out_again(n * sizeof(FN_T), 2 * FN_OUT_COLUMNS);
     const int lines = FN_SHIFTS && dense && (made ? n % FN_LANES == 0 : alone || narrow);
     FN_N(combine_row) row;
     fn_out o;

@@ -15,8 +15,8 @@
 #define FN_OUT_BYTES 8192   /* of the buffer */
 #define FN_OUT_PART 4096    /* of a row in it */
 #define FN_OUT_LONG 1024    /* bytes of a row whose edges are a small part of it */
-#define FN_OUT_COLUMNS 2048 /* of a row up to which coefficients of columns are read again */
-#define FN_OUT_UNEVEN 8192  /* the same where rows end within lines: they would go by way of the buffer */
+#define FN_OUT_AGAIN 8192   /* of a row up to which what rows share is read again for each */
+#define FN_OUT_COLUMNS 2048 /* the same of columns in whole lines: bands need no buffer */
 #define FN_AGREE 192        /* bytes that are as good as the same place */
 
 /* Where the values of a block go: to memory; past the cache, in whole lines; to room for whole vectors. */
@@ -63,11 +63,12 @@ typedef struct {
 /* What rows begin with: their first value; any column, if all of a band may begin with it; any. */
 enum { FN_FROM_FIRST, FN_FROM_COMMON, FN_FROM_ANY };
 
-/* Whether a row of so many bytes is joined to lines by itself, its columns' coefficients being read again. */
+/* Whether rows of so many bytes that share vectors are joined to lines, one by one. columns: up to which size whole
+ * lines are. */
 FN_INLINE int
-fn_out_columns(size_t bytes, size_t most)
+fn_out_again(size_t bytes, size_t columns)
 {
-    return bytes <= (bytes % FN_LINE ? FN_OUT_UNEVEN : most);
+    return bytes <= (bytes % FN_LINE ? FN_OUT_AGAIN : columns);
 }
 
 /* ldx: of what is read; most: bytes of short rows to wait for before they are sent off. */
