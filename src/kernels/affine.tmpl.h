@@ -302,9 +302,11 @@ FN_N(go_in_lines)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, siz
                   const fn_centre *centre, const fn_param *param, const fn_memory *memory, int relu)
 {
     const int how = FN_N(how_of)(param);
-    const size_t columns = centre->by_row ? FN_OUT_AGAIN : FN_OUT_COLUMNS;
-    if (!memory->stream || !fn_in_lines(FN_LANES, y, ldy, n, sizeof(FN_T)) ||
-        ((how != FN_N(PLAIN) || !centre->by_row) && !fn_out_again(n * sizeof(FN_T), columns))) {
+    const size_t vectors =
+        FN_AS_STORED ? FN_OUT_AGAIN : FN_OUT_LONG; /* a band reads vectors once for eight rows */
+    const size_t most = centre->by_row ? vectors : FN_OUT_COLUMNS;
+    if (!memory->stream || !fn_in_lines(FN_UNIT, y, ldy, n, sizeof(FN_T)) ||
+        ((how != FN_N(PLAIN) || !centre->by_row) && !fn_out_again(n * sizeof(FN_T), most))) {
         return 0;
     }
     switch (how << 2 | (centre->by_row != 0) << 1 | relu) {

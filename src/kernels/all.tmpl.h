@@ -25,6 +25,7 @@
 #include FN_TYPE
 
 #include "simd/lanes.tmpl.h"
+#include "simd/shift.tmpl.h"
 #include "simd/functions.tmpl.h"
 
 #include "activate.tmpl.h"
@@ -54,5 +55,5 @@ const fn_kernels FN_N(fn_kernels) = {
     .item = sizeof(FN_T),
     .real = sizeof(FN_A),
     .own = FN_OWN,
-    .lines = FN_SHIFTS ? FN_LANES : 0,
+    .lines = FN_SHIFTS ? FN_UNIT : 0,
 };

@@ -279,6 +279,8 @@ FN_ALONE(made_weight_vd, 1, WEIGHT, 1, 1, 0)
 FN_ALONE(lines_plain, 1, PLAIN, 0, 0, 1)
 FN_ALONE(lines_each_row, 1, EACH_ROW, 0, 0, 1)
 FN_ALONE(lines_columns, 0, PLAIN, 0, 0, 1)
+#endif
+#if FN_OWN && FN_SHIFTS
 FN_ALONE(made_lines_plain, 1, PLAIN, 0, 1, 1)
 FN_ALONE(made_lines_weight, 1, WEIGHT, 0, 1, 1)
 FN_ALONE(made_lines_plain_vd, 1, PLAIN, 1, 1, 1)

@@ -188,7 +188,7 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
     const int shared = !made && (!centre->by_row || vd || how == FN_N(WEIGHT));
     const int alone = !made && !shared && n > FN_SWEEP * FN_LANES;
     const int alike = how == FN_N(EACH_ROW) && centre->by_row && !centre->step; /* group norm */
-    const int dense = memory->stream && fn_in_lines(FN_LANES, dx, lddx, n, sizeof(FN_T));
+    const int dense = memory->stream && fn_in_lines(FN_UNIT, dx, lddx, n, sizeof(FN_T));
     const int narrow =
         !centre->by_row && how == FN_N(PLAIN) && fn_out_again(n * sizeof(FN_T), 2 * FN_OUT_COLUMNS);
     const int lines = FN_SHIFTS && dense && (made ? n % FN_LANES == 0 : alone || narrow);
@@ -232,11 +232,13 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
             FN_ALONE(13, made_plain_vd)
             FN_ALONE(14, made_weight_vd)
 #endif
-#if FN_SHIFTS
+#if FN_OWN && FN_SHIFTS
             FN_ALONE(15, made_lines_plain)
             FN_ALONE(16, made_lines_weight)
             FN_ALONE(17, made_lines_plain_vd)
             FN_ALONE(18, made_lines_weight_vd)
+#endif
+#if FN_SHIFTS
             FN_ALONE(19, lines_plain)
             FN_ALONE(20, lines_each_row)
             FN_ALONE(21, lines_columns)

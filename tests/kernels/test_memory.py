@@ -132,7 +132,10 @@ def test_streaming_changes_no_bit(isa, method, words, rng):
         uneven = [partial(among_nan, pad=pad) for pad in starts]
         for rows, n, some in (
             *((1, n, places) for n in (1, LANES - 3, LANES, 2 * LANES + 1, 7 * LANES + 5)),
-            *((3, n, places + dense + uneven) for n in (LANES, 6 * LANES, 5 * LANES + 3)),
+            *(
+                (3, n, places + dense + uneven)
+                for n in (LANES, 2 * LANES + 1, 6 * LANES, 5 * LANES + 3)
+            ),
             (BAND + 1, LONG + 5, places + dense),
         ):
             arguments = draw(method, words, kind, rows, n, rng)

@@ -191,67 +191,6 @@ FN_N(lv_put)(FN_T *p, const FN_LV *a, int K, size_t left, int where)
     }
 }
 
-/* Whole vectors that follow each other in memory, stored past the cache wherever native ones begin: each is made of
- * the end of one and the beginning of the next. FN_SHIFTS: where that costs nothing. */
-#define FN_SHIFTS (FN_JOINS && FN_AS_STORED)
-typedef struct {
-    FN_V before;
-    FN_VMASK from; /* lanes of it, then of the next */
-    size_t over;   /* how many of a vector belong with the next */
-    int begun;
-} FN_N(fn_shift);
-
-FN_INLINE void
-FN_N(lv_shift_start)(FN_N(fn_shift) * s, const FN_T *p)
-{
-    s->over = (uintptr_t)p % FN_VBYTES / sizeof(FN_T);
-    s->before = (FN_V){0};
-    memcpy(&s->from, FN_CAT(fn_lane_numbers, FN_REAL) + FN_VLANES - s->over, sizeof s->from);
-    s->begun = !s->over;
-}
-
-FN_INLINE void
-FN_N(lv_shift_put)(FN_T *p, const FN_LV *a, int K, FN_N(fn_shift) * s)
-{
-    FN_UNROLL
-    for (int k = 0; k < K * FN_NATIVE; k++) {
-        const FN_V v = a[k / FN_NATIVE].v[k % FN_NATIVE];
-        const FN_V joined = FN_CAT(fn_join, FN_REAL)(s->before, s->from, v);
-        s->before = v;
-        if (k == 0 && !s->begun) { /* not all of it is ours */
-            FN_CAT(fn_write_n, FN_BITS)(p, FN_NARROW(v), FN_VLANES - s->over);
-            s->begun = 1;
-        }
-        else {
-            fn_stream_bytes(p + k * FN_VLANES - s->over, &joined, sizeof joined);
-        }
-    }
-}
-
-/* The first `left` values of a vector, which is not the first. */
-FN_INLINE void
-FN_N(lv_shift_part)(FN_T *p, FN_LV a, size_t left, FN_N(fn_shift) * s)
-{
-    const FN_V v = a.v[0];
-    FN_VMASK on;
-    if (s->over + left >= FN_VLANES) {
-        const FN_V joined = FN_CAT(fn_join, FN_REAL)(s->before, s->from, v);
-        fn_stream_bytes(p - s->over, &joined, sizeof joined);
-    }
-    memcpy(&on, FN_CAT(fn_lane_numbers, FN_REAL) + left, sizeof on);
-    s->before = FN_CAT(fn_join, FN_REAL)(s->before, on, v);
-    s->over = (s->over + left) % FN_VLANES;
-    memcpy(&s->from, FN_CAT(fn_lane_numbers, FN_REAL) + FN_VLANES - s->over, sizeof s->from);
-}
-
-/* p: after the last. */
-FN_INLINE void
-FN_N(lv_shift_end)(FN_T *p, const FN_N(fn_shift) * s)
-{
-    const FN_V last = FN_CAT(fn_join, FN_REAL)(s->before, s->from, s->before);
-    memcpy(p - s->over, &last, s->over * sizeof(FN_T));
-}
-
 FN_INLINE FN_LV
 FN_N(lv_add)(FN_LV a, FN_LV b)
 {

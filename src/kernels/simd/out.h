@@ -63,12 +63,12 @@ typedef struct {
 /* What rows begin with: their first value; any column, if all of a band may begin with it; any. */
 enum { FN_FROM_FIRST, FN_FROM_COMMON, FN_FROM_ANY };
 
-/* Whether rows of so many bytes that share vectors are joined to lines, one by one. columns: up to which size whole
- * lines are. */
+/* Whether rows of so many bytes that share vectors are joined to lines, one by one. whole: up to which size
+ * those of whole lines are. */
 FN_INLINE int
-fn_out_again(size_t bytes, size_t columns)
+fn_out_again(size_t bytes, size_t whole)
 {
-    return bytes <= (bytes % FN_LINE ? FN_OUT_AGAIN : columns);
+    return bytes <= (bytes % FN_LINE ? FN_OUT_AGAIN : whole);
 }
 
 /* ldx: of what is read; most: bytes of short rows to wait for before they are sent off. */

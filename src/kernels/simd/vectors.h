@@ -25,6 +25,7 @@ typedef int32_t fn_vi __attribute__((vector_size(FN_VBYTES)));
 typedef int64_t fn_vl __attribute__((vector_size(FN_VBYTES)));
 typedef uint64_t fn_vq __attribute__((vector_size(FN_VBYTES)));
 typedef uint16_t fn_vh __attribute__((vector_size(FN_VBYTES / 2)));
+typedef uint16_t fn_vw __attribute__((vector_size(FN_VBYTES)));
 typedef fn_vu fn_bits_f32; /* of a vector of float, double */
 typedef fn_vq fn_bits_f64;
 
@@ -155,6 +156,11 @@ static const int32_t fn_lane_numbers_f32[32] = {
 static const int64_t fn_lane_numbers_f64[16] = {
     0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
 };
+static const uint16_t fn_lane_numbers_u16[64] = {
+    0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+    22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
+    44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63,
+};
 
 /* larger: a > b ? a : b, smaller: a < b ? a : b; so b where they are equal, and where either is NaN. x86
  * has instructions for just that, which compilers do not find. */
@@ -173,15 +179,51 @@ FN_INLINE fn_vf
 fn_larger_f32(fn_vf a, fn_vf b){FN_PICK(max_ps, fn_vf, fn_vi, >)} FN_INLINE fn_vf
     fn_smaller_f32(fn_vf a, fn_vf b){FN_PICK(min_ps, fn_vf, fn_vi, <)} FN_INLINE fn_vd
     fn_larger_f64(fn_vd a, fn_vd b){FN_PICK(max_pd, fn_vd, fn_vl, >)} FN_INLINE fn_vd
-    fn_smaller_f64(fn_vd a, fn_vd b){FN_PICK(min_pd, fn_vd, fn_vl, <)}
+    fn_smaller_f64(fn_vd a, fn_vd b)
+{
+    FN_PICK(min_pd, fn_vd, fn_vl, <)
+}
+
+/* What is stored of a native vector. Units: as many bytes of that as a native vector has, and numbers of their lanes. */
+typedef fn_vf fn_native_f32;
+typedef fn_vd fn_native_f64;
+typedef fn_vh fn_native_u16;
+typedef fn_vf fn_unit_f32;
+typedef fn_vi fn_unit_lanes_f32;
+typedef fn_vd fn_unit_f64;
+typedef fn_vl fn_unit_lanes_f64;
+typedef fn_vw fn_unit_u16, fn_unit_lanes_u16;
+
+FN_INLINE fn_vf
+fn_unit_of_f32(const fn_native_f32 *v)
+{
+    return *v;
+}
+FN_INLINE fn_vd
+fn_unit_of_f64(const fn_native_f64 *v)
+{
+    return *v;
+}
+FN_INLINE fn_vw
+fn_unit_of_u16(const fn_native_u16 *v)
+{
+#if defined(__AVX512BW__) && FN_VBYTES == 64
+    return (fn_vw)_mm512_inserti64x4(_mm512_castsi256_si512((__m256i)v[0]), (__m256i)v[1], 1);
+#else
+    fn_vw unit;
+    memcpy(&unit, v, sizeof unit);
+    return unit;
+#endif
+}
 
 /* Lanes of a, and from their number on of b. FN_JOINS: in one instruction. */
-#if defined(__AVX512F__) && FN_VBYTES == 64
+#if defined(__AVX512BW__) && FN_VBYTES == 64
 #define FN_JOINS 1
-#define FN_JOIN(suffix) return _mm512_permutex2var_##suffix(a, (__m512i)from, b);
+#define FN_JOIN(suffix, cast)                                                                      \
+    return (__typeof__(a))_mm512_permutex2var_##suffix((cast)a, (__m512i)from, (cast)b);
 #else
 #define FN_JOINS 0
-#define FN_JOIN(suffix)                                                                            \
+#define FN_JOIN(suffix, cast)                                                                      \
     const int lanes = sizeof a / sizeof a[0];                                                      \
     __typeof__(a) out = a;                                                                         \
     for (int i = 0; i < lanes; i++) {                                                              \
@@ -189,8 +231,10 @@ fn_larger_f32(fn_vf a, fn_vf b){FN_PICK(max_ps, fn_vf, fn_vi, >)} FN_INLINE fn_v
     }                                                                                              \
     return out;
 #endif
-FN_INLINE fn_vf fn_join_f32(fn_vf a, fn_vi from, fn_vf b){FN_JOIN(ps)} FN_INLINE fn_vd
-    fn_join_f64(fn_vd a, fn_vl from, fn_vd b){FN_JOIN(pd)}
+FN_INLINE fn_vf
+fn_join_f32(fn_vf a, fn_vi from, fn_vf b){FN_JOIN(ps, __m512)} FN_INLINE fn_vd
+    fn_join_f64(fn_vd a, fn_vl from, fn_vd b){FN_JOIN(pd, __m512d)} FN_INLINE fn_vw
+    fn_join_u16(fn_vw a, fn_vw from, fn_vw b){FN_JOIN(epi16, __m512i)}
 
 #if defined(__AVX512F__) && FN_VBYTES == 64
 #define FN_ROOT(suffix, function) return _mm512_##suffix(a);
