@@ -11,7 +11,7 @@ import importlib
 import inspect
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -32,10 +32,10 @@ DTYPES = ("float32", "float16", "bfloat16", "float64")
 # are left out, they are small; re-reading is the implementation's own business.
 _STREAMS = {"moments": 1, "forward": 2, "backward": 3}
 # The same of arguments of x's type beside x (`Argument.of_x`): read, and where written the sum that
-# forward returns, the gradient of the style.
+# forward returns, which backward takes in x's place; the gradient of the style.
 _MORE_STREAMS = {
-    "add_layer_norm": {"forward": 2, "backward": 1},
-    "add_rms_norm": {"forward": 2, "backward": 1},
+    "add_layer_norm": {"forward": 2, "backward": 0},
+    "add_rms_norm": {"forward": 2, "backward": 0},
     "adaptive_instance_norm": {"forward": 1, "backward": 2},
 }
 
@@ -108,12 +108,23 @@ class Problem:
         return self.call(module, "forward", return_stats=True)()[-1]
 
     def timed_call(self, module: ModuleType, direction: Direction) -> Call:
-        """Return the call as it is timed: into a touched `out`, a gradient with its statistics."""
+        """Return the call as it is timed: into touched outputs, a gradient with what was kept.
+
+        That is the statistics, and of a residual the sum, which the twin keeps beside them.
+        """
         if self.case.op == "moments":
             return self.call(module, direction)
+        given: dict[str, Any] = {"out": self.buffer()}
+        residual = "residual" in self.parameters
         if direction == "forward":
-            return self.call(module, direction, out=self.buffer())
-        return self.call(module, direction, stats=self.statistics(module), out=self.buffer())
+            if residual:
+                given["residual_out"] = self.buffer()
+            return self.call(module, direction, **given)
+        given["stats"] = self.statistics(module)
+        if residual and module is not numpy_twin:
+            total = self.call(module, "forward")()[1]
+            return replace(self, x=total).call(module, direction, residual=None, **given)
+        return self.call(module, direction, **given)
 
     def in_float64(self) -> Problem:
         """Return the same values for the reference: parameters in float64, in arrays of their own.

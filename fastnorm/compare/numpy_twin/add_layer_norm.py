@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastnorm.compare.numpy_twin.shared import Array, Axis
 from fastnorm.compare.numpy_twin.standard import layer_norm, layer_norm_backward
 
@@ -18,9 +20,10 @@ def add_layer_norm(
     axis: Axis = -1,
     eps: float = 1e-5,
     out: Array | None = None,
+    residual_out: Array | None = None,
 ) -> tuple[Array, Any]:
     """`layer_norm` of x + residual."""
-    total = x + residual
+    total = np.add(x, residual, out=residual_out)
     y, stats = layer_norm(total, weight, bias, axis=axis, eps=eps, out=out)
     return y, (total, stats)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastnorm.compare.numpy_twin.shared import Array, Axis
 from fastnorm.compare.numpy_twin.standard import rms_norm, rms_norm_backward
 
@@ -17,9 +19,10 @@ def add_rms_norm(
     axis: Axis = -1,
     eps: float = 1e-6,
     out: Array | None = None,
+    residual_out: Array | None = None,
 ) -> tuple[Array, Any]:
     """`rms_norm` of x + residual."""
-    total = x + residual
+    total = np.add(x, residual, out=residual_out)
     y, stats = rms_norm(total, weight, axis=axis, eps=eps, out=out)
     return y, (total, stats)
 
