@@ -84,11 +84,11 @@ fn_batch_of_runs(const fn_plan *p, size_t item, size_t value_bytes, size_t l2)
 }
 
 /* Whether to ask for the next batch while one is worked on: where the processor foresees its rows only if
- * they come from memory, in types of which memory is the limit; else if all that is then under way fits. */
+ * they come from memory; else if all that is then under way fits. */
 static inline int
-fn_ask_ahead(fn_ld ld, size_t row_bytes, size_t batch_bytes, size_t item, int stream, size_t l2)
+fn_ask_ahead(fn_ld ld, size_t row_bytes, size_t batch_bytes, int stream, size_t l2)
 {
-    return FN_FORESEEN(ld, row_bytes) ? stream && item > 2 : 4 * batch_bytes <= l2;
+    return FN_FORESEEN(ld, row_bytes) ? stream : 4 * batch_bytes <= l2;
 }
 
 #endif

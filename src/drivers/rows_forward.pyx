@@ -73,8 +73,8 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
         step_s = last.stride[FN_S]
         step_x = last.stride[FN_X]
         near = p.nred == 0 and fn_ask_ahead(
-            last.stride[FN_TERM] if c.summed else step_x, row_bytes, t.batch * row_bytes,
-            c.kernels.item, c.stream, l2_bytes())
+            last.stride[FN_TERM] if c.summed else step_x, row_bytes, t.batch * row_bytes, c.stream,
+            l2_bytes())
     while g < stop:
         fn_walk_start(&at, p.dims, p.nouter, g)
         if last != NULL:

@@ -231,8 +231,7 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
             memory.ahead_x = down.stride[FN_X]
             memory.ahead_dy = down.stride[c.dz]
     elif more and last != NULL and fn_ask_ahead(
-            last.stride[FN_X], row_bytes, 2 * rows * row_bytes, c.kernels.item, c.stream,
-            l2_bytes()):
+            last.stride[FN_X], row_bytes, 2 * rows * row_bytes, c.stream, l2_bytes()):
         memory.ahead_x = <Py_ssize_t>rows * last.stride[FN_X]
         memory.ahead_dy = (<Py_ssize_t>rows * last.stride[FN_DY]  # dy as it comes, from where dz is
                            + (c.at[FN_DY] + off[FN_DY] - (c.at[c.dz] + off[c.dz])))
