@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import product
 
 import numpy as np
 
@@ -56,11 +57,11 @@ def own_sums(kind) -> dict[str, str]:
     sums, may lie along two axes, of whole blocks or not."""
     rng = np.random.default_rng(2)
     digests = {}
-    weight, bias = rng.standard_normal((2, 96)).astype(kind)
-    for samples, rows in ((1, 300), (3, 64), (3, 40)):
-        x, dy = rng.standard_normal((2, samples, rows + 1, 96)).astype(kind)[:, :, :rows]
+    for samples, rows, n in product((1, 3), (300, 64, 40), (96, 384)):
+        weight, bias = rng.standard_normal((2, n)).astype(kind)
+        x, dy = rng.standard_normal((2, samples, rows + 1, n)).astype(kind)[:, :, :rows]
         gradients = fastnorm.layer_norm_backward(dy, x, weight, bias)
-        digests[f"{samples} x {rows} {kind}"] = digest(gradients._asdict())
+        digests[f"{samples} x {rows} x {n} {kind}"] = digest(gradients._asdict())
     for n in (96, 520, 1024):
         x, dy, more = rng.standard_normal((3, 37, n)).astype(kind)
         weight, bias = rng.standard_normal((2, n)).astype(kind)

@@ -97,7 +97,7 @@ def _read_environment():
     if not text:
         # What a next reader would find neither in its own L2 nor in a last level of a few cores.
         # That of a whole socket is far away, and all tenants share it: outputs were better not kept
-        # there (DECISIONS.md). Several cores get more out of a last level, but not out of the memory.
+        # there (DECISIONS.md). Several cores get more out of a last level, not out of memory.
         llc = fn_llc_bytes()
         if llc > LOCAL:
             llc = 0

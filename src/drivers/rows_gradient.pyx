@@ -26,6 +26,7 @@ cdef enum:  # bytes of a run whose dx follows its sums
     MOST = 8192
     MOST_STREAMED = 32768
     MOST_WITH_SUMS = 16384
+    LEAST_CONVERTED = 640  # of values that are, past the cache
 
 
 cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
@@ -191,12 +192,14 @@ cdef bint runs_in_turn(const job *t) noexcept nogil:
     cdef size_t bytes = t.n * c.kernels.item
     cdef Py_ssize_t step = p.dims[p.nouter - 1].stride[FN_Y] if p.nouter else 0
     cdef bint sums = p.run_param and (c.at[FN_DP] != NULL or c.dbias != NULL)
+    cdef bint converted = c.kernels.item < c.kernels.real  # in both sweeps
     if c.stream:
-        if bytes > (MOST_WITH_SUMS if sums else MOST_STREAMED) or not c.kernels.lines or (
+        if bytes > (MOST_WITH_SUMS if sums else MOST_STREAMED) or (
+                converted and bytes < LEAST_CONVERTED) or not c.kernels.lines or (
                 t.n % c.kernels.lines) or not fn_in_lines(
                 c.kernels.lines, c.at[FN_Y], step, t.n, c.kernels.item):
             return False
-    elif bytes < LEAST or bytes > MOST:
+    elif converted or bytes < LEAST or bytes > MOST:
         return False
     return (c.kernels.own and not c.fixed and c.c0 == NULL and
             p.nred == 0 and c.at[FN_Y] != NULL and

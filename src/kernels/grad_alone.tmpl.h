@@ -8,9 +8,9 @@
  * Needs    grad_sums.tmpl.h, statistics.tmpl.h, the kinds of weights of affine.tmpl.h.
  */
 
-/* Whether rows make their own sums: where registers hold more than one vector of each array, and values are not
- * converted in both sweeps. */
-#define FN_OWN (FN_SWEEP > 1 && FN_AS_STORED)
+/* Whether rows make their own sums: where registers hold more than one vector of each array; and if values are
+ * converted in both sweeps, where rows can go past the cache in lines. */
+#define FN_OWN (FN_SWEEP > 1 && (FN_AS_STORED || FN_SHIFTS))
 
 /* The coefficients of a row that goes by alone, or of all rows. */
 typedef struct {
