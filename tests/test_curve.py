@@ -209,11 +209,12 @@ def test_what_is_not_wanted(which, case, rng):
 @every_kind
 def test_streamed_outputs(which, dtype, rng):
     """Outputs of calls beyond the caches have the bits of their parts."""
-    shape = (3, 4, 1 + dispatch.caches()["stream_threshold_team"] // (24 * np.dtype(dtype).itemsize))
+    threshold = dispatch.caches()["stream_threshold_team"]
+    shape = (3, 4, 1 + threshold // (24 * np.dtype(dtype).itemsize))
     for order in orders(3)[::2]:
         call = draw(which, (shape, [(1,), (0, 1)]), dtype, rng, order)
         expected = call.results()
-        assert 2 * expected["y"].nbytes >= dispatch.caches()["stream_threshold_team"]
+        assert 2 * expected["y"].nbytes >= threshold
         own = Call(which, call.x.copy("K"), call.dy, call.coefs)
         assert_same_bits(own.results(dx=own.x), expected, "in place, which is not streamed")
 

@@ -40,6 +40,7 @@ ACTIVATIONS = {
 
 cdef enum:
     BRIEF = 4096  # values below which giving the GIL away and taking it back would be felt
+    SHORT = 1024  # bytes of a run
 
 # The number NumPy gave to bfloat16 of the package ml_dtypes; 0 until such an array was seen. There
 # is one for the whole process, so it does not matter which thread finds it.
@@ -146,11 +147,16 @@ cdef bint pages_apart(const fn_plan *plan) noexcept nogil:
     return row >= 0 and plan.dims[row].stride[FN_X] % 4096 == 0
 
 
+cdef bint in_short_runs(const fn_plan *plan, size_t item) noexcept nogil:
+    """Whether a group is many short runs, far apart: those of a channel of small maps."""
+    return plan.layout == FN_ROWS and plan.nred > 0 and plan.n * item <= SHORT
+
+
 cdef bint finish(fn_call *c, fn_plan *plan, int ndim) noexcept:
     """Make the plan, and decide how the output is stored. Whether the call is a brief one."""
     cdef Py_ssize_t item[8]
     cdef size_t values, arrays
-    cdef int op
+    cdef int op, sharing
     for op in range(FN_NOPS):
         item[op] = c.kernels.item
     item[FN_W] = item[FN_B] = c.kernels.real
@@ -160,11 +166,15 @@ cdef bint finish(fn_call *c, fn_plan *plan, int ndim) noexcept:
     c.threads = effective(values if c.at[FN_DY] == NULL else 2 * values)
     # An output in place is in the cache already; streamed lines must start at whole elements.
     arrays = 2 + (c.at[FN_DY] != NULL) + (c.at[FN_ON] != NULL) + 2 * c.summed
-    if c.at[FN_DY] != NULL and pages_apart(plan):  # loads would wait for ordinary stores
-        arrays *= 2
+    sharing = c.threads
+    if c.at[FN_DY] != NULL:
+        if pages_apart(plan):  # loads would wait for ordinary stores
+            arrays *= 2
+        if in_short_runs(plan, c.kernels.item):
+            sharing = 1  # the last level does not keep them beside each other
     c.stream = (c.at[FN_Y] != NULL and c.at[FN_Y] != c.at[FN_X] and c.at[FN_Y] != c.at[c.dz]
                 and c.at[FN_Y] != c.at[FN_ON] and <uintptr_t>c.at[FN_Y] % c.kernels.item == 0
-                and streams(arrays * values * c.kernels.item, c.threads))
+                and streams(arrays * values * c.kernels.item, sharing))
     return values < BRIEF
 
 

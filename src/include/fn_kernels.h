@@ -237,7 +237,7 @@ typedef struct {
     size_t item;  /* bytes of a stored value */
     size_t real;  /* bytes of A */
     int own;      /* whether grad_combine makes the sums of rows by itself: where that pays */
-    size_t lines; /* 0, or values of a vector: where it can join those that two lines share */
+    size_t lines; /* 0, or values of a line: where it can join vectors that two lines share */
 } fn_kernels;
 
 /* Whether rows of dx are stored past the cache without a detour: those that follow each other, wherever they begin. */
