@@ -13,7 +13,7 @@ import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-WHEEL_LIMIT = 11 * 1024 * 1024 // 4  # bytes: kernels of three tiers and four types, nothing else
+WHEEL_LIMIT = 3 * 2**20  # bytes
 IN_WHEEL = {".py", ".pyi", ".pxd", ".so"}  # suffixes; beside py.typed and the dist-info folder
 
 
