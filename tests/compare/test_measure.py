@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import fastnorm
+from fastnorm.compare import numpy_twin
 from fastnorm.compare.case import Case
 from fastnorm.compare.measure import (
     Budget,
@@ -129,3 +130,18 @@ def test_timed_call_writes_into_its_buffer(name):
     call = problem.timed_call(fastnorm, direction)
     call()
     assert np.array_equal(call.keywords["out"], problem.outputs(fastnorm, direction)[name])
+
+
+@pytest.mark.parametrize("module", [fastnorm, numpy_twin])
+def test_a_timed_residual_is_kept(module):
+    """Forward leaves the sum where it is told to; the gradient takes it, and gives the same."""
+    problem = build(Case("c", "add_rms_norm", (8, 16), "", {"axis": -1}), np.dtype(np.float32))
+    forward = problem.timed_call(module, "forward")
+    forward()
+    total = problem.x + problem.parameters["residual"]
+    assert np.array_equal(forward.keywords["residual_out"], total)
+    backward = problem.timed_call(module, "backward")
+    backward()
+    assert np.array_equal(backward.keywords["out"], problem.outputs(module, "backward")["dx"])
+    if module is fastnorm:
+        assert np.array_equal(backward.args[1], total)
