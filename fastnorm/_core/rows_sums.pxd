@@ -25,6 +25,7 @@ ctypedef struct job:
     size_t batch           # groups of one contiguous run each taken at once; 0: not in batches
     bint in_turn           # each makes its own sums just before its dx
     # vector parameters whose gradients are wanted
+    bint bias_wanted       # or the weight's alone
     size_t trail           # consecutive groups that share the parameters
     size_t block           # rows of a block
     size_t blocks_per_trail
@@ -36,7 +37,7 @@ ctypedef struct job:
 
 ctypedef struct partials:
     char *dw         # NULL, or what dy * xh and dy of contiguous runs are added to, in the
-    char *db         # compute type
+    char *db         # compute type; db NULL: not wanted
     double *dweight  # NULL, or where these go from block to block, if runs make their own sums
     double *dbias
 

@@ -144,6 +144,7 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
                     from_x = xs
                 if sums.dw != NULL:
                     slope.dw = sums.dw + j * real
+                if sums.db != NULL:
                     slope.db = sums.db + j * real
                 if on != NULL:
                     slope.on = on + j * item

@@ -203,9 +203,11 @@ cdef void chunk_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef char *dbias = c.dbias
     # From a line on: partials are added to beside dx, and an access across two lines is two.
     cdef char *dw = <char *>((<size_t>t.rows + 63) / 64 * 64) + <size_t>task * 2 * bytes
-    cdef partials sums = partials(dw, dw + bytes, NULL, NULL)
+    cdef partials sums = partials(dw, NULL, NULL, NULL)
     cdef sums_t *slots = t.sums + <size_t>task * (t.slots + APART)
     cdef fn_walk at
+    if t.bias_wanted:
+        sums.db = dw + bytes
     if t.partial != NULL:
         dweight = <char *>(t.partial + <size_t>task * 2 * c.dparam_size)
         dbias = dweight + c.dparam_size * sizeof(double)
@@ -224,7 +226,8 @@ cdef void chunk_task(void *context, Py_ssize_t task) noexcept nogil:
         fused_blocks(t, first, rows, block < stop, slots, &sums)
         if t.at_once == 1:
             c.kernels.settle(t.n, sums.dw, <double *>(dweight + at.off[FN_DP]))
-            c.kernels.settle(t.n, sums.db, <double *>(dbias + at.off[FN_DP]))
+            if t.bias_wanted:
+                c.kernels.settle(t.n, sums.db, <double *>(dbias + at.off[FN_DP]))
     if c.stream:
         c.kernels.fence()
 
@@ -287,7 +290,7 @@ cdef int vector_gradients(job *t) noexcept nogil:
     cdef bint tiles
     cdef int result = -1
     cdef const fn_dim *last = p.dims + p.nouter - 1
-    cdef double *unwanted = NULL  # both gradients are summed, whichever is wanted
+    cdef double *unwanted = NULL  # room for the other gradient: most ways sum both
     t.trail = 1
     while k > 0 and not p.dims[k - 1].param:
         k -= 1
@@ -302,6 +305,7 @@ cdef int vector_gradients(job *t) noexcept nogil:
     tiles = t.chunks == 1 and c.threads > 1 and t.n > WIDE_TILE and p.direct[FN_DP]
     t.partial = NULL
     t.rows = NULL
+    t.bias_wanted = c.dbias != NULL
     if c.at[FN_DP] == NULL or c.dbias == NULL:
         unwanted = <double *>malloc(c.dparam_size * sizeof(double))
         if unwanted == NULL:

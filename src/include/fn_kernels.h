@@ -77,9 +77,10 @@ typedef struct {
 /* dx = ((g - c) - (x - hi) * r * b) * a, indexed as the centre is. With c0 = mean(g), c1 = mean(g * xh):
  * a = 1/std, b = c1, c = c0 + m * c1; a weight that all of the group shares is better left out of g
  * and multiplied into a. Where dw is not NULL (centre by_row, parameters not), the vectors dw and db
- * of A receive dy * xh and dy of every row on the way. Where on is not NULL, its rows, laid out as
- * those of dx but ldon apart, are added to dx before it is rounded. Where own is not NULL (as for dw, and
- * where the table says own), a, b and c are not read: the sums of a row are made just before its dx. */
+ * of A receive dy * xh and dy of every row on the way; where there is a weight, db may be NULL. Where on is
+ * not NULL, its rows, laid out as those of dx but ldon apart, are added to dx before it is rounded. Where own
+ * is not NULL (as for dw, and where the table says own), a, b and c are not read: the sums of a row are made
+ * just before its dx. */
 typedef struct {
     const void *a, *b, *c;
     void *dw, *db;

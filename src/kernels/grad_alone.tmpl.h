@@ -17,6 +17,13 @@ typedef struct {
     FN_LV hi, r, m, a, b, c, w;
 } FN_N(combine_row);
 
+/* How many gradients of parameters are made on the way: none, the weight's, or both. */
+FN_INLINE int
+FN_N(wanted)(const fn_slope *slope)
+{
+    return (slope->dw != NULL) + (slope->db != NULL);
+}
+
 FN_INLINE
 FN_N(combine_row)
 FN_N(combine_row_of)(const fn_centre *centre, const fn_param *param, const fn_slope *slope,
@@ -83,7 +90,7 @@ FN_N(combine_row_made)(const char *x, const char *dy, size_t n, const fn_centre 
         zero};
 }
 
-/* One vector; g: dy, w: its weights (how says whether there are any), dw, db: what is added to where vd. */
+/* One vector; g: dy, w: its weights (how says whether there are any), dw, db: what is added to, vd of them. */
 FN_INLINE FN_LV
 FN_N(combine_step)(FN_LV x, FN_LV g, FN_LV w, FN_LV *dw, FN_LV *db, FN_LV hi, FN_LV r, FN_LV m,
                    FN_LV a, FN_LV b, FN_LV c, int weighted, int vd)
@@ -91,6 +98,8 @@ FN_N(combine_step)(FN_LV x, FN_LV g, FN_LV w, FN_LV *dw, FN_LV *db, FN_LV hi, FN
     const FN_LV t = FN_N(lv_centre)(x, hi, r);
     if (vd) {
         *dw = FN_N(lv_add)(*dw, FN_N(lv_mul)(g, FN_N(lv_add)(t, m)));
+    }
+    if (vd > 1) {
         *db = FN_N(lv_add)(*db, g);
     }
     if (weighted) {
@@ -125,6 +134,8 @@ FN_N(grad_combine_few)(FN_T *dx, const FN_T *x, const FN_T *dy, const FN_T *on, 
         }
         if (vd) {
             dwk = FN_N(lv_coef_any)(dw + at, left);
+        }
+        if (vd > 1) {
             dbk = FN_N(lv_coef_any)(db + at, left);
         }
         above[k] = FN_N(lv_held)(above[k]);
@@ -132,6 +143,8 @@ FN_N(grad_combine_few)(FN_T *dx, const FN_T *x, const FN_T *dy, const FN_T *on, 
                                     by.b, by.c, how != FN_N(PLAIN), vd);
         if (vd) {
             FN_N(lv_coef_put)(dw + at, dwk, left);
+        }
+        if (vd > 1) {
             FN_N(lv_coef_put)(db + at, dbk, left);
         }
     }
@@ -202,19 +215,23 @@ FN_N(fn_settle)(size_t n, void *part_, double *total)
 /* Once row `row` is done. ahead: totals are asked for some rows before. What goes by has pushed them out of
  * first-level cache, and a load behind streaming stores waits for these. */
 FN_INLINE void
-FN_N(settle_in_turn)(const fn_slope *slope, size_t n, size_t row, size_t rows, int ahead)
+FN_N(settle_in_turn)(const fn_slope *slope, size_t n, size_t row, size_t rows, int vd, int ahead)
 {
     enum { AHEAD = 4, A_LINE = 64 / sizeof(double) };
     double *dw = slope->own->dw, *db = slope->own->db;
     const size_t left = FN_COL_BLOCK - 1 - row % FN_COL_BLOCK;
     if (left == 0 || row + 1 == rows) {
         FN_N(fn_settle)(n, slope->dw, dw);
-        FN_N(fn_settle)(n, slope->db, db);
+        if (vd > 1) {
+            FN_N(fn_settle)(n, slope->db, db);
+        }
     }
     else if (ahead && left <= AHEAD) {
         for (size_t j = (AHEAD - left) * A_LINE; j < n; j += AHEAD * A_LINE) {
             FN_PREFETCH((const char *)(dw + j));
-            FN_PREFETCH((const char *)(db + j));
+            if (vd > 1) {
+                FN_PREFETCH((const char *)(db + j));
+            }
         }
     }
 }
@@ -248,7 +265,7 @@ FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *
                                centre, slope, by_row ? &own : NULL, made && lines ? ldx : 0, lddy,
                                lines ? &shift : NULL, how, vd, made && lines);
         if (made && vd && slope->own->dw && o->j1 == o->n) {
-            FN_N(settle_in_turn)(slope, o->n, row, o->all_rows, lines);
+            FN_N(settle_in_turn)(slope, o->n, row, o->all_rows, vd, lines);
         }
     }
     *at_hand = by;
@@ -272,8 +289,9 @@ FN_ALONE(alone_each_row, 1, EACH_ROW, 0, 0, 0)
 #if FN_OWN
 FN_ALONE(made_plain, 1, PLAIN, 0, 1, 0)
 FN_ALONE(made_weight, 1, WEIGHT, 0, 1, 0)
-FN_ALONE(made_plain_vd, 1, PLAIN, 1, 1, 0)
-FN_ALONE(made_weight_vd, 1, WEIGHT, 1, 1, 0)
+FN_ALONE(made_plain_both, 1, PLAIN, 2, 1, 0)
+FN_ALONE(made_weight_both, 1, WEIGHT, 2, 1, 0)
+FN_ALONE(made_weight_one, 1, WEIGHT, 1, 1, 0)
 #endif
 #if FN_SHIFTS
 FN_ALONE(lines_plain, 1, PLAIN, 0, 0, 1)
@@ -283,7 +301,8 @@ FN_ALONE(lines_columns, 0, PLAIN, 0, 0, 1)
 #if FN_OWN && FN_SHIFTS
 FN_ALONE(made_lines_plain, 1, PLAIN, 0, 1, 1)
 FN_ALONE(made_lines_weight, 1, WEIGHT, 0, 1, 1)
-FN_ALONE(made_lines_plain_vd, 1, PLAIN, 1, 1, 1)
-FN_ALONE(made_lines_weight_vd, 1, WEIGHT, 1, 1, 1)
+FN_ALONE(made_lines_plain_both, 1, PLAIN, 2, 1, 1)
+FN_ALONE(made_lines_weight_both, 1, WEIGHT, 2, 1, 1)
+FN_ALONE(made_lines_weight_one, 1, WEIGHT, 1, 1, 1)
 #endif
 #undef FN_ALONE

@@ -7,7 +7,8 @@
  *          on, if any, is added: a gradient that comes to x by another way, as that of a residual does.
  * Layouts  as in affine.tmpl.h: hi, r, m, a, b, c are scalars of a row or vectors along the columns.
  *          dw, db (by_row only): dy * xh and dy are added to them while dy and xh are in registers, which
- *          saves the gradients of a vector parameter a sweep of their own; settle moves them on.
+ *          saves the gradients of a vector parameter a sweep of their own; settle moves them on. vd says how
+ *          many of the two are wanted: where there is a weight, dw alone will do.
  *          own: a row's sums are made just before its dx, which then finds the row in first-level cache.
  * Aliasing dx may be x, dy or on.
  * Needs    grad_alone.tmpl.h.
@@ -47,6 +48,8 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
         }
         if (vd) {
             dw[k] = FN_N(lv_coef_any)(dws + at, left);
+        }
+        if (vd > 1) {
             db[k] = FN_N(lv_coef_any)(dbs + at, left);
         }
     }
@@ -112,7 +115,9 @@ FN_N(grad_combine_panel)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const c
         for (int k = 0; k < K; k++) {
             const size_t at = j + (size_t)k * FN_LANES;
             FN_N(lv_coef_put)(dws + at, dw[k], left);
-            FN_N(lv_coef_put)(dbs + at, db[k], left);
+            if (vd > 1) {
+                FN_N(lv_coef_put)(dbs + at, db[k], left);
+            }
         }
     }
 }
@@ -123,7 +128,7 @@ FN_N(grad_combine_edge)(char *dx, fn_ld lddx, const char *x, fn_ld ldx, const ch
                         const fn_param *param, const fn_slope *slope, int where, int how)
 {
     FN_N(grad_combine_panel)(dx, lddx, x, ldx, dy, lddy, row0, rows, j, left, centre, param, slope,
-                             0, 0, where, 1, centre->by_row, how, slope->dw != NULL, NULL);
+                             0, 0, where, 1, centre->by_row, how, FN_N(wanted)(slope), NULL);
 }
 
 FN_INLINE void
@@ -183,7 +188,9 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
                       const fn_slope *slope, const fn_memory *memory)
 {
     const int how = !param->w ? FN_N(PLAIN) : param->by_row ? FN_N(EACH_ROW) : FN_N(WEIGHT);
-    const int columns = how == FN_N(EACH_ROW) ? 2 : how, vd = slope->dw != NULL;
+    const int columns = how == FN_N(EACH_ROW) ? 2 : how, vd = FN_N(wanted)(slope);
+    const int parts =
+        vd == 1 ? 4 : 2 * (vd > 1) + (how == FN_N(WEIGHT)); /* of rows that are made */
     const int made = FN_OWN && slope->own != NULL;
     const int shared = !made && (!centre->by_row || vd || how == FN_N(WEIGHT));
     const int alone = !made && !shared && n > FN_SWEEP * FN_LANES;
@@ -200,10 +207,10 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
         o.band = 1;
     }
     while (fn_out_next(&o)) {
-        switch (made             ? 11 + (how == FN_N(WEIGHT)) + 2 * vd + 4 * lines
-                : alone          ? 9 + (how != FN_N(PLAIN)) + 10 * lines
-                : lines          ? 21
-                : alike          ? 8
+        switch (made             ? 20 + parts + 5 * lines
+                : alone          ? 11 + (how != FN_N(PLAIN)) + 2 * lines
+                : lines          ? 15
+                : alike          ? 16
                 : centre->by_row ? 3 + columns + 3 * vd
                                  : columns) {
 #define FN_BANDS(s, by_row, how, vd, alike)                                                        \
@@ -221,27 +228,30 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
             FN_BANDS(3, 1, FN_N(PLAIN), 0, 0)
             FN_BANDS(4, 1, FN_N(WEIGHT), 0, 0)
             FN_BANDS(5, 1, FN_N(EACH_ROW), 0, 0)
-            FN_BANDS(6, 1, FN_N(PLAIN), 1, 0)
             FN_BANDS(7, 1, FN_N(WEIGHT), 1, 0)
-            FN_BANDS(8, 1, FN_N(EACH_ROW), 0, 1)
-            FN_ALONE(9, alone_plain)
-            FN_ALONE(10, alone_each_row)
+            FN_BANDS(9, 1, FN_N(PLAIN), 2, 0)
+            FN_BANDS(10, 1, FN_N(WEIGHT), 2, 0)
+            FN_BANDS(16, 1, FN_N(EACH_ROW), 0, 1)
+            FN_ALONE(11, alone_plain)
+            FN_ALONE(12, alone_each_row)
+#if FN_SHIFTS
+            FN_ALONE(13, lines_plain)
+            FN_ALONE(14, lines_each_row)
+            FN_ALONE(15, lines_columns)
+#endif
 #if FN_OWN
-            FN_ALONE(11, made_plain)
-            FN_ALONE(12, made_weight)
-            FN_ALONE(13, made_plain_vd)
-            FN_ALONE(14, made_weight_vd)
+            FN_ALONE(20, made_plain)
+            FN_ALONE(21, made_weight)
+            FN_ALONE(22, made_plain_both)
+            FN_ALONE(23, made_weight_both)
+            FN_ALONE(24, made_weight_one)
 #endif
 #if FN_OWN && FN_SHIFTS
-            FN_ALONE(15, made_lines_plain)
-            FN_ALONE(16, made_lines_weight)
-            FN_ALONE(17, made_lines_plain_vd)
-            FN_ALONE(18, made_lines_weight_vd)
-#endif
-#if FN_SHIFTS
-            FN_ALONE(19, lines_plain)
-            FN_ALONE(20, lines_each_row)
-            FN_ALONE(21, lines_columns)
+            FN_ALONE(25, made_lines_plain)
+            FN_ALONE(26, made_lines_weight)
+            FN_ALONE(27, made_lines_plain_both)
+            FN_ALONE(28, made_lines_weight_both)
+            FN_ALONE(29, made_lines_weight_one)
 #endif
 #undef FN_BANDS
 #undef FN_ALONE

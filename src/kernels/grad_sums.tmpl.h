@@ -109,7 +109,9 @@ FN_N(grad_sums_run)(const FN_T *x, const FN_T *dy, size_t start, size_t stop, in
     for (; j < whole; j += step) {
         FN_N(grad_sums_steps)(x, dy, j, a, q, by, memory, 0, vs, vw);
     }
-    FN_N(grad_sums_tail)(x, dy, whole, stop, sweep, a, q, by, memory, 0, vs, vw);
+    if (whole < stop) {
+        FN_N(grad_sums_tail)(x, dy, whole, stop, sweep, a, q, by, memory, 0, vs, vw);
+    }
 }
 
 /* The sums over values [start, stop) of one row, lane by lane. */

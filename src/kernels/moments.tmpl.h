@@ -178,8 +178,10 @@ FN_N(moments_run)(FN_N(moments_row) row, size_t len, int sweep, FN_LV c, FN_LV *
             q[k] = FN_N(lv_add)(q[k], s[k]);
         }
     }
-    FN_N(moments_tail)(FN_N(moments_from)(row, steps * step), len - steps * step, sweep, c, a, q,
-                       ahead, 0, raw);
+    if (steps * step < len) {
+        FN_N(moments_tail)(FN_N(moments_from)(row, steps * step), len - steps * step, sweep, c, a,
+                           q, ahead, 0, raw);
+    }
 }
 
 /* The sums of the first len <= FN_ROW_BLOCK values of a row, lane by lane. */

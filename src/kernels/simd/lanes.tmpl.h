@@ -303,15 +303,19 @@ FN_N(lv_sum_two)(FN_LV a, FN_LV b, FN_A *sum_a, FN_A *sum_b)
     *sum_b = v[FN_VLANES / 2];
 }
 
-/* sums[i] += lv_sum(a[i]) for some of FN_LANES vectors: halves of all are added side by side. The others are
- * overwritten. */
+/* sums[i] += lv_sum(a[i]) for some of FN_LANES vectors: but for a single one, halves of all are added side by
+ * side. The others are overwritten. */
 FN_INLINE void
 FN_N(lv_sums)(FN_LV *a, size_t some, double *sums)
 {
     FN_V v[FN_LANES];
     FN_A total[FN_LANES];
+    if (some == 1) {
+        sums[0] += (double)FN_N(lv_sum)(a[0]);
+        return;
+    }
     for (size_t i = some; i < FN_LANES; i++) {
-        a[i] = FN_N(lv_set1)(0);
+        a[i] = a[0]; /* anything, but not zeros: they would be a call of memset */
     }
     FN_UNROLL
     for (int i = 0; i < FN_LANES; i++) {
