@@ -101,3 +101,4 @@ cdef extern from "fn_rows.h" nogil:
     size_t fn_batch(size_t row_bytes, size_t l2)
     size_t fn_batch_of_runs(const fn_plan *p, size_t item, size_t value_bytes, size_t l2)
     bint fn_ask_ahead(Py_ssize_t ld, size_t row_bytes, size_t batch_bytes, bint stream, size_t l2)
+    char *fn_behind(char *first, const char *a, const char *b, const char *c)

@@ -158,7 +158,7 @@ cdef extern from "fn_kernels.h" nogil:
     int FN_F16, FN_BF16, FN_F32, FN_F64, FN_NTYPES
     int FN_RELU, FN_SILU, FN_GELU, FN_GELU_TANH
     int FN_FLOOR, FN_RATIO, FN_SWISH, FN_TANH
-    int FN_AHEAD, FN_LANES_MAX, FN_ROW_BLOCK, FN_COL_BLOCK, FN_LANE_BYTES
+    int FN_AHEAD, FN_PAGE, FN_LANES_MAX, FN_ROW_BLOCK, FN_COL_BLOCK, FN_LANE_BYTES
 
 
 cdef const fn_kernels *kernels(int dtype) noexcept nogil

@@ -91,4 +91,25 @@ fn_ask_ahead(fn_ld ld, size_t row_bytes, size_t batch_bytes, int stream, size_t 
     return FN_FORESEEN(ld, row_bytes) ? stream : 4 * batch_bytes <= l2;
 }
 
+/* The place in the page from `first` on, by eighths, that lies farthest behind a, b and c, modulo a page: what is stored
+ * there, a vector for each that is loaded from these, is in no load's way (FN_PAGE). */
+static inline char *
+fn_behind(char *first, const char *a, const char *b, const char *c)
+{
+    char *best = first;
+    size_t most = 0;
+    for (char *place = first; place < first + FN_PAGE; place += FN_PAGE / 8) {
+        const size_t from_a = (uintptr_t)(place - a) % FN_PAGE;
+        const size_t from_b = (uintptr_t)(place - b) % FN_PAGE;
+        const size_t from_c = c ? (uintptr_t)(place - c) % FN_PAGE : from_a;
+        const size_t both = from_a < from_b ? from_a : from_b,
+                     least = both < from_c ? both : from_c;
+        if (least > most) {
+            most = least;
+            best = place;
+        }
+    }
+    return best;
+}
+
 #endif

@@ -14,12 +14,14 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from fastnorm._core.call cimport (
-    FN_BATCH, FN_GATHER, fn_block_buffer, fn_call, fn_centre_of, fn_centre_rows, fn_gather, fn_rows,
+    FN_BATCH, FN_GATHER, fn_behind, fn_block_buffer, fn_call, fn_centre_of, fn_centre_rows, fn_gather, fn_rows,
     fn_scatter_add, fn_scatter_add_pairs,
 )
-from fastnorm._core.dispatch cimport FN_COL_BLOCK, fn_centre, fn_each, fn_ld, fn_memory, fn_param
+from fastnorm._core.dispatch cimport (
+    FN_COL_BLOCK, FN_PAGE, fn_centre, fn_each, fn_ld, fn_memory, fn_param,
+)
 from fastnorm._core.plan cimport (
-    FN_DP, FN_S, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_DP, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 from fastnorm._core.rows_gradient cimport batch_gradient, combine, combine_runs
 from fastnorm._core.rows_sums cimport (
@@ -186,9 +188,15 @@ cdef void plain_block(const job *t, size_t first, size_t rows, sums_t *slots, ch
         fn_walk_next(&at)
 
 
+cdef inline bint whole_pages(const job *t) noexcept nogil:
+    """Whether rows of x, dy and partials are, which then agree modulo a page everywhere or nowhere."""
+    return t.n * t.call.kernels.item % FN_PAGE == 0 and t.call.kernels.item == t.call.kernels.real
+
+
 cdef inline size_t row_bytes(const job *t) noexcept nogil:
-    """A row of partials, and a line so that no two tasks write to one."""
-    return (t.n * t.call.kernels.real + 127) / 64 * 64
+    """A row of partials, to the end of a line and one more: no two tasks write to one."""
+    cdef size_t bytes = t.n * t.call.kernels.real
+    return bytes if whole_pages(t) else (bytes + 127) / 64 * 64
 
 
 cdef void chunk_task(void *context, Py_ssize_t task) noexcept nogil:
@@ -198,16 +206,15 @@ cdef void chunk_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef const fn_call *c = t.call
     cdef size_t block = <size_t>task * t.blocks / t.chunks
     cdef size_t stop = (<size_t>task + 1) * t.blocks / t.chunks
-    cdef size_t first, rows, count, bytes = row_bytes(t)
+    cdef size_t first, rows, count
     cdef char *dweight = c.at[FN_DP]
     cdef char *dbias = c.dbias
-    # From a line on: partials are added to beside dx, and an access across two lines is two.
-    cdef char *dw = <char *>((<size_t>t.rows + 63) / 64 * 64) + <size_t>task * 2 * bytes
+    cdef char *dw = t.rows + <size_t>task * 2 * row_bytes(t)
     cdef partials sums = partials(dw, NULL, NULL, NULL)
     cdef sums_t *slots = t.sums + <size_t>task * (t.slots + APART)
     cdef fn_walk at
     if t.bias_wanted:
-        sums.db = dw + bytes
+        sums.db = dw + row_bytes(t)
     if t.partial != NULL:
         dweight = <char *>(t.partial + <size_t>task * 2 * c.dparam_size)
         dbias = dweight + c.dparam_size * sizeof(double)
@@ -290,6 +297,7 @@ cdef int vector_gradients(job *t) noexcept nogil:
     cdef bint tiles
     cdef int result = -1
     cdef const fn_dim *last = p.dims + p.nouter - 1
+    cdef char *room = NULL
     cdef double *unwanted = NULL  # room for the other gradient: most ways sum both
     t.trail = 1
     while k > 0 and not p.dims[k - 1].param:
@@ -320,7 +328,12 @@ cdef int vector_gradients(job *t) noexcept nogil:
         t.partial = <double *>calloc(t.chunks * 2 * c.dparam_size, sizeof(double))
     if not tiles and t.segs == 1 and not c.fixed and c.at[FN_Y] != NULL and (
             p.direct[FN_X] and p.direct[c.dz] and p.direct[FN_DP]):
-        t.rows = <char *>calloc(t.chunks * 2 + 1, row_bytes(t))  # without it: plain blocks
+        room = <char *>calloc(t.chunks * 2 * row_bytes(t) + FN_PAGE + 64, 1)
+    if room != NULL:  # without it: plain blocks
+        # From a line on: partials are added to beside dx, and an access across two lines is two.
+        t.rows = <char *>((<size_t>room + 63) / 64 * 64)
+        if whole_pages(t):
+            t.rows = fn_behind(t.rows, c.at[FN_X], c.at[c.dz], c.at[FN_W])
     # Whose dx follows its sums goes by in long calls, which add up their blocks themselves; they
     # begin with a block where rows lie along one axis, or along axes of whole blocks.
     t.at_once = 1
@@ -340,6 +353,6 @@ cdef int vector_gradients(job *t) noexcept nogil:
                          c.threads)
     free(t.sums)
     free(t.partial)
-    free(t.rows)
+    free(room)
     free(unwanted)
     return result

@@ -29,6 +29,12 @@
 #define FN_AHEAD 1024
 #define FN_FORESEEN(ld, bytes) ((ld) == (ptrdiff_t)(bytes) && (bytes) >= FN_AHEAD)
 
+/* Rows that go by in turn are asked for so many bytes before, or a row, if they are long or apart. */
+#define FN_ROWS_AHEAD 6144
+
+/* A load waits for a store just before whose address agrees with its own modulo a page. */
+#define FN_PAGE 4096
+
 /* Of other rows, those to be read next are asked for by one of the two sweeps over a run, or the few misses a
  * core can have under way would all be spent in one: the first sweep takes the even vectors, the second
  * the odd ones. */

@@ -236,6 +236,15 @@ FN_N(settle_in_turn)(const fn_slope *slope, size_t n, size_t row, size_t rows, i
     }
 }
 
+/* How many rows before a row is asked for. Whole ones: of one of 8 KiB, asked for 6 KiB before, the sums would
+ * wait for the end. */
+FN_INLINE fn_ld
+FN_N(rows_ahead)(fn_ld ldx)
+{
+    const fn_ld apart = ldx < 0 ? -ldx : ldx;
+    return apart && apart < FN_ROWS_AHEAD ? FN_ROWS_AHEAD / apart : 1;
+}
+
 /* Rows one by one: their coefficients are given, or made of their sums. at_hand: those of a row that goes by in
  * parts. */
 FN_INLINE void
@@ -245,6 +254,7 @@ FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *
                          int lines)
 {
     char *dx = o->y;
+    const fn_ld next = made && lines ? FN_N(rows_ahead)(ldx) : 0;
     FN_N(combine_row) by = *at_hand;
     FN_N(fn_shift) shift;
     if (lines) {
@@ -262,7 +272,7 @@ FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *
         }
         const FN_N(combine_row) own = by;
         FN_N(grad_combine_row)(o, dx, xs, dys, on ? on + (fn_ld)row * slope->ldon : NULL, param->w,
-                               centre, slope, by_row ? &own : NULL, made && lines ? ldx : 0, lddy,
+                               centre, slope, by_row ? &own : NULL, next * ldx, next * lddy,
                                lines ? &shift : NULL, how, vd, made && lines);
         if (made && vd && slope->own->dw && o->j1 == o->n) {
             FN_N(settle_in_turn)(slope, o->n, row, o->all_rows, vd, lines);

@@ -267,10 +267,6 @@ FN_N(write_end)(FN_N(fn_written) * row, size_t n, const fn_param *param)
     }
 }
 
-#define FN_PAGE 4096
-/* Bytes from what is summed to what is asked for; or a row, if rows are short or apart. */
-#define FN_ROWS_AHEAD 6144
-
 /* Room for a row: it may begin anywhere in a page. */
 typedef struct {
     _Alignas(FN_LINE) FN_A value[FN_ROW_BLOCK + FN_PAGE / sizeof(FN_A)];
