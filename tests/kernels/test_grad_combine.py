@@ -13,6 +13,7 @@ from kernels.calls import (
     SIZES,
     TILES,
     VARIANTS,
+    WRITTEN,
     bits,
     call,
     compute,
@@ -132,6 +133,23 @@ def settled_dx(isa: str, kind: str, given: dict, arguments: dict) -> tuple[np.nd
             moved = {"part": parts[i], "total": totals[i]}
             parts[i], totals[i] = call(isa, kind, "settle", moved)
     return (np.concatenate(dx), *parts, *totals)
+
+
+@pytest.mark.parametrize("method", ["grad_combine", "grad_own"])
+def test_the_gradient_of_the_weight_alone(isa, kind, method, rng):
+    """The same bits as beside that of a bias: a norm that has none does not want it."""
+    if kind not in kinds(isa, method):
+        pytest.skip("it does not pay there, and no driver asks for it")
+    bias = {"db", "dbias"}
+    for words, (rows, n) in product(VARIANTS[method], TILES):
+        if not {"w", "sums"} <= set(words):
+            continue
+        arguments = draw(method, words, kind, rows, n, rng)
+        names = [name for name in arguments if name in WRITTEN]
+        dx, *written = call(isa, kind, method, arguments)
+        kept = [value for name, value in zip(names, written, strict=True) if name not in bias]
+        alone = {name: value for name, value in arguments.items() if name not in bias}
+        assert bits(call(isa, kind, method, alone)) == bits((dx, *kept)), f"{words}, {rows} x {n}"
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
