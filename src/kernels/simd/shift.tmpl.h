@@ -92,6 +92,14 @@ FN_N(lv_shift_put)(FN_T *p, const FN_LV *a, int K, FN_N(fn_shift) * s)
     }
 }
 
+/* s as a copy of it was left by whole units. */
+FN_INLINE void
+FN_N(lv_shift_go_on)(FN_N(fn_shift) * s, const FN_N(fn_shift) * copy)
+{
+    s->before = copy->before;
+    s->foreign = copy->foreign;
+}
+
 /* p: after the last, of a unit at least. */
 FN_INLINE void
 FN_N(lv_shift_end)(FN_T *p, const FN_N(fn_shift) * s)
