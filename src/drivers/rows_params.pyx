@@ -14,8 +14,8 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from fastnorm._core.call cimport (
-    FN_BATCH, FN_GATHER, fn_behind, fn_block_buffer, fn_call, fn_centre_of, fn_centre_rows, fn_gather, fn_rows,
-    fn_scatter_add, fn_scatter_add_pairs,
+    FN_BATCH, FN_GATHER, fn_behind, fn_block_buffer, fn_call, fn_centre_of, fn_centre_rows,
+    fn_gather, fn_rows, fn_scatter_add, fn_scatter_add_pairs,
 )
 from fastnorm._core.dispatch cimport (
     FN_COL_BLOCK, FN_PAGE, fn_centre, fn_each, fn_ld, fn_memory, fn_param,
@@ -189,7 +189,7 @@ cdef void plain_block(const job *t, size_t first, size_t rows, sums_t *slots, ch
 
 
 cdef inline bint whole_pages(const job *t) noexcept nogil:
-    """Whether rows of x, dy and partials are, which then agree modulo a page everywhere or nowhere."""
+    """Whether rows of x, dy and partials are: then they agree modulo a page all along, or not."""
     return t.n * t.call.kernels.item % FN_PAGE == 0 and t.call.kernels.item == t.call.kernels.real
 
 
