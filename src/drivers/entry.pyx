@@ -14,7 +14,8 @@ from numpy cimport ndarray
 from fastnorm._core cimport cols_backward, cols_forward, rows_backward, rows_forward
 from fastnorm._core.call cimport fn_call
 from fastnorm._core.dispatch cimport (
-    FN_BF16, FN_F16, FN_F32, FN_F64, FN_GELU, FN_GELU_TANH, FN_RELU, FN_SILU, kernels, streams,
+    FN_BF16, FN_F16, FN_F32, FN_F64, FN_GELU, FN_GELU_TANH, FN_PAGE, FN_RELU, FN_SILU,
+    kernels, streams,
 )
 from fastnorm._core.groups cimport Groups
 from fastnorm._core.plan cimport (
@@ -144,7 +145,7 @@ cdef void place_statistics(fn_plan *plan, fn_call *c, Groups groups, void *mean,
 cdef bint pages_apart(const fn_plan *plan) noexcept nogil:
     """Whether rows lie a multiple of 4096 bytes apart."""
     cdef int row = plan.nouter - 1 if plan.layout == FN_ROWS else plan.nouter + plan.nred - 1
-    return row >= 0 and plan.dims[row].stride[FN_X] % 4096 == 0
+    return row >= 0 and plan.dims[row].stride[FN_X] % FN_PAGE == 0
 
 
 cdef bint in_short_runs(const fn_plan *plan, size_t item) noexcept nogil:

@@ -194,7 +194,8 @@ cdef inline bint whole_pages(const job *t) noexcept nogil:
 
 
 cdef inline size_t row_bytes(const job *t) noexcept nogil:
-    """A row of partials, to the end of a line and one more: no two tasks write to one."""
+    """A row of partials, whole pages or to the end of a line and one more: no two tasks write to
+    one line."""
     cdef size_t bytes = t.n * t.call.kernels.real
     return bytes if whole_pages(t) else (bytes + 127) / 64 * 64
 

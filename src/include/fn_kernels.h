@@ -177,7 +177,7 @@ typedef void (*fn_activated_t)(void *y, fn_ld ldy, const void *x, fn_ld ldx, con
  * values. Those of y follow each other, and begin with whole values. w and b: both, neither, or w. terms: NULL, or x
  * is made of them, in rows of four lines at least, and stored as y is. Returns how many rows were gone through: all, or those before
  * some of which one must be summed in double. NULL where it does not pay: where registers do not hold all
- * accumulators, or values are converted. */
+ * accumulators, lines are not joined by an instruction, or values are converted. */
 typedef size_t (*fn_normalize_rows_t)(void *y, void *x, fn_ld ldx, const fn_terms *terms,
                                       size_t rows, size_t n, const fn_made *made,
                                       const fn_param *param);

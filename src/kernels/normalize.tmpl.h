@@ -8,8 +8,8 @@
  *          x is read from memory while y goes there, as in a copy, and what is written was in first-level
  *          cache. What comes some rows later is asked for meanwhile. A sum is kept in first-level cache until
  *          it is written, and is stored past the cache beside y. Both are joined to lines (lv_shift): a row's end
- *          waits in a register for the next row, since a load would wait for all the stores before those it
- *          is made of.
+ *          waits for the next row as one vector, since a load of what several stores left would wait for all
+ *          stores before them.
  * Aliasing y may be x or a term, a sum may be a term.
  * Needs    affine.tmpl.h, moments.tmpl.h, statistics.tmpl.h; FN_SWEEP, FN_SHIFTS, FN_AS_STORED.
  */

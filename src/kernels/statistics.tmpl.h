@@ -105,25 +105,6 @@ FN_N(rstds_of)(size_t some, const FN_N(loose_double) * var, double eps, double *
     }
 }
 
-/* The first of n values in the place of all. */
-FN_INLINE void
-FN_N(spread_reals)(size_t n, FN_A *v)
-{
-    const FN_A first = v[0];
-    for (size_t i = 0; i < n; i++) {
-        v[i] = first;
-    }
-}
-
-FN_INLINE void
-FN_N(spread_doubles)(size_t n, double *v)
-{
-    const double first = v[0];
-    for (size_t i = 0; i < n; i++) {
-        v[i] = first;
-    }
-}
-
 static void
 FN_N(fn_centres)(size_t n, fn_each mean, fn_each var, double eps, fn_each w, fn_each b,
                  const fn_coefs *to)
@@ -131,10 +112,9 @@ FN_N(fn_centres)(size_t n, fn_each mean, fn_each var, double eps, fn_each w, fn_
     const double zero = 0;
     const fn_each none = {(const char *)&zero, 0};
     FN_A *his = to->hi, *rs = to->r, *ms = to->m;
-    const int own = var.step != 0, alike = !own && !mean.step && !w.step && !b.step;
-    const size_t each = alike ? 1 : n; /* to be computed */
-    for (size_t at = 0; at < each; at += FN_GROUPS) {
-        const size_t some = each - at < FN_GROUPS ? each - at : FN_GROUPS;
+    const int own = var.step != 0;
+    for (size_t at = 0; at < n; at += FN_GROUPS) {
+        const size_t some = n - at < FN_GROUPS ? n - at : FN_GROUPS;
         double means[FN_GROUPS], vars[FN_GROUPS], weight[FN_GROUPS], bias[FN_GROUPS];
         const FN_N(loose_double) *mu = FN_N(take_doubles)(mean.p ? mean : none, at, some, means);
         const FN_N(loose_double) *v = FN_N(take_doubles)(var, at, own ? some : 1, vars);
@@ -146,13 +126,6 @@ FN_N(fn_centres)(size_t n, fn_each mean, fn_each var, double eps, fn_each w, fn_
         FN_N(take_reals)(w, at, some, 1, weight);
         FN_N(take_reals)(b, at, some, 0, bias);
         FN_N(centres_of)(some, mu, weight, bias, rstd, his + at, rs + at, ms + at, to->low + at);
-    }
-    if (alike) {
-        FN_N(spread_reals)(n, his);
-        FN_N(spread_reals)(n, rs);
-        FN_N(spread_reals)(n, ms);
-        FN_N(spread_doubles)(n, to->rstd);
-        FN_N(spread_doubles)(n, to->low);
     }
 }
 
