@@ -22,7 +22,8 @@ from fastnorm._core.rows_sums cimport (
 from fastnorm._core.rows_write cimport write_rows
 
 cdef enum:  # bytes of a run whose dx follows its sums
-    LEAST = 2048
+    LEAST = 128
+    LEAST_WITH_SUMS = 384
     MOST = 8192
     MOST_STREAMED = 32768
     MOST_WITH_SUMS = 16384
@@ -200,10 +201,10 @@ cdef bint runs_in_turn(const job *t) noexcept nogil:
                 t.n % c.kernels.lines) or not fn_in_lines(
                 c.kernels.lines, c.at[FN_Y], step, t.n, c.kernels.item):
             return False
-    elif converted or bytes < LEAST or bytes > MOST:
+    elif converted or bytes < (LEAST_WITH_SUMS if sums else LEAST) or bytes > MOST:
         return False
     return (c.kernels.own and not c.fixed and c.c0 == NULL and
-            p.nred == 0 and c.at[FN_Y] != NULL and
+            (c.at[FN_W] != NULL or not sums) and p.nred == 0 and c.at[FN_Y] != NULL and
             p.direct[FN_X] and p.direct[c.dz] and p.direct[FN_Y] and
             (c.at[FN_ON] == NULL or p.direct[FN_ON]) and
             (not p.run_param or c.at[FN_W] == NULL or p.direct[FN_W]))

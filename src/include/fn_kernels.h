@@ -79,8 +79,8 @@ typedef struct {
  * and multiplied into a. Where dw is not NULL (centre by_row, parameters not), the vectors dw and db
  * of A receive dy * xh and dy of every row on the way; where there is a weight, db may be NULL. Where on is
  * not NULL, its rows, laid out as those of dx but ldon apart, are added to dx before it is rounded. Where own
- * is not NULL (as for dw, and where the table says own), a, b and c are not read: the sums of a row are made
- * just before its dx. */
+ * is not NULL (as for dw, beside which there is a weight then, and where the table says own), a, b and c are not
+ * read: the sums of a row are made just before its dx. */
 typedef struct {
     const void *a, *b, *c;
     void *dw, *db;

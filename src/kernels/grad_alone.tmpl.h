@@ -12,6 +12,11 @@
  * converted in both sweeps, where rows can go past the cache in lines. */
 #define FN_OWN (FN_SWEEP > 1 && (FN_AS_STORED || FN_SHIFTS))
 
+/* Rows that make their own sums go by two at once, each in the latency of the other's, and what lies along them is
+ * read and added to half as often: those of so many bytes at most, in cache and past it. */
+#define FN_TWO (FN_AS_STORED ? FN_SWEEP * 1024 : 0)
+#define FN_TWO_LINES (FN_AS_STORED ? 448 : 0)
+
 /* The coefficients of a row that goes by alone, or of all rows. */
 typedef struct {
     FN_LV hi, r, m, a, b, c, w;
@@ -59,37 +64,6 @@ FN_N(combine_row_at)(const fn_centre *centre, const fn_slope *slope, size_t j, s
                                zero};
 }
 
-/* Those that the sums of the row itself make. */
-FN_INLINE
-FN_N(combine_row)
-FN_N(combine_row_made)(const char *x, const char *dy, size_t n, const fn_centre *centre,
-                       const FN_A *w, const fn_slope *slope, size_t row, int vw)
-{
-    const fn_own *own = slope->own;
-    const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m;
-    const size_t at = row * centre->step;
-    const double low = own->low[at];
-    const FN_LV zero = FN_N(lv_set1)(0);
-    const FN_N(fn_factors)
-        by = {FN_N(lv_spread)(his + at), FN_N(lv_spread)(rs + at), NULL, NULL, NULL, w};
-    const fn_memory as_foreseen = {0, 0, 0};
-    double s1 = 0, s2 = 0, c0, c1, weight;
-    FN_A a, b, c;
-    FN_N(grad_sums_row)(x, dy, n, &by, &s1, &s2, &as_foreseen, 0, vw, 1);
-    s2 = fn_whole_dot(s1, s2, low);
-    if (own->sums) {
-        own->sums[2 * row] = s1;
-        own->sums[2 * row + 1] = s2;
-    }
-    fn_means(own->count, own->raw, s1, s2, &c0, &c1);
-    weight =
-        own->w.p ? (double)*(const FN_N(loose_real) *)(own->w.p + (fn_ld)row * own->w.step) : 1;
-    FN_N(slope_of)(own->rstd[at], low, weight, c0, c1, &a, &b, &c);
-    return (FN_N(combine_row)){
-        by.hi, by.r, FN_N(lv_spread)(ms + at), FN_N(lv_set1)(a), FN_N(lv_set1)(b), FN_N(lv_set1)(c),
-        zero};
-}
-
 /* One vector; g: dy, w: its weights (how says whether there are any), dw, db: what is added to, vd of them. */
 FN_INLINE FN_LV
 FN_N(combine_step)(FN_LV x, FN_LV g, FN_LV w, FN_LV *dw, FN_LV *db, FN_LV hi, FN_LV r, FN_LV m,
@@ -108,27 +82,95 @@ FN_N(combine_step)(FN_LV x, FN_LV g, FN_LV w, FN_LV *dw, FN_LV *db, FN_LV hi, FN
     return FN_N(lv_mul)(FN_N(lv_sub)(FN_N(lv_sub)(g, c), FN_N(lv_mul)(t, b)), a);
 }
 
-/* K vectors, or the first `left` values of one, of a row that goes by alone. w, dw, db, on: from its column on.
- * ahead: 0, or bytes to the next row of x and of dy, which is asked for: memory has time meanwhile. */
-FN_INLINE void
-FN_N(grad_combine_few)(FN_T *dx, const FN_T *x, const FN_T *dy, const FN_T *on, const FN_A *w,
-                       FN_A *dw, FN_A *db, const FN_N(combine_row) * own, const fn_centre *centre,
-                       const fn_slope *slope, size_t j, size_t left, fn_ld ahead_x, fn_ld ahead_dy,
-                       int where, FN_N(fn_shift) * shift, int K, int how, int vd)
+/* Where the first values of some rows are, bytes from one to the next, and 0, or bytes to what is asked for: memory
+ * has time meanwhile. */
+typedef struct {
+    char *dx;
+    const char *x, *dy, *on;
+    fn_ld lddx, ldx, lddy, ldon, ahead_x, ahead_dy;
+} FN_N(combine_rows);
+
+/* Those that the sums of the row itself make: s1 of g, s2 of g * (x - hi) * r. */
+FN_INLINE
+FN_N(combine_row)
+FN_N(combine_row_made)(const fn_centre *centre, const fn_own *own, size_t row, double s1, double s2)
 {
-    FN_LV in[FN_SWEEP], above[FN_SWEEP], out[FN_SWEEP];
-    FN_UNROLL
-    for (int k = 0; k < K && ahead_x; k++) {
-        FN_PREFETCH((const char *)(x + k * FN_LANES) + ahead_x);
-        FN_PREFETCH((const char *)(dy + k * FN_LANES) + ahead_dy);
+    const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m;
+    const size_t at = row * centre->step;
+    const double low = own->low[at];
+    double c0, c1, weight;
+    FN_A a, b, c;
+    s2 = fn_whole_dot(s1, s2, low);
+    if (own->sums) {
+        own->sums[2 * row] = s1;
+        own->sums[2 * row + 1] = s2;
     }
-    FN_N(lv_take)(x, in, K, left);
-    FN_N(lv_take)(dy, above, K, left);
+    fn_means(own->count, own->raw, s1, s2, &c0, &c1);
+    weight =
+        own->w.p ? (double)*(const FN_N(loose_real) *)(own->w.p + (fn_ld)row * own->w.step) : 1;
+    FN_N(slope_of)(own->rstd[at], low, weight, c0, c1, &a, &b, &c);
+    return (FN_N(combine_row)){FN_N(lv_spread)(his + at), FN_N(lv_spread)(rs + at),
+                               FN_N(lv_spread)(ms + at),  FN_N(lv_set1)(a),
+                               FN_N(lv_set1)(b),          FN_N(lv_set1)(c),
+                               FN_N(lv_set1)(0)};
+}
+
+/* The same of R rows: one, or more of a block at most, whose sums hide each other's latency. */
+FN_INLINE void
+FN_N(combine_rows_made)(const FN_N(combine_rows) * rows, size_t n, const fn_centre *centre,
+                        const FN_A *w, const fn_own *own, size_t row, FN_N(combine_row) * by, int R,
+                        int vw)
+{
+    const FN_A *his = centre->hi, *rs = centre->r;
+    const fn_memory as_foreseen = {0, 0, 0};
+    FN_LV sums[2], dots[2];
+    FN_UNROLL
+    for (int i = 0; i < R; i++) {
+        const char *x = rows->x + i * rows->ldx, *dy = rows->dy + i * rows->lddy;
+        const size_t at = (row + (size_t)i) * centre->step;
+        const FN_N(fn_factors)
+            of = {FN_N(lv_spread)(his + at), FN_N(lv_spread)(rs + at), NULL, NULL, NULL, w};
+        if (R == 1) {
+            double s1 = 0, s2 = 0;
+            FN_N(grad_sums_row)(x, dy, n, &of, &s1, &s2, &as_foreseen, 0, vw, 1);
+            by[0] = FN_N(combine_row_made)(centre, own, row, s1, s2);
+            return;
+        }
+        FN_N(grad_sums_lanes)(x, dy, 0, n, &of, &sums[i], &dots[i], &as_foreseen, 0, vw, 1);
+    }
+    FN_UNROLL
+    for (int i = 0; i < R; i++) {
+        FN_A sum, dot;
+        FN_N(lv_sum_two)(sums[i], dots[i], &sum, &dot);
+        by[i] = FN_N(combine_row_made)(centre, own, row + (size_t)i, (double)sum, (double)dot);
+    }
+}
+
+/* K vectors of each of R rows, or the first `left` values of one, from column j on; dx begins with column j0. w, dw, db:
+ * from column j on. first: the first vector of the second row, whose line begins with the end of the first. */
+FN_INLINE void
+FN_N(grad_combine_few)(const FN_N(combine_rows) * rows, const FN_A *w, FN_A *dw, FN_A *db,
+                       const FN_N(combine_row) * own, const fn_centre *centre,
+                       const fn_slope *slope, size_t j, size_t j0, size_t left, int where,
+                       FN_N(fn_shift) * shift, FN_LV *first, int K, int R, int how, int vd)
+{
+    FN_LV in[2][FN_SWEEP], above[2][FN_SWEEP], out[2][FN_SWEEP];
+    FN_UNROLL
+    for (int i = 0; i < R; i++) {
+        const FN_T *x = (const FN_T *)(rows->x + i * rows->ldx) + j;
+        const FN_T *dy = (const FN_T *)(rows->dy + i * rows->lddy) + j;
+        FN_UNROLL
+        for (int k = 0; k < K && rows->ahead_x; k++) {
+            FN_PREFETCH((const char *)(x + k * FN_LANES) + rows->ahead_x);
+            FN_PREFETCH((const char *)(dy + k * FN_LANES) + rows->ahead_dy);
+        }
+        FN_N(lv_take)(x, in[i], K, left);
+        FN_N(lv_take)(dy, above[i], K, left);
+    }
     FN_UNROLL
     for (int k = 0; k < K; k++) {
         const size_t at = (size_t)k * FN_LANES;
-        const FN_N(combine_row) by = own ? *own : FN_N(combine_row_at)(centre, slope, j + at, left);
-        FN_LV weight = by.w, dwk = weight, dbk = weight;
+        FN_LV weight = FN_N(lv_set1)(0), dwk = weight, dbk = weight;
         if (how == FN_N(WEIGHT)) {
             weight = FN_N(lv_coef_any)(w + at, left);
         }
@@ -138,9 +180,15 @@ FN_N(grad_combine_few)(FN_T *dx, const FN_T *x, const FN_T *dy, const FN_T *on, 
         if (vd > 1) {
             dbk = FN_N(lv_coef_any)(db + at, left);
         }
-        above[k] = FN_N(lv_held)(above[k]);
-        out[k] = FN_N(combine_step)(in[k], above[k], weight, &dwk, &dbk, by.hi, by.r, by.m, by.a,
-                                    by.b, by.c, how != FN_N(PLAIN), vd);
+        FN_UNROLL
+        for (int i = 0; i < R; i++) {
+            const FN_N(combine_row) by =
+                own ? own[i] : FN_N(combine_row_at)(centre, slope, j + at, left);
+            above[i][k] = FN_N(lv_held)(above[i][k]);
+            out[i][k] = FN_N(combine_step)(in[i][k], above[i][k],
+                                           how == FN_N(EACH_ROW) ? by.w : weight, &dwk, &dbk, by.hi,
+                                           by.r, by.m, by.a, by.b, by.c, how != FN_N(PLAIN), vd);
+        }
         if (vd) {
             FN_N(lv_coef_put)(dw + at, dwk, left);
         }
@@ -148,51 +196,61 @@ FN_N(grad_combine_few)(FN_T *dx, const FN_T *x, const FN_T *dy, const FN_T *on, 
             FN_N(lv_coef_put)(db + at, dbk, left);
         }
     }
-    if (on) {
-        FN_LV more[FN_SWEEP];
-        FN_N(lv_take)(on, more, K, left);
-        FN_UNROLL
-        for (int k = 0; k < K; k++) {
-            if (ahead_x) {
-                FN_PREFETCH((const char *)(on + k * FN_LANES) + FN_AHEAD);
+    FN_UNROLL
+    for (int i = 0; i < R; i++) {
+        FN_T *dx = (FN_T *)(rows->dx + i * rows->lddx) + (j - j0);
+        if (rows->on) {
+            const FN_T *on = (const FN_T *)(rows->on + i * rows->ldon) + j;
+            FN_LV more[FN_SWEEP];
+            FN_N(lv_take)(on, more, K, left);
+            FN_UNROLL
+            for (int k = 0; k < K; k++) {
+                if (rows->ahead_x) {
+                    FN_PREFETCH((const char *)(on + k * FN_LANES) + FN_AHEAD);
+                }
+                out[i][k] = FN_N(lv_add)(out[i][k], more[k]);
             }
-            out[k] = FN_N(lv_add)(out[k], more[k]);
+        }
+        if (shift && left) {
+            FN_N(lv_shift_part)(dx, out[i][0], left, shift);
+        }
+        else if (shift && i && j == j0) {
+            *first = out[1][0];
+            FN_N(lv_shift_from)(shift + 1, shift, first);
+            FN_N(lv_shift_put)(dx + FN_LANES, out[1] + 1, K - 1, shift + 1);
+        }
+        else if (shift) {
+            FN_N(lv_shift_put)(dx, out[i], K, shift + i);
+        }
+        else {
+            FN_N(lv_put)(dx, out[i], K, left, where);
         }
     }
-    if (shift && left) {
-        FN_N(lv_shift_part)(dx, out[0], left, shift);
-        return;
-    }
-    if (shift) {
-        FN_N(lv_shift_put)(dx, out, K, shift);
-        return;
-    }
-    FN_N(lv_put)(dx, out, K, left, where);
 }
 
-/* Columns [j0, j1) of a row that goes by alone. */
+/* Columns [j0, j1) of R rows that go by at once. */
 FN_INLINE void
-FN_N(grad_combine_row)(const fn_out *o, char *dx, const char *x_, const char *dy_, const char *on_,
-                       const FN_A *w, const fn_centre *centre, const fn_slope *slope,
-                       const FN_N(combine_row) * by, fn_ld ahead_x, fn_ld ahead_dy,
-                       FN_N(fn_shift) * shift, int how, int vd, int whole)
+FN_N(grad_combine_row)(const fn_out *o, const FN_N(combine_rows) * rows, const FN_A *w,
+                       const fn_centre *centre, const fn_slope *slope, const FN_N(combine_row) * by,
+                       FN_N(fn_shift) * shift, int R, int how, int vd, int whole)
 {
-    const FN_T *x = (const FN_T *)x_, *dy = (const FN_T *)dy_, *on = (const FN_T *)on_;
-    FN_T *to = (FN_T *)dx - o->j0;
     FN_A *dw = slope->dw, *db = slope->db;
-    const size_t end = o->j1, wide = FN_SWEEP * FN_LANES;
-    const int where = o->where;
-    size_t j = o->j0;
+    const size_t end = o->j1, wide = FN_SWEEP / R * FN_LANES;
+    /* two are whole, and go where they belong */
+    const int where = R > 1 || shift ? FN_TO_MEMORY : o->where;
+    const size_t j0 = R > 1 || shift ? 0 : o->j0;
+    FN_LV first;
+    size_t j = j0;
 #define FN_FEW(K, left)                                                                            \
-    FN_N(grad_combine_few)(to + j, x + j, dy + j, on ? on + j : NULL, w + j, dw + j, db + j, by,   \
-                           centre, slope, j, left, ahead_x, ahead_dy, where, shift, K, how, vd)
+    FN_N(grad_combine_few)(rows, w + j, dw + j, db + j, by, centre, slope, j, j0, left, where,     \
+                           shift, &first, K, R, how, vd)
     for (; j + wide <= end; j += wide) {
-        FN_FEW(FN_SWEEP, 0);
+        FN_FEW(FN_SWEEP / R, 0);
     }
-    for (; FN_SWEEP > 1 && j + FN_LANES <= end; j += FN_LANES) {
+    for (; FN_SWEEP > R && j + FN_LANES <= end; j += FN_LANES) {
         FN_FEW(1, 0);
     }
-    if (j < end && !vd && !shift && o->apart && end - o->j0 >= FN_LANES) {
+    if (j < end && !vd && !shift && o->apart && end - j0 >= FN_LANES) {
         j = end - FN_LANES;
         FN_FEW(1, 0);
     }
@@ -200,6 +258,11 @@ FN_N(grad_combine_row)(const fn_out *o, char *dx, const char *x_, const char *dy
         FN_FEW(1, end - j);
     }
 #undef FN_FEW
+    if (shift &&
+        R > 1) { /* what the second row begins with, now that the first has come to its end */
+        FN_N(lv_shift_put)((FN_T *)(rows->dx + rows->lddx), &first, 1, shift);
+        FN_N(lv_shift_go_on)(shift, shift + 1);
+    }
 }
 
 static void
@@ -245,42 +308,72 @@ FN_N(rows_ahead)(fn_ld ldx)
     return apart && apart < FN_ROWS_AHEAD ? FN_ROWS_AHEAD / apart : 1;
 }
 
-/* Rows one by one: their coefficients are given, or made of their sums. at_hand: those of a row that goes by in
+/* R rows from `row` on: their coefficients are given, or made of their sums. at_hand: those of a row that goes by in
  * parts. */
+FN_INLINE void
+FN_N(grad_combine_some)(const fn_out *o, const FN_N(combine_rows) * rows, size_t row,
+                        const fn_centre *centre, const fn_param *param, const fn_slope *slope,
+                        FN_N(combine_row) * at_hand, FN_N(fn_shift) * shift, int R, int by_row,
+                        int how, int vd, int made, int lines)
+{
+    FN_N(combine_row) by[2];
+    if (made && !o->j0) {
+        FN_N(combine_rows_made)(rows, o->n, centre, param->w, slope->own, row, by, R,
+                                how == FN_N(WEIGHT));
+    }
+    else if (made) {
+        by[0] = *at_hand;
+    }
+    else if (by_row) {
+        by[0] = FN_N(combine_row_of)(centre, param, slope, row, how, vd);
+    }
+    FN_N(grad_combine_row)(o, rows, param->w, centre, slope, by_row ? by : NULL, shift, R, how, vd,
+                           made && lines);
+    for (int i = 0; i < R; i++) {
+        if (made && vd && slope->own->dw && o->j1 == o->n) {
+            FN_N(settle_in_turn)(slope, o->n, row + (size_t)i, o->all_rows, vd, lines);
+        }
+    }
+    if (made && R == 1) {
+        *at_hand = by[0];
+    }
+}
+
+/* Rows one by one, or those that make their sums by twos. */
 FN_INLINE void
 FN_N(grad_combine_alone)(const fn_out *o, const char *x, fn_ld ldx, const char *dy, fn_ld lddy,
                          const fn_centre *centre, const fn_param *param, const fn_slope *slope,
                          FN_N(combine_row) * at_hand, int by_row, int how, int vd, int made,
                          int lines)
 {
-    char *dx = o->y;
     const fn_ld next = made && lines ? FN_N(rows_ahead)(ldx) : 0;
-    FN_N(combine_row) by = *at_hand;
-    FN_N(fn_shift) shift;
+    const size_t end = o->row + o->rows;
+    const int two = made && FN_AS_STORED && !o->stream &&
+                    o->n * sizeof(FN_T) <= (lines ? FN_TWO_LINES : FN_TWO);
+    const char *on = slope->on;
+    char *dx = o->y;
+    FN_N(fn_shift) shift[2];
+    size_t row = o->row;
     if (lines) {
-        FN_N(lv_shift_start)(&shift, (const FN_T *)dx);
+        FN_N(lv_shift_start)(shift, (const FN_T *)dx);
     }
-    for (size_t row = o->row; row < o->row + o->rows; row++, dx += o->ldy) {
-        const char *xs = x + (fn_ld)row * ldx, *dys = dy + (fn_ld)row * lddy;
-        const char *on = slope->on;
-        if (made && !o->j0) {
-            by = FN_N(combine_row_made)(xs, dys, o->n, centre, param->w, slope, row,
-                                        how == FN_N(WEIGHT));
-        }
-        else if (!made && by_row) {
-            by = FN_N(combine_row_of)(centre, param, slope, row, how, vd);
-        }
-        const FN_N(combine_row) own = by;
-        FN_N(grad_combine_row)(o, dx, xs, dys, on ? on + (fn_ld)row * slope->ldon : NULL, param->w,
-                               centre, slope, by_row ? &own : NULL, next * ldx, next * lddy,
-                               lines ? &shift : NULL, how, vd, made && lines);
-        if (made && vd && slope->own->dw && o->j1 == o->n) {
-            FN_N(settle_in_turn)(slope, o->n, row, o->all_rows, vd, lines);
-        }
+#define FN_SOME(R)                                                                                 \
+    const fn_ld at = (fn_ld)row;                                                                   \
+    const FN_N(combine_rows)                                                                       \
+        rows = {dx,         x + at * ldx, dy + at * lddy, on ? on + at * slope->ldon : NULL,       \
+                o->ldy,     ldx,          lddy,           slope->ldon,                             \
+                next * ldx, next * lddy};                                                          \
+    FN_N(grad_combine_some)(o, &rows, row, centre, param, slope, at_hand, lines ? shift : NULL, R, \
+                            by_row, how, vd, made, lines)
+    for (; two && row + 2 <= end; row += 2, dx += 2 * o->ldy) {
+        FN_SOME(2);
     }
-    *at_hand = by;
+    for (; row < end; row++, dx += o->ldy) {
+        FN_SOME(1);
+    }
+#undef FN_SOME
     if (lines) {
-        FN_N(lv_shift_end)((FN_T *)dx, &shift);
+        FN_N(lv_shift_end)((FN_T *)dx, shift);
     }
 }
 
@@ -299,9 +392,8 @@ FN_ALONE(alone_each_row, 1, EACH_ROW, 0, 0, 0)
 #if FN_OWN
 FN_ALONE(made_plain, 1, PLAIN, 0, 1, 0)
 FN_ALONE(made_weight, 1, WEIGHT, 0, 1, 0)
-FN_ALONE(made_plain_both, 1, PLAIN, 2, 1, 0)
-FN_ALONE(made_weight_both, 1, WEIGHT, 2, 1, 0)
 FN_ALONE(made_weight_one, 1, WEIGHT, 1, 1, 0)
+FN_ALONE(made_weight_both, 1, WEIGHT, 2, 1, 0)
 #endif
 #if FN_SHIFTS
 FN_ALONE(lines_plain, 1, PLAIN, 0, 0, 1)
@@ -311,8 +403,7 @@ FN_ALONE(lines_columns, 0, PLAIN, 0, 0, 1)
 #if FN_OWN && FN_SHIFTS
 FN_ALONE(made_lines_plain, 1, PLAIN, 0, 1, 1)
 FN_ALONE(made_lines_weight, 1, WEIGHT, 0, 1, 1)
-FN_ALONE(made_lines_plain_both, 1, PLAIN, 2, 1, 1)
-FN_ALONE(made_lines_weight_both, 1, WEIGHT, 2, 1, 1)
 FN_ALONE(made_lines_weight_one, 1, WEIGHT, 1, 1, 1)
+FN_ALONE(made_lines_weight_both, 1, WEIGHT, 2, 1, 1)
 #endif
 #undef FN_ALONE

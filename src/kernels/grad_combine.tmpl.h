@@ -189,8 +189,7 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
 {
     const int how = !param->w ? FN_N(PLAIN) : param->by_row ? FN_N(EACH_ROW) : FN_N(WEIGHT);
     const int columns = how == FN_N(EACH_ROW) ? 2 : how, vd = FN_N(wanted)(slope);
-    const int parts =
-        vd == 1 ? 4 : 2 * (vd > 1) + (how == FN_N(WEIGHT)); /* of rows that are made */
+    const int parts = how == FN_N(WEIGHT) ? 1 + vd : 0; /* of rows that are made */
     const int made = FN_OWN && slope->own != NULL;
     const int shared = !made && (!centre->by_row || vd || how == FN_N(WEIGHT));
     const int alone = !made && !shared && n > FN_SWEEP * FN_LANES;
@@ -207,7 +206,7 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
         o.band = 1;
     }
     while (fn_out_next(&o)) {
-        switch (made             ? 20 + parts + 5 * lines
+        switch (made             ? 20 + parts + 4 * lines
                 : alone          ? 11 + (how != FN_N(PLAIN)) + 2 * lines
                 : lines          ? 15
                 : alike          ? 16
@@ -242,16 +241,14 @@ FN_N(fn_grad_combine)(void *dx, fn_ld lddx, const void *x, fn_ld ldx, const void
 #if FN_OWN
             FN_ALONE(20, made_plain)
             FN_ALONE(21, made_weight)
-            FN_ALONE(22, made_plain_both)
+            FN_ALONE(22, made_weight_one)
             FN_ALONE(23, made_weight_both)
-            FN_ALONE(24, made_weight_one)
 #endif
 #if FN_OWN && FN_SHIFTS
-            FN_ALONE(25, made_lines_plain)
-            FN_ALONE(26, made_lines_weight)
-            FN_ALONE(27, made_lines_plain_both)
-            FN_ALONE(28, made_lines_weight_both)
-            FN_ALONE(29, made_lines_weight_one)
+            FN_ALONE(24, made_lines_plain)
+            FN_ALONE(25, made_lines_weight)
+            FN_ALONE(26, made_lines_weight_one)
+            FN_ALONE(27, made_lines_weight_both)
 #endif
 #undef FN_BANDS
 #undef FN_ALONE

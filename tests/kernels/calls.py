@@ -32,6 +32,7 @@ TILES = (
     *((2, n) for n in SIZES),
     *((rows, 3) for rows in (1, *around(BAND), *around(COL_BLOCK))),
     *((rows, IN_FLIGHT + LANES + 1) for rows in (*around(BAND), 2 * COL_BLOCK + 3)),
+    (COL_BLOCK + 3, 3 * LANES),
 )
 # ... of what is summed down the columns ...
 BLOCKS = (
@@ -83,9 +84,9 @@ VARIANTS = {
         *choices(("rows",), ("w",), ("sums",), ("on",), ("", "stream")),
     ),
     "grad_own": (
-        *choices(("rows",), ("", "w"), ("", "sums"), ("", "on"), ("", "stream")),
+        *choices(("rows",), ("", "w", "w sums"), ("", "on"), ("", "stream")),
         *choices(("rows",), ("", "each"), ("raw",), ("", "stream")),
-        *choices(("rows",), ("", "w"), ("sums",), ("totals",), ("", "stream")),
+        *choices(("rows",), ("w sums totals",), ("", "stream")),
     ),
     "activated": choices(
         ("columns", "rows", "one"), ("", "w b"), ("", "dy"), ("", "stream"), ACTIVATIONS

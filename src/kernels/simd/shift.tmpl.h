@@ -92,6 +92,15 @@ FN_N(lv_shift_put)(FN_T *p, const FN_LV *a, int K, FN_N(fn_shift) * s)
     }
 }
 
+/* s goes on after the first unit of a row, a vector, whose line is stored when the row before has come to its end. */
+FN_INLINE void
+FN_N(lv_shift_from)(FN_N(fn_shift) * s, const FN_N(fn_shift) * row_before, const FN_LV *first)
+{
+    *s = *row_before;
+    s->before = FN_N(lv_unit)(first, FN_NATIVE, 0);
+    s->foreign = 0;
+}
+
 /* s as a copy of it was left by whole units. */
 FN_INLINE void
 FN_N(lv_shift_go_on)(FN_N(fn_shift) * s, const FN_N(fn_shift) * copy)
