@@ -47,13 +47,13 @@ FN_N(affine_row) FN_N(affine_row_of)(const fn_centre *centre, size_t row)
 }
 
 /* K logical vectors of columns from j on, or its first `left`, down one band of rows: coefficients that
- * belong to columns are read once. y is where column j goes. own: of the one row, or NULL: to be read row
- * by row. K, by_row, how and what are constants in every call but those of affine_edge. */
+ * belong to columns are read once. y is where column j goes. K, by_row, how and what are constants in every
+ * call but those of affine_edge. */
 FN_INLINE void
 FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, size_t rows, size_t j,
                    size_t left, const fn_centre *centre, const fn_param *param,
                    const FN_N(fn_after) * after, ptrdiff_t ahead, int where, int K, int by_row,
-                   int how, int what, const FN_N(affine_row) * own)
+                   int how, int what)
 {
     const FN_A *his = centre->hi, *rs = centre->r, *ms = centre->m, *ws = param->w, *bs = param->b;
     const int early = K > 1 && by_row && how != FN_N(PLAIN) && how != FN_N(ASK);
@@ -96,7 +96,7 @@ FN_N(affine_panel)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, si
             FN_N(lv_take)((const FN_T *)x, in, K, left);
         }
         if (by_row) {
-            const FN_N(affine_row) c = own ? *own : FN_N(affine_row_of)(centre, i);
+            const FN_N(affine_row) c = FN_N(affine_row_of)(centre, i);
             hi[0] = c.hi;
             r[0] = c.r;
             m[0] = c.m;
@@ -158,50 +158,43 @@ FN_N(affine_edge)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t row0, siz
                   const FN_N(fn_after) * after, int where, int how, int what)
 {
     FN_N(affine_panel)(y, ldy, x, ldx, row0, rows, j, left, centre, param, after, 0, where, 1,
-                       centre->by_row, how, what, NULL);
+                       centre->by_row, how, what);
 }
 
-/* alone: row by row, or in bands. A constant in every call, as those before it. */
 FN_INLINE void
 FN_N(affine_block)(const fn_out *o, const char *x_, fn_ld ldx, const fn_centre *centre,
                    const fn_param *param, const FN_N(fn_after) * after, ptrdiff_t ahead_x,
-                   int by_row, int how, int what, int alone)
+                   int by_row, int how, int what)
 {
-    const size_t end = o->row + o->rows, band = alone ? 1 : o->band, wide = FN_SWEEP * FN_LANES;
+    const size_t end = o->row + o->rows, band = o->band, wide = FN_SWEEP * FN_LANES;
     const fn_ld next_band = by_row ? 0 : FN_N(next_band)(ldx, o->n);
     char *y = o->y;
     for (size_t row = o->row; row < end; row += band, y += (fn_ld)band * o->ldy) {
-        const size_t len = alone || end - row >= band ? band : end - row;
+        const size_t len = end - row >= band ? band : end - row;
         const ptrdiff_t ahead = fn_out_ahead(o, row, ldx, ahead_x, next_band);
         const char *x = x_ + (fn_ld)row * ldx;
-        FN_N(affine_row) row_coef;
-        const FN_N(affine_row) *own = NULL;
-        if (alone) {
-            row_coef = FN_N(affine_row_of)(centre, row);
-            own = &row_coef;
-        }
         FN_T *to = (FN_T *)y;
         size_t j = o->j0;
         for (; j + wide <= o->j1; j += wide, to += wide) {
             FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,
-                               ahead, o->where, FN_SWEEP, by_row, how, what, own);
+                               ahead, o->where, FN_SWEEP, by_row, how, what);
         }
         if (FN_SWEEP > 2 && what == FN_N(AS_IT_IS) && j + 2 * FN_LANES <= o->j1) {
             FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,
-                               ahead, o->where, 2, by_row, how, what, own);
+                               ahead, o->where, 2, by_row, how, what);
             j += 2 * FN_LANES;
             to += 2 * FN_LANES;
         }
         for (; FN_SWEEP > 1 && j + FN_LANES <= o->j1; j += FN_LANES, to += FN_LANES) {
             FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,
-                               ahead, o->where, 1, by_row, how, what, own);
+                               ahead, o->where, 1, by_row, how, what);
         }
         if (j < o->j1 && o->apart && o->j1 - o->j0 >= FN_LANES) {
             /* A whole vector again rather than part of one. */
             to -= FN_LANES - (o->j1 - j);
             j = o->j1 - FN_LANES;
             FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after, 0,
-                               o->where, 1, by_row, how, what, own);
+                               o->where, 1, by_row, how, what);
         }
         else if (j < o->j1) {
             FN_N(affine_edge)((char *)to, o->ldy, x, ldx, row, len, j, o->j1 - j, centre, param,
@@ -210,8 +203,7 @@ FN_N(affine_block)(const fn_out *o, const char *x_, fn_ld ldx, const fn_centre *
     }
 }
 
-#if FN_SHIFTS
-/* K vectors of a row that goes by alone, or the first `left` values of one, joined to lines. */
+/* K vectors of a row that goes by alone, or the first `left` values of one, to memory, or joined to lines. */
 FN_INLINE void
 FN_N(affine_few)(FN_T *y, const FN_T *x, const FN_N(affine_row) * own, const fn_centre *centre,
                  const fn_param *param, size_t j, size_t left, FN_N(fn_shift) * shift,
@@ -240,7 +232,10 @@ FN_N(affine_few)(FN_T *y, const FN_T *x, const FN_N(affine_row) * own, const fn_
             out[k] = FN_N(lv_activate)(FN_RELU, out[k]);
         }
     }
-    if (left) {
+    if (!shift) {
+        FN_N(lv_put)(y, out, K, left, FN_TO_MEMORY);
+    }
+    else if (left) {
         FN_N(lv_shift_part)(y, out[0], left, shift);
     }
     else {
@@ -248,21 +243,28 @@ FN_N(affine_few)(FN_T *y, const FN_T *x, const FN_N(affine_row) * own, const fn_
     }
 }
 
-/* Rows that follow each other go past the cache without a buffer. The vectors that they share are read again for
- * each. how: PLAIN, or by_row WEIGHT or BOTH. */
+/* Rows one by one: a row's own coefficients stay in registers, the vectors that rows share are read again for each.
+ * lines: they follow each other and go past the cache without a buffer. how: PLAIN, or by_row WEIGHT or BOTH. */
 FN_INLINE void
-FN_N(affine_lines)(FN_T *y, const char *x_, fn_ld ldx, size_t rows, size_t n,
-                   const fn_centre *centre, const fn_param *param, ptrdiff_t ahead, int by_row,
-                   int how, int what)
+FN_N(affine_alone)(char *y_, fn_ld ldy, const char *x_, fn_ld ldx, size_t rows, size_t n,
+                   const fn_centre *of, const fn_param *along, ptrdiff_t ahead, int by_row, int how,
+                   int what, int lines)
 {
 #define FN_FEW(K, left)                                                                            \
-    FN_N(affine_few)(y + j, x + j, own, centre, param, j, left, &shift, ahead, K, how, what)
+    FN_N(affine_few)(y + j, x + j, own, &centre, &param, j, left, lines ? &shift : NULL, ahead, K, \
+                     how, what)
+    const fn_centre centre = *of; /* read once: for all a compiler knows, y is stored to it */
+    const fn_param param = *along;
+    const int apart = y_ != x_;
     FN_N(fn_shift) shift;
-    FN_N(lv_shift_start)(&shift, y);
-    for (size_t row = 0; row < rows; row++, y += n, x_ += ldx) {
-        const FN_N(affine_row) by = FN_N(affine_row_of)(centre, by_row ? row : 0);
+    if (lines) {
+        FN_N(lv_shift_start)(&shift, (FN_T *)y_);
+    }
+    for (size_t row = 0; row < rows; row++, y_ += ldy, x_ += ldx) {
+        const FN_N(affine_row) by = FN_N(affine_row_of)(&centre, by_row ? row : 0);
         const FN_N(affine_row) *own = by_row ? &by : NULL;
         const FN_T *x = (const FN_T *)x_;
+        FN_T *y = (FN_T *)y_;
         size_t j = 0;
         for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
             FN_FEW(FN_SWEEP, 0);
@@ -270,63 +272,100 @@ FN_N(affine_lines)(FN_T *y, const char *x_, fn_ld ldx, size_t rows, size_t n,
         for (; j + FN_LANES <= n; j += FN_LANES) {
             FN_FEW(1, 0);
         }
-        if (j < n) {
+        if (j < n && !lines && apart) { /* a whole vector again rather than part of one */
+            j = n - FN_LANES;
+            FN_FEW(1, 0);
+        }
+        else if (j < n) {
             FN_FEW(1, n - j);
         }
     }
-    FN_N(lv_shift_end)(y, &shift);
+    if (lines) {
+        FN_N(lv_shift_end)((FN_T *)y_, &shift);
+    }
 #undef FN_FEW
 }
 
 /* One function each, with the registers to itself. */
-#define FN_GO_IN_LINES(name, by_row, how, what)                                                    \
-    FN_NOINLINE void FN_N(name)(FN_T * y, const char *x, fn_ld ldx, size_t rows, size_t n,         \
-                                const fn_centre *centre, const fn_param *param, ptrdiff_t ahead)   \
+#define FN_GO_ALONE(name, by_row, how, what, lines)                                                \
+    FN_NOINLINE void FN_N(name)(char *y, fn_ld ldy, const char *x, fn_ld ldx, size_t rows,         \
+                                size_t n, const fn_centre *centre, const fn_param *param,          \
+                                ptrdiff_t ahead)                                                   \
     {                                                                                              \
-        FN_N(affine_lines)(y, x, ldx, rows, n, centre, param, ahead, by_row, FN_N(how),            \
-                           FN_N(what));                                                            \
+        FN_N(affine_alone)(y, ldy, x, ldx, rows, n, centre, param, ahead, by_row, FN_N(how),       \
+                           FN_N(what), lines);                                                     \
     }
-FN_GO_IN_LINES(lines_of_columns, 0, PLAIN, AS_IT_IS)
-FN_GO_IN_LINES(lines_of_rows, 1, PLAIN, AS_IT_IS)
-FN_GO_IN_LINES(lines_of_rows_weight, 1, WEIGHT, AS_IT_IS)
-FN_GO_IN_LINES(lines_of_rows_both, 1, BOTH, AS_IT_IS)
-FN_GO_IN_LINES(lines_of_columns_relu, 0, PLAIN, RELU)
-FN_GO_IN_LINES(lines_of_rows_relu, 1, PLAIN, RELU)
-FN_GO_IN_LINES(lines_of_rows_weight_relu, 1, WEIGHT, RELU)
-FN_GO_IN_LINES(lines_of_rows_both_relu, 1, BOTH, RELU)
-#undef FN_GO_IN_LINES
+FN_GO_ALONE(rows_plain, 1, PLAIN, AS_IT_IS, 0)
+#if FN_SWEEP > 1 /* else a row's coefficients have no registers for themselves anyway */
+FN_GO_ALONE(rows_weight, 1, WEIGHT, AS_IT_IS, 0)
+FN_GO_ALONE(rows_both, 1, BOTH, AS_IT_IS, 0)
+FN_GO_ALONE(rows_plain_relu, 1, PLAIN, RELU, 0)
+FN_GO_ALONE(rows_weight_relu, 1, WEIGHT, RELU, 0)
+FN_GO_ALONE(rows_both_relu, 1, BOTH, RELU, 0)
+#endif
+#if FN_SHIFTS
+FN_GO_ALONE(lines_of_columns, 0, PLAIN, AS_IT_IS, 1)
+FN_GO_ALONE(lines_of_rows, 1, PLAIN, AS_IT_IS, 1)
+FN_GO_ALONE(lines_of_rows_weight, 1, WEIGHT, AS_IT_IS, 1)
+FN_GO_ALONE(lines_of_rows_both, 1, BOTH, AS_IT_IS, 1)
+FN_GO_ALONE(lines_of_columns_relu, 0, PLAIN, RELU, 1)
+FN_GO_ALONE(lines_of_rows_relu, 1, PLAIN, RELU, 1)
+FN_GO_ALONE(lines_of_rows_weight_relu, 1, WEIGHT, RELU, 1)
+FN_GO_ALONE(lines_of_rows_both_relu, 1, BOTH, RELU, 1)
+#endif
+#undef FN_GO_ALONE
 
-/* Returns whether these rows go that way, and have gone. */
+/* Whether rows go by alone: past the cache those that are joined to lines, but for long ones with vectors to read
+ * again; from cache all that have coefficients of their own, but for short ones, which go by in bands of many. */
 FN_INLINE int
-FN_N(go_in_lines)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t n,
-                  const fn_centre *centre, const fn_param *param, const fn_memory *memory, int relu)
+FN_N(is_alone)(void *y, fn_ld ldy, size_t n, const fn_centre *centre, int how, int lines)
 {
-    const int how = FN_N(how_of)(param);
-    const size_t vectors =
-        FN_AS_STORED ? FN_OUT_AGAIN : FN_OUT_LONG; /* a band reads vectors once for eight rows */
-    const size_t most = centre->by_row ? vectors : FN_OUT_COLUMNS;
-    if (!memory->stream || !fn_in_lines(FN_UNIT, y, ldy, n, sizeof(FN_T)) ||
-        ((how != FN_N(PLAIN) || !centre->by_row) && !fn_out_again(n * sizeof(FN_T), most))) {
+    const size_t bytes = n * sizeof(FN_T);
+    const int shared = how != FN_N(PLAIN) || !centre->by_row;
+    const size_t vectors = FN_AS_STORED ? FN_OUT_AGAIN : FN_OUT_LONG;
+    if (lines) {
+        return FN_SHIFTS && fn_in_lines(FN_UNIT, y, ldy, n, sizeof(FN_T)) &&
+               (!shared || fn_out_again(bytes, centre->by_row ? vectors : FN_OUT_COLUMNS));
+    }
+    return centre->by_row && (shared ? bytes > FN_OUT_SHORT : n > FN_SWEEP * FN_LANES);
+}
+
+/* Returns whether these rows go by alone, and have gone. */
+FN_INLINE int
+FN_N(go_alone)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t n,
+               const fn_centre *centre, const fn_param *param, const fn_memory *memory, int relu)
+{
+    const int how = FN_N(how_of)(param), lines = memory->stream != 0;
+    if (!FN_N(is_alone)(y, ldy, n, centre, how, lines)) {
         return 0;
     }
-    switch (how << 2 | (centre->by_row != 0) << 1 | relu) {
-#define FN_CASE(how, by_row, relu, name)                                                           \
-    case FN_N(how) << 2 | (by_row) << 1 | (relu):                                                  \
-        FN_N(name)(y, x, ldx, rows, n, centre, param, memory->ahead_x);                            \
+    switch (how << 3 | (centre->by_row != 0) << 2 | relu << 1 | lines) {
+#define FN_CASE(how, by_row, relu, lines, name)                                                    \
+    case FN_N(how) << 3 | (by_row) << 2 | (relu) << 1 | (lines):                                   \
+        FN_N(name)(y, ldy, x, ldx, rows, n, centre, param, memory->ahead_x);                       \
         return 1;
-        FN_CASE(PLAIN, 0, 0, lines_of_columns)
-        FN_CASE(PLAIN, 1, 0, lines_of_rows)
-        FN_CASE(WEIGHT, 1, 0, lines_of_rows_weight)
-        FN_CASE(BOTH, 1, 0, lines_of_rows_both)
-        FN_CASE(PLAIN, 0, 1, lines_of_columns_relu)
-        FN_CASE(PLAIN, 1, 1, lines_of_rows_relu)
-        FN_CASE(WEIGHT, 1, 1, lines_of_rows_weight_relu)
-        FN_CASE(BOTH, 1, 1, lines_of_rows_both_relu)
+        FN_CASE(PLAIN, 1, 0, 0, rows_plain)
+#if FN_SWEEP > 1
+        FN_CASE(WEIGHT, 1, 0, 0, rows_weight)
+        FN_CASE(BOTH, 1, 0, 0, rows_both)
+        FN_CASE(PLAIN, 1, 1, 0, rows_plain_relu)
+        FN_CASE(WEIGHT, 1, 1, 0, rows_weight_relu)
+        FN_CASE(BOTH, 1, 1, 0, rows_both_relu)
+#endif
+#if FN_SHIFTS
+        FN_CASE(PLAIN, 0, 0, 1, lines_of_columns)
+        FN_CASE(PLAIN, 1, 0, 1, lines_of_rows)
+        FN_CASE(WEIGHT, 1, 0, 1, lines_of_rows_weight)
+        FN_CASE(BOTH, 1, 0, 1, lines_of_rows_both)
+        FN_CASE(PLAIN, 0, 1, 1, lines_of_columns_relu)
+        FN_CASE(PLAIN, 1, 1, 1, lines_of_rows_relu)
+        FN_CASE(WEIGHT, 1, 1, 1, lines_of_rows_weight_relu)
+        FN_CASE(BOTH, 1, 1, 1, lines_of_rows_both_relu)
+#endif
 #undef FN_CASE
     }
     return 0;
 }
-#endif
 
 /* Rows that share vectors are best gone through together. */
 FN_INLINE int
@@ -343,15 +382,7 @@ FN_N(affine_any)(const fn_out *o, const void *x, fn_ld ldx, const fn_centre *cen
 {
     const int how = FN_N(how_of)(param);
     if (what == FN_N(ACTIVATED) && how != FN_N(PLAIN) && how != FN_N(BOTH)) {
-        FN_N(affine_block)(o, x, ldx, centre, param, after, ahead, centre->by_row, FN_N(ASK), what,
-                           0);
-        return;
-    }
-    /* Rows that share no vector, from cache: reading coefficients takes as long as reading values. From
-     * memory, several rows at once are faster. */
-    if (how == FN_N(PLAIN) && centre->by_row && !o->stream && o->n > FN_SWEEP * FN_LANES &&
-        what == FN_N(AS_IT_IS)) {
-        FN_N(affine_block)(o, x, ldx, centre, param, after, ahead, 1, FN_N(PLAIN), what, 1);
+        FN_N(affine_block)(o, x, ldx, centre, param, after, ahead, centre->by_row, FN_N(ASK), what);
         return;
     }
     switch (how << 1 | (centre->by_row != 0)) {
@@ -360,7 +391,7 @@ FN_N(affine_any)(const fn_out *o, const void *x, fn_ld ldx, const fn_centre *cen
         if (what == FN_N(ACTIVATED) && (s) >> 1 != FN_N(PLAIN) && (s) >> 1 != FN_N(BOTH)) {        \
             return; /* it was asked for */                                                         \
         }                                                                                          \
-        FN_N(affine_block)(o, x, ldx, centre, param, after, ahead, (s) & 1, (s) >> 1, what, 0);    \
+        FN_N(affine_block)(o, x, ldx, centre, param, after, ahead, (s) & 1, (s) >> 1, what);       \
         break;
         FN_CASE(0)
         FN_CASE(1)
@@ -380,11 +411,9 @@ FN_N(fn_affine)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_
                 const fn_centre *centre, const fn_param *param, const fn_memory *memory)
 {
     fn_out o;
-#if FN_SHIFTS
-    if (FN_N(go_in_lines)(y, ldy, x, ldx, rows, n, centre, param, memory, 0)) {
+    if (FN_N(go_alone)(y, ldy, x, ldx, rows, n, centre, param, memory, 0)) {
         return;
     }
-#endif
     fn_out_start(&o, memory->stream, FN_N(affine_from)(centre, param), FN_OUT_BYTES / 2, y, ldy,
                  ldx, rows, n, sizeof(FN_T), y == x);
     while (fn_out_next(&o)) {
@@ -399,12 +428,10 @@ FN_N(fn_activated)(void *y, fn_ld ldy, const void *x, fn_ld ldx, const void *dy,
 {
     const FN_N(fn_after) after = {kind, dy, lddy};
     fn_out o;
-#if FN_SHIFTS
     if (kind == FN_RELU && !dy &&
-        FN_N(go_in_lines)(y, ldy, x, ldx, rows, n, centre, param, memory, 1)) {
+        FN_N(go_alone)(y, ldy, x, ldx, rows, n, centre, param, memory, 1)) {
         return;
     }
-#endif
     fn_out_start(&o, memory->stream, FN_N(affine_from)(centre, param), FN_OUT_BYTES / 2, y, ldy,
                  ldx, rows, n, sizeof(FN_T), y == x || y == dy);
     while (fn_out_next(&o)) {

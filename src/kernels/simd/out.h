@@ -15,6 +15,7 @@
 #define FN_OUT_BYTES 8192   /* of the buffer */
 #define FN_OUT_PART 4096    /* of a row in it */
 #define FN_OUT_LONG 1024    /* bytes of a row whose edges are a small part of it */
+#define FN_OUT_SHORT 512    /* of a row up to which a panel's beginning is more than a row of it */
 #define FN_OUT_AGAIN 8192   /* of a row up to which what rows share is read again for each */
 #define FN_OUT_COLUMNS 2048 /* the same of columns in whole lines: bands need no buffer */
 #define FN_AGREE 192        /* bytes that are as good as the same place */
@@ -104,8 +105,8 @@ fn_out_start(fn_out *o, int stream, int from, size_t most, void *y, ptrdiff_t ld
     else if (agree && !o->stream && n * item >= FN_OUT_LONG) {
         o->band = FN_BAND / 4;
     }
-    else if (n * item <= FN_OUT_LONG / 2) {
-        o->band = 4 * FN_BAND; /* a panel's beginning is more than a row of it */
+    else if (n * item <= FN_OUT_SHORT) {
+        o->band = 4 * FN_BAND;
     }
     o->row = o->rows = o->j0 = o->pending = 0;
     o->stage = FN_BAND_DONE;
