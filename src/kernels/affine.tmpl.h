@@ -299,6 +299,8 @@ FN_GO_ALONE(rows_plain, 1, PLAIN, AS_IT_IS, 0)
 #if FN_SWEEP > 1 /* else a row's coefficients have no registers for themselves anyway */
 FN_GO_ALONE(rows_weight, 1, WEIGHT, AS_IT_IS, 0)
 FN_GO_ALONE(rows_both, 1, BOTH, AS_IT_IS, 0)
+FN_GO_ALONE(rows_of_columns, 0, PLAIN, AS_IT_IS, 0)
+FN_GO_ALONE(rows_of_columns_relu, 0, PLAIN, RELU, 0)
 FN_GO_ALONE(rows_plain_relu, 1, PLAIN, RELU, 0)
 FN_GO_ALONE(rows_weight_relu, 1, WEIGHT, RELU, 0)
 FN_GO_ALONE(rows_both_relu, 1, BOTH, RELU, 0)
@@ -316,7 +318,8 @@ FN_GO_ALONE(lines_of_rows_both_relu, 1, BOTH, RELU, 1)
 #undef FN_GO_ALONE
 
 /* Whether rows go by alone: past the cache those that are joined to lines, but for long ones with vectors to read
- * again; from cache all that have coefficients of their own, but for short ones, which go by in bands of many. */
+ * again; from cache long ones. Short ones with vectors go by in bands of many, and those that share all vectors are
+ * best alone from a page to two. */
 FN_INLINE int
 FN_N(is_alone)(void *y, fn_ld ldy, size_t n, const fn_centre *centre, int how, int lines)
 {
@@ -327,7 +330,9 @@ FN_N(is_alone)(void *y, fn_ld ldy, size_t n, const fn_centre *centre, int how, i
         return FN_SHIFTS && fn_in_lines(FN_UNIT, y, ldy, n, sizeof(FN_T)) &&
                (!shared || fn_out_again(bytes, centre->by_row ? vectors : FN_OUT_COLUMNS));
     }
-    return centre->by_row && (shared ? bytes > FN_OUT_SHORT : n > FN_SWEEP * FN_LANES);
+    return !shared          ? n > FN_SWEEP * FN_LANES
+           : centre->by_row ? bytes > FN_OUT_SHORT
+                            : bytes >= FN_PAGE && bytes <= FN_OUT_AGAIN;
 }
 
 /* Returns whether these rows go by alone, and have gone. */
@@ -348,6 +353,8 @@ FN_N(go_alone)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t
 #if FN_SWEEP > 1
         FN_CASE(WEIGHT, 1, 0, 0, rows_weight)
         FN_CASE(BOTH, 1, 0, 0, rows_both)
+        FN_CASE(PLAIN, 0, 0, 0, rows_of_columns)
+        FN_CASE(PLAIN, 0, 1, 0, rows_of_columns_relu)
         FN_CASE(PLAIN, 1, 1, 0, rows_plain_relu)
         FN_CASE(WEIGHT, 1, 1, 0, rows_weight_relu)
         FN_CASE(BOTH, 1, 1, 0, rows_both_relu)
