@@ -251,9 +251,11 @@ FN_N(affine_alone)(char *y_, fn_ld ldy, const char *x_, fn_ld ldx, size_t rows, 
                    int what, int lines)
 {
 #define FN_FEW(K, left)                                                                            \
-    FN_N(affine_few)(y + j, x + j, own, &centre, &param, j, left, lines ? &shift : NULL, ahead, K, \
-                     how, what)
-    const fn_centre centre = *of; /* read once: for all a compiler knows, y is stored to it */
+    FN_N(affine_few)(y + j, x + j, own, lines ? of : &centre, lines ? along : &param, j, left,     \
+                     lines ? &shift : NULL, ahead, K, how, what)
+    /* Read once: for all a compiler knows, y is stored to them. Not beside lines, whose loop has no register left:
+     * 1.15 times as long there, of columns. */
+    const fn_centre centre = *of;
     const fn_param param = *along;
     const int apart = y_ != x_;
     FN_N(fn_shift) shift;
