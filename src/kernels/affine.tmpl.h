@@ -301,11 +301,12 @@ FN_GO_ALONE(rows_plain, 1, PLAIN, AS_IT_IS, 0)
 #if FN_SWEEP > 1 /* else a row's coefficients have no registers for themselves anyway */
 FN_GO_ALONE(rows_weight, 1, WEIGHT, AS_IT_IS, 0)
 FN_GO_ALONE(rows_both, 1, BOTH, AS_IT_IS, 0)
-FN_GO_ALONE(rows_of_columns, 0, PLAIN, AS_IT_IS, 0)
-FN_GO_ALONE(rows_of_columns_relu, 0, PLAIN, RELU, 0)
 FN_GO_ALONE(rows_plain_relu, 1, PLAIN, RELU, 0)
 FN_GO_ALONE(rows_weight_relu, 1, WEIGHT, RELU, 0)
 FN_GO_ALONE(rows_both_relu, 1, BOTH, RELU, 0)
+#endif
+#if FN_SWEEP > 1 && FN_AS_STORED
+FN_GO_ALONE(rows_of_columns, 0, PLAIN, AS_IT_IS, 0)
 #endif
 #if FN_SHIFTS
 FN_GO_ALONE(lines_of_columns, 0, PLAIN, AS_IT_IS, 1)
@@ -355,11 +356,12 @@ FN_N(go_alone)(void *y, fn_ld ldy, const void *x, fn_ld ldx, size_t rows, size_t
 #if FN_SWEEP > 1
         FN_CASE(WEIGHT, 1, 0, 0, rows_weight)
         FN_CASE(BOTH, 1, 0, 0, rows_both)
-        FN_CASE(PLAIN, 0, 0, 0, rows_of_columns)
-        FN_CASE(PLAIN, 0, 1, 0, rows_of_columns_relu)
         FN_CASE(PLAIN, 1, 1, 0, rows_plain_relu)
         FN_CASE(WEIGHT, 1, 1, 0, rows_weight_relu)
         FN_CASE(BOTH, 1, 1, 0, rows_both_relu)
+#endif
+#if FN_SWEEP > 1 && FN_AS_STORED
+        FN_CASE(PLAIN, 0, 0, 0, rows_of_columns)
 #endif
 #if FN_SHIFTS
         FN_CASE(PLAIN, 0, 0, 1, lines_of_columns)

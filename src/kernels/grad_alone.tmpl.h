@@ -236,9 +236,9 @@ FN_N(grad_combine_row)(const fn_out *o, const FN_N(combine_rows) * rows, const F
 {
     FN_A *dw = slope->dw, *db = slope->db;
     const size_t end = o->j1, wide = FN_SWEEP / R * FN_LANES;
-    /* two are whole, and go where they belong */
-    const int where = R > 1 || shift ? FN_TO_MEMORY : o->where;
-    const size_t j0 = R > 1 || shift ? 0 : o->j0;
+    const int all = R > 1 || shift; /* columns, which go where they belong */
+    const int where = all ? FN_TO_MEMORY : o->where;
+    const size_t j0 = all ? 0 : o->j0;
     FN_LV first;
     size_t j = j0;
 #define FN_FEW(K, left)                                                                            \
@@ -258,8 +258,8 @@ FN_N(grad_combine_row)(const fn_out *o, const FN_N(combine_rows) * rows, const F
         FN_FEW(1, end - j);
     }
 #undef FN_FEW
-    if (shift &&
-        R > 1) { /* what the second row begins with, now that the first has come to its end */
+    if (shift && R > 1) {
+        /* What the second row begins with, now that the first has come to its end. */
         FN_N(lv_shift_put)((FN_T *)(rows->dx + rows->lddx), &first, 1, shift);
         FN_N(lv_shift_go_on)(shift, shift + 1);
     }
