@@ -51,7 +51,6 @@ cdef extern from "fn_call.h" nogil:
     void fn_write(const fn_call *c, void *y, Py_ssize_t ldy, const void *x, Py_ssize_t ldx,
                   const void *dy, Py_ssize_t lddy, size_t rows, size_t n, const fn_centre *centre,
                   const fn_param *param, const fn_memory *memory)
-    double fn_real_at(const char *p, bint single)
 
 cdef extern from "fn_numerics.h" nogil:
     ctypedef struct fn_moment:
@@ -93,6 +92,10 @@ cdef extern from "fn_rows.h" nogil:
 
     void fn_centre_rows(const fn_call *c, size_t rows, fn_each mean, fn_each var, fn_each w,
                         fn_each b, fn_rows *out)
+    void fn_pick_row(const fn_rows *rows, size_t i, size_t real, fn_rows *out)
+    void fn_spread_row(fn_rows *rows, size_t n, size_t real)
+    void fn_weigh(const double *pairs, size_t runs, size_t cuts, const char *w, Py_ssize_t step,
+                  bint single, double *g, double *gx)
     void fn_slope_rows(const fn_call *c, size_t rows, fn_each w, fn_each c0, fn_each c1,
                        fn_rows *out)
     fn_centre fn_centre_of(const fn_rows *rows, size_t step)

@@ -10,9 +10,9 @@ from fastnorm._core.rows_sums cimport job, partials, sums_t
 cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
                        const fn_dim *down, Py_ssize_t statistics, const sums_t *means, size_t j0,
                        size_t j1, const partials *sums, const fn_memory *memory,
-                       fn_rows *ready, sums_t *made) noexcept nogil
-cdef void combine(const job *t, const Py_ssize_t *group, const fn_memory *memory, sums_t means,
-                  size_t seg0, size_t seg1, size_t j0, size_t j1) noexcept nogil
+                       fn_rows *rows_of, sums_t *made) noexcept nogil
+cdef void combine(const job *t, const Py_ssize_t *group, fn_rows *row, const fn_memory *memory,
+                  sums_t means, size_t seg0, size_t seg1, size_t j0, size_t j1) noexcept nogil
 cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint more,
                          sums_t *slots, const partials *sums) noexcept nogil
 cdef bint runs_in_turn(const job *t) noexcept nogil

@@ -50,10 +50,10 @@ cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along,
 cdef size_t runs_along(const job *t, size_t seg, size_t stop, const fn_dim **along) noexcept nogil
 cdef void at_run(const fn_plan *p, const Py_ssize_t *group, size_t seg,
                  Py_ssize_t *off) noexcept nogil
-cdef void piece_sums(const job *t, const Py_ssize_t *group, const fn_memory *memory, size_t piece,
-                     sums_t *out) noexcept nogil
+cdef void piece_sums(const job *t, const Py_ssize_t *group, fn_rows *row, const fn_memory *memory,
+                     size_t piece, sums_t *out) noexcept nogil
 cdef sums_t group_means(const job *t, const Py_ssize_t *group,
                         const sums_t *slots) noexcept nogil
 cdef sums_t given_means(const fn_call *c, Py_ssize_t at) noexcept nogil
-cdef sums_t whole_group(const job *t, const Py_ssize_t *group, const fn_memory *memory,
-                        sums_t *slots) noexcept nogil
+cdef sums_t whole_group(const job *t, const Py_ssize_t *group, fn_rows *row,
+                        const fn_memory *memory, sums_t *slots) noexcept nogil

@@ -29,6 +29,80 @@ fn_centre_rows(const fn_call *c, size_t rows, fn_each mean, fn_each var, fn_each
     c->kernels->centres(rows, mean, var, c->eps, w, b, &to);
 }
 
+/* The centre of row i alone. */
+static inline void
+fn_pick_row(const fn_rows *rows, size_t i, size_t real, fn_rows *out)
+{
+    memcpy(out->hi, rows->hi + i * real, real);
+    memcpy(out->r, rows->r + i * real, real);
+    memcpy(out->m, rows->m + i * real, real);
+    out->rstd[0] = rows->rstd[i];
+    out->low[0] = rows->low[i];
+}
+
+/* The first row's hi, r, 1/std and low for n rows, which have its statistics. */
+static inline void
+fn_spread_row(fn_rows *rows, size_t n, size_t real)
+{
+    float *his = (void *)rows->hi, *rs = (void *)rows->r;
+    double *wide_his = (void *)rows->hi, *wide_rs = (void *)rows->r;
+    for (size_t i = 1; i < n && real == sizeof *his; i++) {
+        his[i] = his[0];
+        rs[i] = rs[0];
+    }
+    for (size_t i = 1; i < n && real != sizeof *his; i++) {
+        wide_his[i] = wide_his[0];
+        wide_rs[i] = wide_rs[0];
+    }
+    for (size_t i = 1; i < n; i++) {
+        rows->rstd[i] = rows->rstd[0];
+        rows->low[i] = rows->low[0];
+    }
+}
+
+/* Add the sums of some runs, `cuts` pairs of each, times its weight, to one pair: in chains of additions that do not
+ * wait for each other. */
+FN_INLINE void
+fn_weigh_by(const double *pairs, size_t runs, size_t cuts, const char *w, fn_ld step, int single,
+            double *g, double *gx)
+{
+    enum { CHAINS = 4 };
+    double sums[CHAINS] = {0}, dots[CHAINS] = {0};
+    for (size_t run = 0; run < runs; run += CHAINS) {
+        const size_t left = runs - run;
+        FN_UNROLL
+        for (size_t k = 0; k < CHAINS; k++) {
+            if (k < left) {
+                const double weight = fn_real_at(w, single);
+                double sum = pairs[0], dot = pairs[1];
+                for (size_t cut = 1; cut < cuts; cut++) {
+                    pairs += 2;
+                    sum += pairs[0];
+                    dot += pairs[1];
+                }
+                sums[k] += weight * sum;
+                dots[k] += weight * dot;
+                pairs += 2;
+                w += step;
+            }
+        }
+    }
+    *g += (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    *gx += (dots[0] + dots[1]) + (dots[2] + dots[3]);
+}
+
+static inline void
+fn_weigh(const double *pairs, size_t runs, size_t cuts, const char *w, fn_ld step, int single,
+         double *g, double *gx)
+{
+    if (cuts == 1 && single) {
+        fn_weigh_by(pairs, runs, 1, w, step, 1, g, gx);
+    }
+    else {
+        fn_weigh_by(pairs, runs, cuts, w, step, single, g, gx);
+    }
+}
+
 /* a, b, c of some rows, whose centres are set, for means c0 of g and c1 of g * xh, and weights that are
  * not in g; see fn_slope. */
 static inline void

@@ -113,6 +113,14 @@ static inline void
 fn_scatter_add_pairs(const double *pairs, char *first, char *second, ptrdiff_t at,
                      const fn_dim *dims, int ndims, int op, size_t n)
 {
+    if (first && second && ndims == 1 && dims->stride[op] == (ptrdiff_t)sizeof *pairs) {
+        double *restrict sums = (void *)(first + at), *restrict dots = (void *)(second + at);
+        for (size_t i = 0; i < n; i++) {
+            sums[i] += pairs[2 * i];
+            dots[i] += pairs[2 * i + 1];
+        }
+        return;
+    }
     if (first) {
         fn_scatter_add(pairs, 2, first + at, dims, ndims, op, 0, n);
     }

@@ -11,7 +11,8 @@ vector        parameters that vary along the run and whose gradients are wanted:
 from libc.stdlib cimport free, malloc
 
 from fastnorm._core.call cimport (
-    FN_BATCH, fn_batch, fn_batch_of_runs, fn_call, fn_cut_rows, fn_piece, fn_span,
+    FN_BATCH, fn_batch, fn_batch_of_runs, fn_call, fn_cut_rows, fn_pick_row, fn_piece, fn_rows,
+    fn_span,
 )
 from fastnorm._core.dispatch cimport fn_memory, l2_bytes
 from fastnorm._core.plan cimport (
@@ -21,7 +22,7 @@ from fastnorm._core.plan cimport (
 from fastnorm._core.rows_gradient cimport batch_gradient, combine, runs_in_turn
 from fastnorm._core.rows_params cimport uniform_gradients, vector_gradients
 from fastnorm._core.rows_sums cimport (
-    APART, given_means, group_means, job, partials, piece_sums, sums_t, whole_group,
+    APART, centre_of, given_means, group_means, job, partials, piece_sums, sums_t, whole_group,
 )
 from fastnorm._core.threads cimport parallel_for
 
@@ -60,9 +61,14 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
 
 
 cdef void group_task(void *context, Py_ssize_t task) noexcept nogil:
-    """Over groups: sums of a group, then its dx, group after group."""
+    """Over groups: sums of a group, then its dx, group after group. Their centres are made before,
+    those of some groups side by side."""
     cdef job *t = <job *>context
     cdef const fn_call *c = t.call
+    cdef const fn_dim *last = c.plan.dims + c.plan.nouter - 1
+    cdef size_t i = 0, centres = 0
+    cdef fn_rows some
+    cdef fn_rows row
     cdef size_t g = <size_t>task * t.groups_per_task
     cdef size_t stop = min(g + t.groups_per_task, c.plan.groups)
     cdef sums_t *slots = t.spare + <size_t>task * (t.slots + APART)
@@ -76,17 +82,29 @@ cdef void group_task(void *context, Py_ssize_t task) noexcept nogil:
     fn_walk_start(&following, c.plan.dims, c.plan.nouter, g)
     while g < stop:
         fn_walk_next(&following)
+        if i == centres:
+            i = 0
+            if c.plan.nouter:
+                centres = min(min(stop - g, <size_t>FN_BATCH),
+                              <size_t>last.len - g % <size_t>last.len)
+                centre_of(c, at.off[FN_S], last.stride[FN_S], centres, &some)
+            else:
+                centres = 1
+                centre_of(c, at.off[FN_S], 0, 1, &some)
+        fn_pick_row(&some, i, c.kernels.real, &row)
         memory.ahead_x = memory.ahead_dy = 0
         if near and g + 1 < stop:  # fetched while this one is worked on
             memory.ahead_x = following.off[FN_X] - at.off[FN_X]
             memory.ahead_dy = following.off[FN_DY] - at.off[FN_DY]
         if t.sums != NULL:
             slots = t.sums + g * t.slots
-        means = whole_group(t, at.off, &memory, slots if t.sums != NULL or needs_sums(c) else NULL)
+        means = whole_group(t, at.off, &row, &memory,
+                            slots if t.sums != NULL or needs_sums(c) else NULL)
         if c.at[FN_Y] != NULL:
-            combine(t, at.off, &memory, means, 0, t.segs, 0, t.n)
+            combine(t, at.off, &row, &memory, means, 0, t.segs, 0, t.n)
         fn_walk_next(&at)
         g += 1
+        i += 1
     if c.stream:
         c.kernels.fence()
 
@@ -97,9 +115,11 @@ cdef void sums_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef const fn_plan *p = t.call.plan
     cdef size_t g = <size_t>task / t.cut.count
     cdef fn_memory memory = fn_memory(False, 0, 0)
+    cdef fn_rows row
     cdef fn_walk at
     fn_walk_start(&at, p.dims, p.nouter, g)
-    piece_sums(t, at.off, &memory, <size_t>task % t.cut.count, t.sums + g * t.slots)
+    centre_of(t.call, at.off[FN_S], 0, 1, &row)
+    piece_sums(t, at.off, &row, &memory, <size_t>task % t.cut.count, t.sums + g * t.slots)
 
 
 cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
@@ -110,13 +130,15 @@ cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef fn_span span = fn_piece(&t.cut, t.segs, t.n, <size_t>task % t.cut.count)
     cdef fn_memory memory = fn_memory(t.call.stream and p.direct[FN_Y], 0, 0)
     cdef sums_t means
+    cdef fn_rows row
     cdef fn_walk at
     fn_walk_start(&at, p.dims, p.nouter, g)
+    centre_of(t.call, at.off[FN_S], 0, 1, &row)
     if t.call.c0 != NULL:
         means = given_means(t.call, at.off[FN_S])
     else:
         means = group_means(t, at.off, t.sums + g * t.slots)
-    combine(t, at.off, &memory, means, span.seg0, span.seg1, span.j0, span.j1)
+    combine(t, at.off, &row, &memory, means, span.seg0, span.seg1, span.j0, span.j1)
     if t.call.stream:
         t.call.kernels.fence()
 

@@ -7,7 +7,7 @@ vector weight multiplies dy in the kernel.
 
 from fastnorm._core.call cimport (
     fn_ask_ahead, fn_call, fn_centre_of, fn_gather, fn_means, fn_rows, fn_run_buffer, fn_scale_of,
-    fn_scatter, fn_slope_of, fn_slope_rows,
+    fn_scatter, fn_slope_of, fn_slope_rows, fn_spread_row,
 )
 from fastnorm._core.dispatch cimport (
     FN_ROW_BLOCK, fn_centre, fn_each, fn_in_lines, fn_memory, fn_own, fn_param, fn_slope,
@@ -33,13 +33,13 @@ cdef enum:  # bytes of a run whose dx follows its sums
 cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
                        const fn_dim *down, Py_ssize_t statistics, const sums_t *means, size_t j0,
                        size_t j1, const partials *sums, const fn_memory *memory,
-                       fn_rows *ready, sums_t *made) noexcept nogil:
+                       fn_rows *rows_of, sums_t *made) noexcept nogil:
     """dx of values [j0, j1) of up to FN_BATCH runs that follow each other along an axis.
 
     down: NULL, or the axis along which each has more runs, with the same statistics and parameters,
-    all direct. means: of every run, or where statistics is 0 one for all. ready: NULL, or the
-    centres of all runs. made: NULL, or where the sums of each run go, which are taken on the way:
-    there are no means then.
+    all direct. means and rows_of: the means and centres of every run, or where statistics is 0 one
+    for all. made: NULL, or where the sums of each run go, which are taken on the way: there are no
+    means then.
     """
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
@@ -66,7 +66,6 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
     cdef const void *from_x
     cdef const void *from_dy
     cdef void *to
-    cdef fn_rows rows_of
     cdef fn_centre centre
     cdef fn_param param = fn_param(NULL, NULL, False)
     cdef fn_slope slope
@@ -87,21 +86,20 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
             fn_gather(ws, w.p, along, 1, FN_W, 0, rows, real)
             param.w = ws
         w = none
-    sets = rows if statistics or w.step or ready != NULL else 1
-    if ready == NULL:
-        ready = &rows_of
-        centre_of(c, off[FN_S], statistics, sets, ready)
+    sets = rows if statistics or w.step else 1
+    if not statistics:
+        fn_spread_row(rows_of, sets, real)
     if not c.fixed and made == NULL:
         c0 = fn_each(<const char *>&means.g, apart)
         c1 = fn_each(<const char *>&means.gx, apart)
     if made == NULL:
-        fn_slope_rows(c, sets, w, c0, c1, ready)
-    centre = fn_centre_of(ready, 1 if sets > 1 else 0)
+        fn_slope_rows(c, sets, w, c0, c1, rows_of)
+    centre = fn_centre_of(rows_of, 1 if sets > 1 else 0)
     if c.fixed:  # b and c are zeros: dx = dy * w * a, whatever x is
-        centre = fn_scale_of(ready, 1 if sets > 1 else 0)
-    slope = fn_slope_of(ready, sums.dw, sums.db)
+        centre = fn_scale_of(rows_of, 1 if sets > 1 else 0)
+    slope = fn_slope_of(rows_of, sums.dw, sums.db)
     if made != NULL:
-        own = fn_own(&ready.rstd[0], &ready.low[0], w, <double>p.count, c.raw, <double *>made,
+        own = fn_own(&rows_of.rstd[0], &rows_of.low[0], w, <double>p.count, c.raw, <double *>made,
                      sums.dweight, sums.dbias)
         slope.own = &own
     if direct:
@@ -172,9 +170,9 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
             slope.c = <const char *>slope.c + real
 
 
-cdef void combine(const job *t, const Py_ssize_t *group, const fn_memory *memory, sums_t means,
-                  size_t seg0, size_t seg1, size_t j0, size_t j1) noexcept nogil:
-    """dx of runs [seg0, seg1) of a group, values [j0, j1) of each."""
+cdef void combine(const job *t, const Py_ssize_t *group, fn_rows *row, const fn_memory *memory,
+                  sums_t means, size_t seg0, size_t seg1, size_t j0, size_t j1) noexcept nogil:
+    """dx of runs [seg0, seg1) of a group, values [j0, j1) of each; row: the centre of the group."""
     cdef size_t seg = seg0, rows
     cdef const fn_dim *along
     cdef Py_ssize_t off[8]
@@ -182,7 +180,7 @@ cdef void combine(const job *t, const Py_ssize_t *group, const fn_memory *memory
     while seg < seg1:
         rows = runs_along(t, seg, seg1, &along)
         at_run(t.call.plan, group, seg, off)
-        combine_runs(t, off, along, rows, NULL, 0, &means, j0, j1, &none, memory, NULL, NULL)
+        combine_runs(t, off, along, rows, NULL, 0, &means, j0, j1, &none, memory, row, NULL)
         seg += rows
 
 
@@ -240,13 +238,13 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
         memory.ahead_x = <Py_ssize_t>rows * last.stride[FN_X]
         memory.ahead_dy = (<Py_ssize_t>rows * last.stride[FN_DY]  # dy as it comes, from where dz is
                            + (c.at[FN_DY] + off[FN_DY] - (c.at[c.dz] + off[c.dz])))
+    centre_of(c, off[FN_S], statistics, rows, &rows_of)
     if slots == NULL:
         for i in range(rows):
             means[i] = given_means(c, off[FN_S] + <Py_ssize_t>i * statistics)
     else:
         if c.slope:
             write_rows(c, off, last, rows, down, statistics, 0, t.n, 0)
-        centre_of(c, off[FN_S], statistics, rows, &rows_of)
         if t.in_turn:
             memory.ahead_x = memory.ahead_dy = 0
             combine_runs(t, off, last, rows, NULL, statistics, NULL, 0, t.n, sums, &memory,
@@ -258,5 +256,5 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
         for i in range(rows):
             fn_means(n, c.raw, slots[i].g, slots[i].gx, &means[i].g, &means[i].gx)
     if c.at[FN_Y] != NULL:
-        combine_runs(t, off, last, rows, down, statistics, means, 0, t.n, sums, &memory,
-                     NULL if slots == NULL else &rows_of, NULL)
+        combine_runs(t, off, last, rows, down, statistics, means, 0, t.n, sums, &memory, &rows_of,
+                     NULL)

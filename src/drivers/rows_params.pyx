@@ -25,7 +25,7 @@ from fastnorm._core.plan cimport (
 )
 from fastnorm._core.rows_gradient cimport batch_gradient, combine, combine_runs
 from fastnorm._core.rows_sums cimport (
-    APART, group_means, job, partials, piece_sums, sums_t, whole_group,
+    APART, centre_of, group_means, job, partials, piece_sums, sums_t, whole_group,
 )
 from fastnorm._core.threads cimport parallel_for
 
@@ -151,6 +151,7 @@ cdef void fused_blocks(const job *t, size_t first, size_t rows, bint more, sums_
     cdef sums_t means
     cdef sums_t batch[128]
     cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
+    cdef fn_rows row
     cdef fn_walk at
     while g < stop:
         fn_walk_start(&at, p.dims, p.nouter, g)
@@ -160,8 +161,9 @@ cdef void fused_blocks(const job *t, size_t first, size_t rows, bint more, sums_
                            - g % <size_t>p.dims[p.nouter - 1].len)
             batch_gradient(t, at.off, some, more or g + 2 * some <= stop, batch, sums)
         else:
-            means = whole_group(t, at.off, &memory, slots)
-            combine_runs(t, at.off, NULL, 1, NULL, 0, &means, 0, t.n, sums, &memory, NULL, NULL)
+            centre_of(c, at.off[FN_S], 0, 1, &row)
+            means = whole_group(t, at.off, &row, &memory, slots)
+            combine_runs(t, at.off, NULL, 1, NULL, 0, &means, 0, t.n, sums, &memory, &row, NULL)
         g += some
 
 
@@ -172,10 +174,12 @@ cdef void plain_block(const job *t, size_t first, size_t rows, sums_t *slots, ch
     cdef sums_t means[128]
     cdef size_t i, seg
     cdef fn_memory memory = fn_memory(False, 0, 0)
+    cdef fn_rows row
     cdef fn_walk at
     fn_walk_start(&at, c.plan.dims, c.plan.nouter, first)
     for i in range(rows):
-        means[i] = whole_group(t, at.off, &memory, NULL if c.fixed else slots)
+        centre_of(c, at.off[FN_S], 0, 1, &row)
+        means[i] = whole_group(t, at.off, &row, &memory, NULL if c.fixed else slots)
         fn_walk_next(&at)
     for seg in range(t.segs):
         block_gradients(t, first, rows, seg, 0, t.n, dweight, dbias)
@@ -184,7 +188,8 @@ cdef void plain_block(const job *t, size_t first, size_t rows, sums_t *slots, ch
     memory.stream = c.stream and c.plan.direct[FN_Y]
     fn_walk_start(&at, c.plan.dims, c.plan.nouter, first)
     for i in range(rows):
-        combine(t, at.off, &memory, means[i], 0, t.segs, 0, t.n)
+        centre_of(c, at.off[FN_S], 0, 1, &row)
+        combine(t, at.off, &row, &memory, means[i], 0, t.segs, 0, t.n)
         fn_walk_next(&at)
 
 
@@ -263,6 +268,7 @@ cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef size_t block, first, rows, i, seg
     cdef sums_t means = sums_t(0, 0)
     cdef fn_memory memory = fn_memory(c.stream and c.plan.direct[FN_Y], 0, 0)
+    cdef fn_rows row
     cdef fn_walk at
     for block in range(t.blocks):
         rows_of_blocks(t, block, 1, &first, &rows)
@@ -274,7 +280,8 @@ cdef void tile_task(void *context, Py_ssize_t task) noexcept nogil:
         for i in range(rows):
             if not c.fixed:
                 means = group_means(t, at.off, t.sums + (first + i) * t.slots)
-            combine(t, at.off, &memory, means, 0, t.segs, j0, j1)
+            centre_of(c, at.off[FN_S], 0, 1, &row)
+            combine(t, at.off, &row, &memory, means, 0, t.segs, j0, j1)
             fn_walk_next(&at)
     if c.stream:
         c.kernels.fence()
@@ -285,9 +292,11 @@ cdef void slots_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef job *t = <job *>context
     cdef size_t g = <size_t>task / t.cut.count
     cdef fn_memory memory = fn_memory(False, 0, 0)
+    cdef fn_rows row
     cdef fn_walk at
     fn_walk_start(&at, t.call.plan.dims, t.call.plan.nouter, g)
-    piece_sums(t, at.off, &memory, <size_t>task % t.cut.count, t.sums + g * t.slots)
+    centre_of(t.call, at.off[FN_S], 0, 1, &row)
+    piece_sums(t, at.off, &row, &memory, <size_t>task % t.cut.count, t.sums + g * t.slots)
 
 
 cdef int vector_gradients(job *t) noexcept nogil:

@@ -13,8 +13,8 @@ kernel.
 from libc.string cimport memset
 
 from fastnorm._core.call cimport (
-    FN_BATCH, fn_call, fn_centre_of, fn_centre_rows, fn_gather, fn_means, fn_piece, fn_real_at,
-    fn_rows, fn_run_buffer, fn_span, fn_whole_dot,
+    FN_BATCH, fn_call, fn_centre_of, fn_centre_rows, fn_gather, fn_means, fn_piece, fn_rows,
+    fn_run_buffer, fn_span, fn_spread_row, fn_weigh, fn_whole_dot,
 )
 from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_each, fn_memory
 from fastnorm._core.plan cimport (
@@ -114,9 +114,9 @@ cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along,
         out[i] = sums_t(s1[i], fn_whole_dot(s1[i], s2[i], rows_of.low[i]))
 
 
-cdef sums_t sums_of_all(const job *t, const Py_ssize_t *group, const fn_span *span,
-                        const fn_memory *memory) noexcept nogil:
-    """The sums over all runs of a span together."""
+cdef sums_t sums_of_all(const job *t, const Py_ssize_t *group, const fn_rows *row,
+                        const fn_span *span, const fn_memory *memory) noexcept nogil:
+    """The sums over all runs of a span together; row: the centre of the group."""
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *walked = p.dims + p.nouter
@@ -126,11 +126,8 @@ cdef sums_t sums_of_all(const job *t, const Py_ssize_t *group, const fn_span *sp
     cdef double s1 = 0, s2 = 0
     cdef const char *x
     cdef const char *dy
-    cdef fn_rows rows_of
-    cdef fn_centre centre
+    cdef fn_centre centre = fn_centre_of(row, 0)
     cdef fn_walk at
-    centre_of(c, group[FN_S], 0, 1, &rows_of)
-    centre = fn_centre_of(&rows_of, 0)
     fn_walk_start(&at, walked, ndims, span.seg0)
     if not vector and ndims <= 1 and p.direct[FN_X] and p.direct[c.dz]:
         c.kernels.grad_sums_rows(
@@ -139,14 +136,14 @@ cdef sums_t sums_of_all(const job *t, const Py_ssize_t *group, const fn_span *sp
             c.at[c.dz] + group[c.dz] + at.off[c.dz] + span.j0 * item,
             walked.stride[c.dz] if ndims else 0, span.seg1 - span.seg0, span.j1 - span.j0,
             &centre, NULL, &s1, &s2, memory)
-        return sums_t(s1, fn_whole_dot(s1, s2, rows_of.low[0]))
+        return sums_t(s1, fn_whole_dot(s1, s2, row.low[0]))
     for _seg in range(span.seg0, span.seg1):
         x = c.at[FN_X] + group[FN_X] + at.off[FN_X]
         dy = c.at[c.dz] + group[c.dz] + at.off[c.dz]
         run_sums(c, x, dy, c.at[FN_W] + group[FN_W] + at.off[FN_W] if vector else NULL, span.j0,
                  span.j1, &centre, memory, &s1, &s2)
         fn_walk_next(&at)
-    return sums_t(s1, fn_whole_dot(s1, s2, rows_of.low[0]))
+    return sums_t(s1, fn_whole_dot(s1, s2, row.low[0]))
 
 
 cdef size_t runs_along(const job *t, size_t seg, size_t stop, const fn_dim **along) noexcept nogil:
@@ -178,9 +175,9 @@ cdef void at_run(const fn_plan *p, const Py_ssize_t *group, size_t seg,
             off[op] += at.off[op]
 
 
-cdef void piece_sums(const job *t, const Py_ssize_t *group, const fn_memory *memory, size_t piece,
-                     sums_t *out) noexcept nogil:
-    """Fill the slots of one piece; out is the first slot of the group.
+cdef void piece_sums(const job *t, const Py_ssize_t *group, fn_rows *row, const fn_memory *memory,
+                     size_t piece, sums_t *out) noexcept nogil:
+    """Fill the slots of one piece; row is the centre of the group, out its first slot.
 
     Where dy has yet to be multiplied by the slope of an activation, the piece is first.
     """
@@ -188,17 +185,16 @@ cdef void piece_sums(const job *t, const Py_ssize_t *group, const fn_memory *mem
     cdef size_t seg = span.seg0, rows
     cdef const fn_dim *along
     cdef Py_ssize_t off[8]
-    cdef fn_rows rows_of
     if t.call.slope:
         write_span(t.call, group, &span, 0)
     if not t.per_seg:
-        out[piece] = sums_of_all(t, group, &span, memory)
+        out[piece] = sums_of_all(t, group, row, &span, memory)
         return
-    centre_of(t.call, group[FN_S], 0, min(span.seg1 - seg, <size_t>FN_BATCH), &rows_of)
+    fn_spread_row(row, min(span.seg1 - seg, <size_t>FN_BATCH), t.call.kernels.real)
     while seg < span.seg1:
         rows = runs_along(t, seg, span.seg1, &along)
         at_run(t.call.plan, group, seg, off)
-        sums_of_each(t, off, along, rows, NULL, span.j0, span.j1, memory, &rows_of,
+        sums_of_each(t, off, along, rows, NULL, span.j0, span.j1, memory, row,
                      out + (seg if t.cut.per_seg == 1 else piece))
         seg += rows
 
@@ -209,8 +205,7 @@ cdef sums_t group_means(const job *t, const Py_ssize_t *group,
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef sums_t total = sums_t(0, 0)
-    cdef size_t slot = 0, cuts = t.cut.per_seg, seg, run, rows
-    cdef double g, gx, weight
+    cdef size_t slot = 0, cuts = t.cut.per_seg, seg, rows
     cdef const fn_dim *along
     cdef Py_ssize_t off[8]
     cdef Py_ssize_t step
@@ -224,14 +219,8 @@ cdef sums_t group_means(const job *t, const Py_ssize_t *group,
             rows = runs_along(t, seg, t.segs, &along)
             at_run(p, group, seg, off)
             step = along.stride[FN_W] if along != NULL else 0
-            for run in range(rows):
-                g = gx = 0
-                for slot in range((seg + run) * cuts, (seg + run + 1) * cuts):
-                    g += slots[slot].g
-                    gx += slots[slot].gx
-                weight = fn_real_at(c.at[FN_W] + off[FN_W] + <Py_ssize_t>run * step, c.single)
-                total.g += weight * g
-                total.gx += weight * gx
+            fn_weigh(&slots[seg * cuts].g, rows, cuts, c.at[FN_W] + off[FN_W], step, c.single,
+                     &total.g, &total.gx)
             seg += rows
     fn_means(<double>p.count, c.raw, total.g, total.gx, &total.g, &total.gx)
     return total
@@ -244,12 +233,13 @@ cdef sums_t given_means(const fn_call *c, Py_ssize_t at) noexcept nogil:
     return sums_t((<double *>(c.c0 + at))[0], (<double *>(c.c1 + at))[0])
 
 
-cdef sums_t whole_group(const job *t, const Py_ssize_t *group, const fn_memory *memory,
-                        sums_t *slots) noexcept nogil:
-    """The slots and means of a group, piece after piece; slots NULL: the means need no sums."""
+cdef sums_t whole_group(const job *t, const Py_ssize_t *group, fn_rows *row,
+                        const fn_memory *memory, sums_t *slots) noexcept nogil:
+    """The slots and means of a group, piece after piece; row: its centre. slots NULL: the means need
+    no sums."""
     cdef size_t piece
     if slots == NULL:
         return given_means(t.call, group[FN_S])
     for piece in range(t.cut.count):
-        piece_sums(t, group, memory, piece, slots)
+        piece_sums(t, group, row, memory, piece, slots)
     return group_means(t, group, slots)

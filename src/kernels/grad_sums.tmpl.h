@@ -145,6 +145,37 @@ FN_N(grad_sums_row)(const char *x, const char *dy, size_t n, const FN_N(fn_facto
     }
 }
 
+/* Whether rows of n values are a sweep of all accumulators each, which begins them and ends with them. */
+#define FN_ONE_SWEEP(n)                                                                            \
+    (FN_SWEEP == FN_ACCUMULATORS && (n) <= FN_SWEEP * FN_LANES && (n) > (FN_SWEEP - 1) * FN_LANES)
+
+/* grad_sums_lanes of some such rows, without its choices: a map of 7x7 or 8x8 is over before they are made. left: 0,
+ * or how many values the last vectors have. */
+FN_INLINE void
+FN_N(grad_sums_short)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t rows,
+                      size_t left, const FN_A *hi, const FN_A *r, FN_LV *sum, FN_LV *dot,
+                      const fn_memory *memory)
+{
+    const ptrdiff_t ahead_x = memory->ahead_x, ahead_dy = memory->ahead_dy;
+    for (size_t i = 0; i < rows; i++, x += ldx, dy += lddy) {
+        const FN_N(fn_factors)
+            by = {FN_N(lv_spread)(hi + i), FN_N(lv_spread)(r + i), NULL, NULL, NULL, NULL};
+        FN_LV a[FN_ACCUMULATORS], q[FN_ACCUMULATORS];
+        FN_UNROLL
+        for (int k = 0; k < FN_ACCUMULATORS; k++) {
+            const size_t j = (size_t)k * FN_LANES;
+            if (FN_FIRST_SWEEP(k)) { /* what is at hand, if nothing is to be asked for */
+                FN_PREFETCH(x + j * sizeof(FN_T) + ahead_x);
+                FN_PREFETCH(dy + j * sizeof(FN_T) + ahead_dy);
+            }
+            FN_N(grad_sums_step)((const FN_T *)x, (const FN_T *)dy, j,
+                                 k + 1 < FN_ACCUMULATORS ? 0 : left, &a[k], &q[k], &by, 1, 0, 0);
+        }
+        sum[i] = FN_N(lv_sum_four)(a);
+        dot[i] = FN_N(lv_sum_four)(q);
+    }
+}
+
 FN_INLINE void
 FN_N(grad_sums_all)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t rows, size_t n,
                     const fn_centre *centre, const FN_A *w, double *s1, double *s2,
@@ -157,10 +188,21 @@ FN_N(grad_sums_all)(const char *x, fn_ld ldx, const char *dy, fn_ld lddy, size_t
     if (step && n <= FN_ROW_BLOCK) {
         for (size_t row = 0; row < rows; row += FN_LANES) {
             const size_t some = rows - row < FN_LANES ? rows - row : FN_LANES;
-            for (size_t i = 0; i < some; i++, x += ldx, dy += lddy) {
-                by.hi = FN_N(lv_spread)(his + (row + i) * by_row);
-                by.r = FN_N(lv_spread)(rs + (row + i) * by_row);
-                FN_N(grad_sums_lanes)(x, dy, 0, n, &by, &sum[i], &dot[i], memory, vs, vw, 0);
+            const char *xi = x + (fn_ld)row * ldx, *dyi = dy + (fn_ld)row * lddy;
+            if (!vs && !vw && FN_ONE_SWEEP(n) && n % FN_LANES) {
+                FN_N(grad_sums_short)(xi, ldx, dyi, lddy, some, n % FN_LANES, his + row, rs + row,
+                                      sum, dot, memory);
+            }
+            else if (!vs && !vw && FN_ONE_SWEEP(n)) {
+                FN_N(grad_sums_short)(xi, ldx, dyi, lddy, some, 0, his + row, rs + row, sum, dot,
+                                      memory);
+            }
+            else {
+                for (size_t i = 0; i < some; i++, xi += ldx, dyi += lddy) {
+                    by.hi = FN_N(lv_spread)(his + (row + i) * by_row);
+                    by.r = FN_N(lv_spread)(rs + (row + i) * by_row);
+                    FN_N(grad_sums_lanes)(xi, dyi, 0, n, &by, &sum[i], &dot[i], memory, vs, vw, 0);
+                }
             }
             FN_N(lv_sums)(sum, some, s1 + row);
             FN_N(lv_sums)(dot, some, s2 + row);
