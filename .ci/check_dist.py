@@ -13,7 +13,7 @@ import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-WHEEL_LIMIT = 3 * 2**20  # bytes: kernels of three tiers and four types, nothing else
+WHEEL_LIMIT = 13 * 2**18  # bytes: kernels of three tiers and four types, nothing else
 IN_WHEEL = {".py", ".pyi", ".pxd", ".so"}  # suffixes; beside py.typed and the dist-info folder
 
 

@@ -47,3 +47,22 @@ MAP_SIZES = (
     (3, 6, 28, 28),
     (1, 2, 37, 61),
 )
+
+# Group norm of small maps, or of vectors, by how its weights are met (src/plan/plan.pyx, and
+# fn_rows.h, fn_lay.h in src/drivers).
+SMALL_MAPS = {  # shape, groups
+    "parts: two runs a group": ((5, 64, 4, 4), 32),
+    "parts: as many as a call takes": ((2, 48, 5, 5), 3),
+    "parts: one too many": ((2, 51, 5, 5), 3),
+    "parts: forward, vectors: backward": ((33, 24, 4, 4), 6),
+    "parts: groups too large to stay near": ((2, 64, 9, 31), 4),
+    "parts: maps of 2x2 that few share": ((2, 40, 2, 2), 5),
+    "vectors: maps of 2x2": ((9, 40, 2, 2), 5),
+    "vectors: one block of rows for each": ((32, 60, 3, 3), 12),
+    "vectors: more rows than a block": ((67, 24, 2, 3), 3),
+    "vectors: long ones, more rows than a block": ((40, 72, 3, 5), 2),
+    "vectors: more of them than chunks": ((40, 350, 3, 5), 70),
+    "vectors that lie as they are": ((40, 64), 8),
+    "vectors of one sample": ((1, 1024), 4),
+    "vectors: tiles of short rows": ((2100, 512), 64),
+}

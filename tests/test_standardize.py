@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -40,6 +42,23 @@ def test_parameters_broadcast(data, seed):
     _, stats = check_forward(case, arguments)
     check_backward(case, arguments)
     check_backward(case, arguments, stats=stats)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("n", [3, 40])
+@pytest.mark.parametrize("samples", [6, 50])
+def test_weights_along_a_reduced_axis(samples, n, shared, dtype, rng):
+    """One for each run of a group, the next group has the same, or others; groups of x and dy that
+    follow each other, or lie apart."""
+    case = Case("standardize", (samples, 4, n), {"axis": (1, 2)}, (1 if shared else samples, 4, 1))
+    arguments = draw(case, rng, dtype, mean=3.0)
+    apart = {name: np.zeros((2 * samples, 4, n), dtype)[::2] for name in ("x", "dy")}
+    for name, view in apart.items():
+        view[...] = getattr(arguments, name)
+    for views in ({}, {"x": apart["x"]}, {"dy": apart["dy"]}, apart):
+        some = replace(arguments, **views)
+        check_forward(case, some)
+        check_backward(case, some)
 
 
 def test_weight_and_bias_of_different_shapes(rng):

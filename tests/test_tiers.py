@@ -11,6 +11,7 @@ import numpy as np
 
 import fastnorm
 from cases import DTYPES, Arguments, Case, catalogue, digest, draw, everything
+from sizes import SMALL_MAPS
 
 # Printed by a child process on one tier each; the test compares what they print.
 PRINT_DIGESTS = """
@@ -96,6 +97,9 @@ def odd_cases():
         yield Case("instance_norm", (2, n, 3), {"channel_axis": 1})
     for n in (17, 83):  # runs that lie beside those of the next channel
         yield Case("batch_norm", (5, 9, n), {"channel_axis": 1})
+    for shape, groups in SMALL_MAPS.values():
+        if math.prod(shape) < 2**14:
+            yield Case("group_norm", shape, {"num_groups": groups})
 
 
 def special_values(kind) -> dict[str, np.ndarray]:

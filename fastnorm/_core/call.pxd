@@ -93,7 +93,7 @@ cdef extern from "fn_rows.h" nogil:
     void fn_centre_rows(const fn_call *c, size_t rows, fn_each mean, fn_each var, fn_each w,
                         fn_each b, fn_rows *out)
     void fn_pick_row(const fn_rows *rows, size_t i, size_t real, fn_rows *out)
-    void fn_spread_row(fn_rows *rows, size_t n, size_t real)
+    void fn_spread_rows(fn_rows *rows, size_t some, size_t each, size_t real)
     void fn_weigh(const double *pairs, size_t runs, size_t cuts, const char *w, Py_ssize_t step,
                   bint single, double *g, double *gx)
     void fn_slope_rows(const fn_call *c, size_t rows, fn_each w, fn_each c0, fn_each c1,
@@ -103,5 +103,6 @@ cdef extern from "fn_rows.h" nogil:
     fn_slope fn_slope_of(const fn_rows *rows, void *dw, void *db)
     size_t fn_batch(size_t row_bytes, size_t l2)
     size_t fn_batch_of_runs(const fn_plan *p, size_t item, size_t value_bytes, size_t l2)
+    size_t fn_batch_of_parts(const fn_call *c, size_t parts, size_t group_bytes)
     bint fn_ask_ahead(Py_ssize_t ld, size_t row_bytes, size_t batch_bytes, bint stream, size_t l2)
     char *fn_behind(char *first, const char *a, const char *b, const char *c)

@@ -165,3 +165,4 @@ cdef const fn_kernels *kernels(int dtype) noexcept nogil
 cdef const fn_kernels *kernels_of(str name, int dtype) except NULL
 cdef size_t l2_bytes() noexcept nogil
 cdef bint streams(size_t bytes, int threads) noexcept nogil
+cdef bint from_memory(size_t bytes) noexcept nogil

@@ -36,4 +36,4 @@ cdef extern from "fn_plan.h" nogil:
     void fn_walk_next(fn_walk *w)
 
 
-cdef void make(fn_plan *plan, int ndim, const Py_ssize_t *item) noexcept nogil
+cdef void make(fn_plan *plan, int ndim, const Py_ssize_t *item, bint backward) noexcept nogil

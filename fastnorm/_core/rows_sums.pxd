@@ -32,6 +32,8 @@ ctypedef struct job:
     size_t blocks
     size_t at_once         # blocks that one call of a kernel goes through and adds up
     size_t chunks
+    bint across            # the first blocks of all trails, then their second ones ...
+    bint own_gradients     # of whole trails: no other chunk adds to the same gradients
     char *rows             # dweight and dbias of a block of rows, in the compute type, per chunk
     double *partial        # 2 * dparam_size per chunk; NULL: straight into the result
 
@@ -54,6 +56,8 @@ cdef void piece_sums(const job *t, const Py_ssize_t *group, fn_rows *row, const 
                      size_t piece, sums_t *out) noexcept nogil
 cdef sums_t group_means(const job *t, const Py_ssize_t *group,
                         const sums_t *slots) noexcept nogil
+cdef void means_beside(const job *t, const Py_ssize_t *off, size_t groups, const sums_t *slots,
+                       sums_t *means) noexcept nogil
 cdef sums_t given_means(const fn_call *c, Py_ssize_t at) noexcept nogil
 cdef sums_t whole_group(const job *t, const Py_ssize_t *group, fn_rows *row,
                         const fn_memory *memory, sums_t *slots) noexcept nogil

@@ -106,5 +106,17 @@ GRID: tuple[Case, ...] = (
          "Stable Diffusion U-Net, 32 x 32, channels-last", {"num_groups": 32, **_LAST}),
     Case("group_norm-grid-sd-vae-last", "group_norm", (1, 256, 256, 128),
          "Stable Diffusion VAE decoder, 256 x 256, channels-last", {"num_groups": 32, **_LAST}),
+
+    # group_norm of small maps
+    Case("group_norm-grid-sd-unet-4", "group_norm", (2, 1280, 4, 4),
+         "Stable Diffusion U-Net, 32 x 32 latents, middle block", {"num_groups": 32}),
+    Case("group_norm-grid-resnet50-layer4", "group_norm", (32, 512, 7, 7),
+         f"{_RESNET}, layer4 with groups", {"num_groups": 32}),
+    Case("group_norm-grid-policy-16", "group_norm", (64, 256, 16),
+         "Diffusion Policy, batch 64, 16 steps", {"num_groups": 8}),
+    Case("group_norm-grid-policy-4", "group_norm", (64, 1024, 4),
+         "Diffusion Policy, batch 64, 4 steps", {"num_groups": 8}),
+    Case("group_norm-grid-features", "group_norm", (1024, 512),
+         "vectors of 512 features, batch 1024", {"num_groups": 32}),
 )
 # fmt: on

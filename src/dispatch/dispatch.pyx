@@ -17,6 +17,7 @@ cdef const fn_table *chosen = NULL
 cdef size_t l2 = fn_l2_bytes()
 cdef size_t stream_threshold = 0       # of a call on one thread
 cdef size_t stream_threshold_team = 0  # on more
+cdef size_t memory_threshold = 0
 
 cdef enum:
     LOCAL = 1 << 26  # bytes of a last level that is larger only where dozens of cores share it
@@ -90,7 +91,7 @@ def copy_past_cache(unsigned char[::1] to not None, const unsigned char[::1] sou
 
 
 def _read_environment():
-    global stream_threshold, stream_threshold_team
+    global stream_threshold, stream_threshold_team, memory_threshold
     cdef size_t llc
     _choose(os.environ.get("FASTNORM_ISA", ""))
     text = os.environ.get("FASTNORM_STREAM_THRESHOLD", "")
@@ -99,12 +100,13 @@ def _read_environment():
         # That of a whole socket is far away, and all tenants share it: outputs were better not kept
         # there (DECISIONS.md). Several cores get more out of a last level, not out of memory.
         llc = fn_llc_bytes()
+        memory_threshold = max(4 * l2, 7 * llc / 16)
         if llc > LOCAL:
             llc = 0
         stream_threshold = max(4 * l2, 7 * llc / 16)
         stream_threshold_team = max(4 * l2, 11 * llc / 16)
     elif text.isdecimal():
-        stream_threshold = stream_threshold_team = int(text)
+        stream_threshold = stream_threshold_team = memory_threshold = int(text)
     else:
         raise ImportError(
             f"FASTNORM_STREAM_THRESHOLD={text!r} is not a number of bytes (digits only)"
@@ -129,6 +131,11 @@ cdef size_t l2_bytes() noexcept nogil:
 cdef bint streams(size_t bytes, int threads) noexcept nogil:
     """Whether a call on arrays of so many bytes together had better store past the cache."""
     return bytes >= (stream_threshold_team if threads > 1 else stream_threshold)
+
+
+cdef bint from_memory(size_t bytes) noexcept nogil:
+    """Whether arrays of so many bytes together come from memory, and no last level has them."""
+    return bytes >= memory_threshold
 
 
 _read_environment()

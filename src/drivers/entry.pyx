@@ -19,13 +19,19 @@ from fastnorm._core.dispatch cimport (
 )
 from fastnorm._core.groups cimport Groups
 from fastnorm._core.plan cimport (
-    FN_B, FN_DP, FN_DY, FN_NOPS, FN_ON, FN_OTHER, FN_ROWS, FN_S, FN_TERM, FN_W, FN_X, FN_Y, fn_plan,
-    make,
+    FN_B, FN_COLS, FN_DP, FN_DY, FN_NOPS, FN_ON, FN_OTHER, FN_ROWS, FN_S, FN_TERM, FN_W, FN_X, FN_Y,
+    fn_plan, make,
 )
 from fastnorm._core.threads cimport effective
 
 cdef extern from "numpy/arrayobject.h":
     int NPY_USERDEF
+
+cdef extern from "fn_lay.h" nogil:
+    ctypedef struct fn_laid:
+        char *room
+    void fn_lay_out(fn_call *c, fn_plan *plan, fn_laid *laid)
+    void fn_take_up(fn_laid *laid)
 
 cnp.import_array()
 
@@ -162,7 +168,7 @@ cdef bint finish(fn_call *c, fn_plan *plan, int ndim) noexcept:
         item[op] = c.kernels.item
     item[FN_W] = item[FN_B] = c.kernels.real
     item[FN_S] = item[FN_DP] = sizeof(double)
-    make(plan, ndim, item)
+    make(plan, ndim, item, c.at[FN_DY] != NULL)
     values = plan.groups * plan.segs * plan.n
     c.threads = effective(values if c.at[FN_DY] == NULL else 2 * values)
     # An output in place is in the cache already; streamed lines must start at whole elements.
@@ -179,25 +185,35 @@ cdef bint finish(fn_call *c, fn_plan *plan, int ndim) noexcept:
     return values < BRIEF
 
 
-cdef int drive_forward(fn_call *c) noexcept nogil:
-    if c.plan.layout == FN_ROWS:
-        rows_forward.forward(c)
-        return 0
-    return cols_forward.forward(c)
+cdef int drive_forward(fn_call *c, fn_plan *plan) noexcept nogil:
+    cdef fn_laid laid
+    if plan.layout == FN_COLS:
+        return cols_forward.forward(c)
+    fn_lay_out(c, plan, &laid)
+    rows_forward.forward(c)
+    fn_take_up(&laid)
+    return 0
 
 
-cdef int drive_backward(fn_call *c) noexcept nogil:
-    return rows_backward.backward(c) if c.plan.layout == FN_ROWS else cols_backward.backward(c)
+cdef int drive_backward(fn_call *c, fn_plan *plan) noexcept nogil:
+    cdef fn_laid laid
+    cdef int status
+    if plan.layout == FN_COLS:
+        return cols_backward.backward(c)
+    fn_lay_out(c, plan, &laid)
+    status = rows_backward.backward(c)
+    fn_take_up(&laid)
+    return status
 
 
 cdef int run_forward(fn_call *c, fn_plan *plan, int ndim) except -1:
     """Run a forward call whose arrays are all placed."""
     cdef int status
     if finish(c, plan, ndim):
-        status = drive_forward(c)
+        status = drive_forward(c, plan)
     else:
         with nogil:
-            status = drive_forward(c)
+            status = drive_forward(c, plan)
     if status:
         raise MemoryError("no memory for the partial statistics")
     return 0
@@ -207,10 +223,10 @@ cdef int run_backward(fn_call *c, fn_plan *plan, int ndim) except -1:
     """Run a backward call whose arrays are all placed."""
     cdef int status
     if finish(c, plan, ndim):
-        status = drive_backward(c)
+        status = drive_backward(c, plan)
     else:
         with nogil:
-            status = drive_backward(c)
+            status = drive_backward(c, plan)
     if status:
         raise MemoryError("no memory for the partial gradients")
     return 0

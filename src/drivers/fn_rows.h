@@ -9,6 +9,8 @@
 
 #define FN_BATCH 128  /* rows at once, at most */
 #define FN_BESIDE 4   /* groups of several runs, at least */
+#define FN_PARTS 16   /* runs of a group, at most, that are taken together with those of the next */
+#define FN_NEAR 20480 /* bytes of such groups at once */
 #define FN_SHORT 1024 /* bytes of a row up to which a quarter of that is enough */
 
 _Static_assert(FN_BATCH == 128, "the drivers' arrays have this size written out");
@@ -40,23 +42,33 @@ fn_pick_row(const fn_rows *rows, size_t i, size_t real, fn_rows *out)
     out->low[0] = rows->low[i];
 }
 
-/* The first row's hi, r, 1/std and low for n rows, which have its statistics. */
+/* Rows that share their statistics: hi, r, 1/std and low of each of some, for `each` rows in its place. */
 static inline void
-fn_spread_row(fn_rows *rows, size_t n, size_t real)
+fn_spread_rows(fn_rows *rows, size_t some, size_t each, size_t real)
 {
     float *his = (void *)rows->hi, *rs = (void *)rows->r;
     double *wide_his = (void *)rows->hi, *wide_rs = (void *)rows->r;
-    for (size_t i = 1; i < n && real == sizeof *his; i++) {
-        his[i] = his[0];
-        rs[i] = rs[0];
-    }
-    for (size_t i = 1; i < n && real != sizeof *his; i++) {
-        wide_his[i] = wide_his[0];
-        wide_rs[i] = wide_rs[0];
-    }
-    for (size_t i = 1; i < n; i++) {
-        rows->rstd[i] = rows->rstd[0];
-        rows->low[i] = rows->low[0];
+    for (size_t i = some; i-- > 0 && each > 1;) { /* from the last on: none is overwritten unread */
+        const size_t from = i * each, stop = from + each;
+        if (real == sizeof *his) {
+            const float hi = his[i], r = rs[i];
+            for (size_t k = from; k < stop; k++) {
+                his[k] = hi;
+                rs[k] = r;
+            }
+        }
+        else {
+            const double hi = wide_his[i], r = wide_rs[i];
+            for (size_t k = from; k < stop; k++) {
+                wide_his[k] = hi;
+                wide_rs[k] = r;
+            }
+        }
+        const double rstd = rows->rstd[i], low = rows->low[i];
+        for (size_t k = from; k < stop; k++) {
+            rows->rstd[k] = rstd;
+            rows->low[k] = low;
+        }
     }
 }
 
@@ -155,6 +167,27 @@ fn_batch_of_runs(const fn_plan *p, size_t item, size_t value_bytes, size_t l2)
     }
     const size_t groups = fn_batch(p->count * value_bytes, l2);
     return groups < FN_BESIDE ? 0 : groups;
+}
+
+/* How many groups to take at once of `parts` runs, each with a weight and a bias of its own: where all their runs lie
+ * evenly, they are rows of one call, while first-level cache keeps them for the next sweep. group_bytes: of all arrays.
+ * 0: better one by one. */
+static inline size_t
+fn_batch_of_parts(const fn_call *c, size_t parts, size_t group_bytes)
+{
+    const fn_plan *p = c->plan;
+    const fn_dim *part = p->dims + p->nouter, *group = part - 1;
+    if (p->nouter == 0 || p->nred || p->split != 1 || parts > FN_PARTS) {
+        return 0;
+    }
+    for (int op = 0; op < FN_NOPS; op++) {
+        if (op != FN_S && op != FN_DP && c->at[op] &&
+            group->stride[op] != (ptrdiff_t)parts * part->stride[op]) {
+            return 0;
+        }
+    }
+    const size_t most = FN_BATCH / parts, groups = FN_NEAR / group_bytes;
+    return groups < 2 ? 0 : groups > most ? most : groups;
 }
 
 /* Whether to ask for the next batch while one is worked on: where the processor foresees its rows only if

@@ -100,8 +100,17 @@ fn_scatter_add(const double *from, size_t step, char *array, const fn_dim *dims,
         fn_walk w;
         fn_walk_start(&w, dims, ndims - 1, outer);
         char *p = array + w.off[op] + (ptrdiff_t)at * inner->stride[op];
-        for (size_t i = 0; i < take; i++, from += step, p += inner->stride[op]) {
-            *(double *)p += *from;
+        if (inner->stride[op] == 0) {
+            double total = *(const double *)p;
+            for (size_t i = 0; i < take; i++, from += step) {
+                total += *from;
+            }
+            *(double *)p = total;
+        }
+        else {
+            for (size_t i = 0; i < take; i++, from += step, p += inner->stride[op]) {
+                *(double *)p += *from;
+            }
         }
         start += take;
         n -= take;

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Backward, rows layout: which task computes what.
 
-in batches    groups of one contiguous run each, or of runs that lie beside those of the next group:
-              some at once.
+in batches    groups of one contiguous run each, of runs that lie beside those of the next group, or
+              of few runs with parameters of their own: some at once.
 over groups   each task takes whole groups: sums, then dx while the group sits in cache.
 over pieces   few large groups: the sums of all pieces in parallel, then dx of all pieces.
 vector        parameters that vary along the run and whose gradients are wanted: rows_params.pyx.
@@ -11,8 +11,8 @@ vector        parameters that vary along the run and whose gradients are wanted:
 from libc.stdlib cimport free, malloc
 
 from fastnorm._core.call cimport (
-    FN_BATCH, fn_batch, fn_batch_of_runs, fn_call, fn_cut_rows, fn_pick_row, fn_piece, fn_rows,
-    fn_span,
+    FN_BATCH, fn_batch, fn_batch_of_parts, fn_batch_of_runs, fn_call, fn_cut_rows, fn_pick_row,
+    fn_piece, fn_rows, fn_span,
 )
 from fastnorm._core.dispatch cimport fn_memory, l2_bytes
 from fastnorm._core.plan cimport (
@@ -51,7 +51,7 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
             rows = min(min(t.batch, stop - g), <size_t>p.dims[p.nouter - 1].len
                        - g % <size_t>p.dims[p.nouter - 1].len)
         if t.sums != NULL:
-            batch_gradient(t, at.off, rows, g + 2 * rows <= stop, t.sums + g, &none)
+            batch_gradient(t, at.off, rows, g + 2 * rows <= stop, t.sums + g * t.slots, &none)
         else:
             batch_gradient(t, at.off, rows, g + 2 * rows <= stop,
                            slots if needs_sums(c) else NULL, &none)
@@ -147,13 +147,16 @@ cdef size_t batch_of(const job *t) noexcept nogil:
     """Groups to take at once; 0: not in batches."""
     cdef const fn_plan *p = t.call.plan
     cdef const fn_dim *last = p.dims + p.nouter - 1
-    if t.cut.count > 1 or p.split:
+    if t.cut.count > 1:
         return 0
+    if p.split:
+        return fn_batch_of_parts(t.call, t.segs, 3 * p.n * t.call.kernels.item)
     if p.nred:
         if not (p.direct[FN_X] and p.direct[FN_DY] and p.direct[FN_Y]
                 and (t.call.at[FN_ON] == NULL or p.direct[FN_ON])):
             return 0
-        return fn_batch_of_runs(p, t.call.kernels.item, 2 * t.call.kernels.item, l2_bytes())
+        # Half of what x and dy could have is left to dx.
+        return fn_batch_of_runs(p, t.call.kernels.item, 2 * t.call.kernels.item, l2_bytes() / 2)
     if p.nouter and p.run_param and (last.stride[FN_W] or last.stride[FN_B]):
         return 1  # each group has a vector of parameters
     if t.in_turn:

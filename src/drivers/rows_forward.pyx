@@ -6,8 +6,8 @@ are merged in order, and then it is normalized while it still sits in cache.
 
 Three strategies, chosen in `forward`; results are the same:
 
-in batches    groups of one contiguous run each, or of runs that lie beside those of the next group
-              (channels of an image): some at once.
+in batches    groups of one contiguous run each, of runs that lie beside those of the next group
+              (channels of an image), or of few runs with parameters of their own: some at once.
 over groups   each task takes whole groups: one read of memory where a group fits L2.
 over pieces   few large groups: all pieces of all groups are summed in parallel, then normalized in
               parallel; two parallel regions.
@@ -16,12 +16,14 @@ over pieces   few large groups: all pieces of all groups are summed in parallel,
 from libc.stdlib cimport free, malloc
 
 from fastnorm._core.call cimport (
-    FN_BATCH, fn_ask_ahead, fn_batch, fn_batch_of_runs, fn_call, fn_cut, fn_cut_rows, fn_merge,
-    fn_moment, fn_piece, fn_span,
+    FN_BATCH, fn_ask_ahead, fn_batch, fn_batch_of_parts, fn_batch_of_runs, fn_call, fn_cut,
+    fn_cut_rows, fn_merge, fn_moment, fn_piece, fn_span,
 )
-from fastnorm._core.dispatch cimport FN_AHEAD, FN_ROW_BLOCK, fn_terms, l2_bytes, streams
+from fastnorm._core.dispatch cimport (
+    FN_AHEAD, FN_ROW_BLOCK, fn_terms, from_memory, l2_bytes, streams,
+)
 from fastnorm._core.plan cimport (
-    FN_B, FN_S, FN_TERM, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
+    FN_S, FN_TERM, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next, fn_walk_start,
 )
 from fastnorm._core.rows_normalize cimport in_turn, normalize_rows
 from fastnorm._core.rows_statistics cimport batch_moments, piece_moments, put_statistics
@@ -32,6 +34,7 @@ from fastnorm._core.threads cimport parallel_for
 cdef enum:
     TASKS_PER_THREAD = 8
     RUN = 16384  # bytes of a run in memory that is so short that its neighbour is best read next
+    NARROW = 512   # bytes of a run beside which others lie that had better be read with it
     BESIDE = 16  # rows that go the usual way beside one that must be summed in double
 
 ctypedef struct job:
@@ -43,6 +46,7 @@ ctypedef struct job:
     size_t groups_per_task
     size_t batch         # groups taken at once; 0: not in batches
     bint sampled         # of a batch, a row is sampled just before its sums
+    size_t tile          # groups along the last axis of which all others' come next; 0: all of them
     bint in_turn         # a row of a batch is written while the next is summed
     fn_moment *parts     # over pieces: one per piece
 
@@ -54,14 +58,26 @@ cdef void apply(const job *t, const Py_ssize_t *group, size_t piece,
     write_span(t.call, group, &span, ahead)
 
 
+cdef size_t in_tiles(const job *t, size_t place, size_t *rows) noexcept nogil:
+    """The group at a place in the order of tiles; rows: how many follow it along the last axis."""
+    cdef const fn_plan *p = t.call.plan
+    cdef size_t len = <size_t>p.dims[p.nouter - 1].len, others = p.groups / len
+    cdef size_t first = place / (t.tile * others) * t.tile
+    cdef size_t high = min(t.tile, len - first), inside = place - first * others
+    rows[0] = high - inside % high
+    return inside / high * len + first + inside % high
+
+
 cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
     """In batches: statistics of some groups, then their output, batch after batch."""
     cdef job *t = <job *>context
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *last = NULL
+    cdef const fn_dim *along = NULL
     cdef const fn_dim *down = p.dims + p.nouter if p.nred else NULL
-    cdef size_t g = <size_t>task * t.groups_per_task, rows = 1
+    cdef size_t parts = t.apply_segs if p.split else 1
+    cdef size_t g = <size_t>task * t.groups_per_task, rows = 1, at_g = 0, follow = 0
     cdef size_t stop = min(g + t.groups_per_task, p.groups)
     cdef Py_ssize_t ahead = 0, step_s = 0, step_x = 0
     cdef size_t row_bytes = p.n * c.kernels.item, done
@@ -70,15 +86,21 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
     cdef fn_walk at
     if p.nouter:
         last = p.dims + p.nouter - 1
+        along = last + 1 if p.split else last
         step_s = last.stride[FN_S]
         step_x = last.stride[FN_X]
         near = p.nred == 0 and fn_ask_ahead(
             last.stride[FN_TERM] if c.summed else step_x, row_bytes, t.batch * row_bytes, c.stream,
             l2_bytes())
     while g < stop:
-        fn_walk_start(&at, p.dims, p.nouter, g)
+        at_g = g
+        if t.tile:
+            at_g = in_tiles(t, g, &follow)
+        elif last != NULL:
+            follow = <size_t>last.len - g % <size_t>last.len
+        fn_walk_start(&at, p.dims, p.nouter, at_g)
         if last != NULL:
-            rows = min(min(t.batch, stop - g), <size_t>last.len - g % <size_t>last.len)
+            rows = min(min(t.batch, stop - g), follow)
             if t.in_turn:
                 done = normalize_rows(c, at.off, last, rows)
                 g += done
@@ -103,7 +125,8 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
                           &terms if made else NULL, t.sampled, rows, at.off[FN_S],
                           step_s, ahead)
         if c.at[FN_Y] != NULL:
-            write_rows(c, at.off, last, rows, down, step_s, 0, p.n, 0 if p.nred else ahead)
+            write_rows(c, at.off, along, rows * parts, down, step_s, parts, 0, t.apply_n,
+                       0 if p.nred else ahead)
         g += rows
     if c.stream:
         c.kernels.fence()
@@ -189,23 +212,31 @@ cdef int over_pieces(job *t) noexcept nogil:
     return 0
 
 
+cdef size_t bytes_of(const job *t) noexcept nogil:
+    """Bytes of x and, where it is wanted, y."""
+    cdef const fn_call *c = t.call
+    return (1 if c.at[FN_Y] == NULL else 2) * c.plan.groups * c.plan.count * c.kernels.item
+
+
 cdef size_t batch_of(const job *t) noexcept nogil:
     """Groups to take at once; 0: not in batches."""
     cdef const fn_plan *p = t.call.plan
-    cdef const fn_dim *last = p.dims + p.nouter - 1
-    cdef size_t room = l2_bytes()
-    if p.split or not p.whole:
+    cdef size_t room = l2_bytes() / 2  # the other half is left to y
+    if not p.whole:
         return 0
+    if p.split:
+        return 0 if t.cut.count > 1 else fn_batch_of_parts(
+            t.call, t.apply_segs, 2 * p.n * t.call.kernels.item)
     if p.nred:
         if t.call.summed or not p.direct[FN_Y] or t.cut.per_seg > 1:
             return 0
-        if t.call.stream and p.n * t.call.kernels.item <= <size_t>RUN:
-            room = <size_t>-1  # memory is gone through in its order, if twice
+        # Memory is gone through in its order, if twice; a last level is better read once.
+        if t.call.stream and p.n * t.call.kernels.item <= <size_t>RUN and (
+                t.call.given or from_memory(bytes_of(t))):
+            room = <size_t>-1
         return fn_batch_of_runs(p, t.call.kernels.item, t.call.kernels.item, room)
     if t.cut.count > 1:
         return 0
-    if p.nouter and p.run_param and (last.stride[FN_W] or last.stride[FN_B]):
-        return 1  # each group has a vector of parameters
     return fn_batch(p.n * t.call.kernels.item, l2_bytes())
 
 
@@ -214,6 +245,7 @@ cdef void forward(fn_call *c) noexcept nogil:
     cdef const fn_plan *p = c.plan
     cdef job t
     cdef size_t i, threads, rounds
+    cdef const fn_dim *last
     t.call = c
     t.cut = fn_cut_rows(p.segs, p.n)
     t.apply_segs = p.segs
@@ -225,8 +257,16 @@ cdef void forward(fn_call *c) noexcept nogil:
     t.batch = batch_of(&t)
     t.sampled = (p.nred == 0 and p.n <= <size_t>FN_ROW_BLOCK and
                  p.n * c.kernels.item >= <size_t>FN_AHEAD and
-                 streams((1 if c.at[FN_Y] == NULL else 2) * p.groups * p.count * c.kernels.item,
-                         c.threads))
+                 streams(bytes_of(&t), c.threads))
+    t.tile = 0
+    if t.batch and p.nouter > 1 and p.n * c.kernels.item < <size_t>NARROW:
+        last = p.dims + p.nouter - 1
+        t.tile = max(<size_t>BESIDE, l2_bytes() / 2
+                     / (p.groups / <size_t>last.len * p.n * c.kernels.item))
+        # Where the rows of the last axis follow each other, or are few, they go in their order.
+        if last.stride[FN_X] == <Py_ssize_t>(p.n * c.kernels.item) or (
+                t.tile >= <size_t>last.len):
+            t.tile = 0
     t.in_turn = t.batch > 1 and in_turn(c)
     if t.in_turn:
         t.batch = FN_BATCH

@@ -7,7 +7,7 @@ vector weight multiplies dy in the kernel.
 
 from fastnorm._core.call cimport (
     fn_ask_ahead, fn_call, fn_centre_of, fn_gather, fn_means, fn_rows, fn_run_buffer, fn_scale_of,
-    fn_scatter, fn_slope_of, fn_slope_rows, fn_spread_row,
+    fn_scatter, fn_slope_of, fn_slope_rows, fn_spread_rows,
 )
 from fastnorm._core.dispatch cimport (
     FN_ROW_BLOCK, fn_centre, fn_each, fn_in_lines, fn_memory, fn_own, fn_param, fn_slope,
@@ -17,7 +17,7 @@ from fastnorm._core.plan cimport (
     FN_DP, FN_DY, FN_ON, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan,
 )
 from fastnorm._core.rows_sums cimport (
-    at_run, centre_of, given_means, job, partials, runs_along, sums_of_each, sums_t,
+    at_run, centre_of, given_means, job, means_beside, partials, runs_along, sums_of_each, sums_t,
 )
 from fastnorm._core.rows_write cimport write_rows
 
@@ -70,6 +70,7 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
     cdef fn_param param = fn_param(NULL, NULL, False)
     cdef fn_slope slope
     cdef fn_own own
+    cdef fn_dim evenly
     if along != NULL:
         step_x = along.stride[FN_X]
         step_dy = along.stride[c.dz]
@@ -83,12 +84,14 @@ cdef void combine_runs(const job *t, const Py_ssize_t *off, const fn_dim *along,
         param.w = w.p
         param.by_row = True
         if w.step != <Py_ssize_t>real and rows > 1:
-            fn_gather(ws, w.p, along, 1, FN_W, 0, rows, real)
+            evenly = along[0]
+            evenly.len = <Py_ssize_t>rows  # those of groups beside each other, too
+            fn_gather(ws, w.p, &evenly, 1, FN_W, 0, rows, real)
             param.w = ws
         w = none
     sets = rows if statistics or w.step else 1
     if not statistics:
-        fn_spread_row(rows_of, sets, real)
+        fn_spread_rows(rows_of, 1, sets, real)
     if not c.fixed and made == NULL:
         c0 = fn_each(<const char *>&means.g, apart)
         c1 = fn_each(<const char *>&means.gx, apart)
@@ -202,16 +205,16 @@ cdef bint runs_in_turn(const job *t) noexcept nogil:
     elif converted or bytes < (LEAST_WITH_SUMS if sums else LEAST) or bytes > MOST:
         return False
     return (c.kernels.own and not c.fixed and c.c0 == NULL and
-            (c.at[FN_W] != NULL or not sums) and p.nred == 0 and c.at[FN_Y] != NULL and
-            p.direct[FN_X] and p.direct[c.dz] and p.direct[FN_Y] and
+            (c.at[FN_W] != NULL or not sums) and p.nred == 0 and p.split == 0 and
+            c.at[FN_Y] != NULL and p.direct[FN_X] and p.direct[c.dz] and p.direct[FN_Y] and
             (c.at[FN_ON] == NULL or p.direct[FN_ON]) and
             (not p.run_param or c.at[FN_W] == NULL or p.direct[FN_W]))
 
 
 cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint more,
                          sums_t *slots, const partials *sums) noexcept nogil:
-    """Sums and dx of up to FN_BATCH groups, which follow each other along an axis: of one run each,
-    or of runs along another axis.
+    """Sums and dx of groups that follow each other along an axis: of one run each, of runs along
+    another axis, or of runs with parameters of their own, up to FN_BATCH in all.
 
     more: as many come after them, and may be fetched meanwhile. slots: NULL where the means need no
     sums, and the parameters want none.
@@ -219,15 +222,17 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *last = NULL
+    cdef const fn_dim *along = NULL
     cdef const fn_dim *down = p.dims + p.nouter if p.nred else NULL
     cdef sums_t means[128]
-    cdef size_t i, row_bytes = t.n * c.kernels.item
+    cdef size_t i, row_bytes = p.n * c.kernels.item, parts = t.segs if p.split else 1
     cdef double n = <double>p.count
     cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
     cdef Py_ssize_t statistics = 0
     cdef fn_rows rows_of
     if p.nouter:
         last = p.dims + p.nouter - 1
+        along = last + 1 if p.split else last
         statistics = last.stride[FN_S]
     if p.nred:
         if c.stream:  # the next run is fetched while sums are taken
@@ -239,22 +244,26 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
         memory.ahead_dy = (<Py_ssize_t>rows * last.stride[FN_DY]  # dy as it comes, from where dz is
                            + (c.at[FN_DY] + off[FN_DY] - (c.at[c.dz] + off[c.dz])))
     centre_of(c, off[FN_S], statistics, rows, &rows_of)
+    fn_spread_rows(&rows_of, rows, parts, c.kernels.real)
     if slots == NULL:
-        for i in range(rows):
-            means[i] = given_means(c, off[FN_S] + <Py_ssize_t>i * statistics)
+        for i in range(rows * parts):
+            means[i] = given_means(c, off[FN_S] + <Py_ssize_t>(i / parts) * statistics)
     else:
         if c.slope:
-            write_rows(c, off, last, rows, down, statistics, 0, t.n, 0)
+            write_rows(c, off, along, rows * parts, down, statistics, parts, 0, t.n, 0)
         if t.in_turn:
             memory.ahead_x = memory.ahead_dy = 0
             combine_runs(t, off, last, rows, NULL, statistics, NULL, 0, t.n, sums, &memory,
                          &rows_of, slots)
             return
-        sums_of_each(t, off, last, rows, down, 0, t.n, &memory, &rows_of, slots)
+        sums_of_each(t, off, along, rows * parts, down, 0, t.n, &memory, &rows_of, slots)
         if p.nred:
             memory.ahead_x = memory.ahead_dy = 0
-        for i in range(rows):
-            fn_means(n, c.raw, slots[i].g, slots[i].gx, &means[i].g, &means[i].gx)
+        if p.split:
+            means_beside(t, off, rows, slots, means)
+        else:
+            for i in range(rows):
+                fn_means(n, c.raw, slots[i].g, slots[i].gx, &means[i].g, &means[i].gx)
     if c.at[FN_Y] != NULL:
-        combine_runs(t, off, last, rows, down, statistics, means, 0, t.n, sums, &memory, &rows_of,
-                     NULL)
+        combine_runs(t, off, along, rows * parts, down, statistics, means, 0, t.n, sums, &memory,
+                     &rows_of, NULL)

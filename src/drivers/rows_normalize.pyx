@@ -30,6 +30,7 @@ cdef bint in_turn(const fn_call *c) noexcept nogil:
             p.n <= <size_t>FN_ROW_BLOCK and LEAST <= bytes and bytes <= MOST and
             along.stride[FN_Y] == <Py_ssize_t>bytes and <size_t>c.at[FN_Y] % item == 0 and
             (not p.run_param or ((weighted or not biased) and
+                                 along.stride[FN_W] == 0 and along.stride[FN_B] == 0 and
                                  (not weighted or p.direct[FN_W]) and
                                  (not biased or p.direct[FN_B]))))
 

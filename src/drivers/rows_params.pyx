@@ -32,6 +32,8 @@ from fastnorm._core.threads cimport parallel_for
 cdef enum:
     BLOCK_VALUES = 131072  # values of a block of rows: where it is gone through thrice, it fits L2
     CHUNKS = 64            # partial gradients at most
+    SHORT = 128            # values of a row
+    VECTORS = 8            # vectors of parameters from which on no two chunks share one
     WIDE_TILE = 4096       # columns of a task where rows are few
 
 
@@ -137,7 +139,9 @@ cdef void block_gradients(const job *t, size_t g, size_t rows, size_t seg, size_
 cdef void rows_of_blocks(const job *t, size_t block, size_t count, size_t *first,
                          size_t *rows) noexcept nogil:
     """Which groups a block holds and those that follow it in its trail."""
-    cdef size_t trail = block / t.blocks_per_trail, start = block % t.blocks_per_trail * t.block
+    cdef size_t trails = t.blocks / t.blocks_per_trail
+    cdef size_t trail = block % trails if t.across else block / t.blocks_per_trail
+    cdef size_t start = (block / trails if t.across else block % t.blocks_per_trail) * t.block
     first[0] = trail * t.trail + start
     rows[0] = min(count * t.block, t.trail - start)
 
@@ -210,8 +214,9 @@ cdef void chunk_task(void *context, Py_ssize_t task) noexcept nogil:
     of at most FN_COL_BLOCK rows in the compute type, row after row, then added in double."""
     cdef job *t = <job *>context
     cdef const fn_call *c = t.call
-    cdef size_t block = <size_t>task * t.blocks / t.chunks
-    cdef size_t stop = (<size_t>task + 1) * t.blocks / t.chunks
+    cdef size_t least = t.blocks_per_trail if t.own_gradients else 1
+    cdef size_t block = <size_t>task * (t.blocks / least) / t.chunks * least
+    cdef size_t stop = (<size_t>task + 1) * (t.blocks / least) / t.chunks * least
     cdef size_t first, rows, count
     cdef char *dweight = c.at[FN_DP]
     cdef char *dbias = c.dbias
@@ -225,8 +230,8 @@ cdef void chunk_task(void *context, Py_ssize_t task) noexcept nogil:
         dweight = <char *>(t.partial + <size_t>task * 2 * c.dparam_size)
         dbias = dweight + c.dparam_size * sizeof(double)
     while block < stop:
-        count = min(min(t.at_once, stop - block),
-                    t.blocks_per_trail - block % t.blocks_per_trail)
+        count = 1 if t.across else min(min(t.at_once, stop - block),
+                                       t.blocks_per_trail - block % t.blocks_per_trail)
         rows_of_blocks(t, block, count, &first, &rows)
         block += count
         if t.rows == NULL:
@@ -316,8 +321,12 @@ cdef int vector_gradients(job *t) noexcept nogil:
     t.block = max(<size_t>4, min(<size_t>FN_COL_BLOCK, <size_t>BLOCK_VALUES / t.n))
     t.blocks_per_trail = (t.trail + t.block - 1) / t.block
     t.blocks = p.groups / t.trail * t.blocks_per_trail
-    t.chunks = min(min(<size_t>CHUNKS, t.blocks), max(
-        <size_t>1, p.groups * t.segs * t.n / (8 * c.dparam_size)))
+    # Vectors of parameters that are many are cut between: each has its gradients from one chunk.
+    # Short rows of many groups lie beside those of other vectors, and are best read with these.
+    t.across = t.blocks_per_trail > 1 and t.blocks > t.blocks_per_trail and t.n < <size_t>SHORT
+    t.own_gradients = not t.across and p.groups / t.trail >= <size_t>VECTORS
+    t.chunks = min(<size_t>CHUNKS, p.groups / t.trail if t.own_gradients else min(
+        t.blocks, max(<size_t>1, p.groups * t.segs * t.n / (8 * c.dparam_size))))
     # Which of the two is taken does not change a bit: one chunk adds up its blocks in order too.
     # Tiles must not share a gradient, so each of their columns has its own.
     tiles = t.chunks == 1 and c.threads > 1 and t.n > WIDE_TILE and p.direct[FN_DP]
@@ -334,7 +343,7 @@ cdef int vector_gradients(job *t) noexcept nogil:
             c.at[FN_DP] = <char *>unwanted
     t.sums = <sums_t *>malloc(
         (p.groups * t.slots if tiles else t.chunks * (t.slots + APART)) * sizeof(sums_t))
-    if t.chunks > 1:
+    if t.chunks > 1 and not t.own_gradients:
         t.partial = <double *>calloc(t.chunks * 2 * c.dparam_size, sizeof(double))
     if not tiles and t.segs == 1 and not c.fixed and c.at[FN_Y] != NULL and (
             p.direct[FN_X] and p.direct[c.dz] and p.direct[FN_DP]):
@@ -347,10 +356,10 @@ cdef int vector_gradients(job *t) noexcept nogil:
     # Whose dx follows its sums goes by in long calls, which add up their blocks themselves; they
     # begin with a block where rows lie along one axis, or along axes of whole blocks.
     t.at_once = 1
-    if t.rows != NULL and t.in_turn and t.batch and t.block == FN_COL_BLOCK and (
+    if t.rows != NULL and not t.across and t.in_turn and t.batch and t.block == FN_COL_BLOCK and (
             p.nouter == 0 or t.trail <= <size_t>last.len or last.len % FN_COL_BLOCK == 0):
         t.at_once = FN_BATCH / FN_COL_BLOCK
-    if t.sums != NULL and (t.chunks == 1 or t.partial != NULL):
+    if t.sums != NULL and (t.chunks == 1 or t.own_gradients or t.partial != NULL):
         result = 0
         if tiles:
             if not c.fixed:
@@ -358,7 +367,7 @@ cdef int vector_gradients(job *t) noexcept nogil:
             parallel_for(<Py_ssize_t>((t.n + WIDE_TILE - 1) / WIDE_TILE), tile_task, t, c.threads)
         else:
             parallel_for(<Py_ssize_t>t.chunks, chunk_task, t, c.threads)
-        if t.chunks > 1:
+        if t.partial != NULL:
             parallel_for(<Py_ssize_t>((c.dparam_size + WIDE_TILE - 1) / WIDE_TILE), merge_task, t,
                          c.threads)
     free(t.sums)

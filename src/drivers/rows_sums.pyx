@@ -14,7 +14,7 @@ from libc.string cimport memset
 
 from fastnorm._core.call cimport (
     FN_BATCH, fn_call, fn_centre_of, fn_centre_rows, fn_gather, fn_means, fn_piece, fn_rows,
-    fn_run_buffer, fn_span, fn_spread_row, fn_weigh, fn_whole_dot,
+    fn_run_buffer, fn_span, fn_spread_rows, fn_weigh, fn_whole_dot,
 )
 from fastnorm._core.dispatch cimport FN_ROW_BLOCK, fn_centre, fn_each, fn_memory
 from fastnorm._core.plan cimport (
@@ -190,7 +190,7 @@ cdef void piece_sums(const job *t, const Py_ssize_t *group, fn_rows *row, const 
     if not t.per_seg:
         out[piece] = sums_of_all(t, group, row, &span, memory)
         return
-    fn_spread_row(row, min(span.seg1 - seg, <size_t>FN_BATCH), t.call.kernels.real)
+    fn_spread_rows(row, 1, min(span.seg1 - seg, <size_t>FN_BATCH), t.call.kernels.real)
     while seg < span.seg1:
         rows = runs_along(t, seg, span.seg1, &along)
         at_run(t.call.plan, group, seg, off)
@@ -226,6 +226,33 @@ cdef sums_t group_means(const job *t, const Py_ssize_t *group,
     return total
 
 
+cdef void means_beside(const job *t, const Py_ssize_t *off, size_t groups, const sums_t *slots,
+                       sums_t *means) noexcept nogil:
+    """`group_means` of groups beside each other, each with a slot for every one of its runs, and
+    for every one of them in `means`.
+    """
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef const fn_dim *last = p.dims + p.nouter - 1
+    cdef const char *w = c.at[FN_W]
+    cdef size_t i, slot
+    cdef sums_t total
+    for i in range(groups):
+        total = sums_t(0, 0)
+        if w == NULL:
+            for slot in range(t.slots):
+                total.g += slots[slot].g
+                total.gx += slots[slot].gx
+        else:
+            fn_weigh(&slots.g, t.slots, 1, w + off[FN_W] + <Py_ssize_t>i * last.stride[FN_W],
+                     (last + 1).stride[FN_W], c.single, &total.g, &total.gx)
+        fn_means(<double>p.count, c.raw, total.g, total.gx, &total.g, &total.gx)
+        for slot in range(t.slots):
+            means[slot] = total
+        slots += t.slots
+        means += t.slots
+
+
 cdef sums_t given_means(const fn_call *c, Py_ssize_t at) noexcept nogil:
     """c0 and c1 where they need no sums: zeros where the statistics are constants."""
     if c.c0 == NULL:
@@ -235,8 +262,9 @@ cdef sums_t given_means(const fn_call *c, Py_ssize_t at) noexcept nogil:
 
 cdef sums_t whole_group(const job *t, const Py_ssize_t *group, fn_rows *row,
                         const fn_memory *memory, sums_t *slots) noexcept nogil:
-    """The slots and means of a group, piece after piece; row: its centre. slots NULL: the means need
-    no sums."""
+    """The slots and means of a group, piece after piece; row: its centre. slots NULL: the means
+    need no sums.
+    """
     cdef size_t piece
     if slots == NULL:
         return given_means(t.call, group[FN_S])

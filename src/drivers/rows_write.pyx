@@ -14,14 +14,24 @@ from fastnorm._core.plan cimport (
 )
 
 
+cdef fn_each repeated(fn_each of, size_t rows, size_t sharing, double *room) noexcept nogil:
+    """The statistics of every one of some rows, where `sharing` rows have the same."""
+    cdef size_t i, k
+    for i in range(rows / sharing):
+        for k in range(sharing):
+            room[i * sharing + k] = (<const double *>of.p)[0]
+        of.p = <const char *>of.p + of.step
+    return fn_each(<const char *>room, sizeof(double))
+
+
 cdef void write_rows(const fn_call *c, const Py_ssize_t *off, const fn_dim *along, size_t rows,
-                     const fn_dim *down, Py_ssize_t statistics, size_t j0, size_t j1,
-                     Py_ssize_t ahead) noexcept nogil:
+                     const fn_dim *down, Py_ssize_t statistics, size_t sharing, size_t j0,
+                     size_t j1, Py_ssize_t ahead) noexcept nogil:
     """Values [j0, j1) of up to FN_BATCH runs that follow each other along an axis.
 
     off: where the first run lies. down: NULL, or the axis along which each has more runs, with the
-    same statistics and parameters, all direct. statistics: bytes between those of two runs. ahead:
-    bytes to the runs that come after these.
+    same statistics and parameters, all direct. statistics: bytes between those of two runs, or of
+    `sharing` runs and the next. ahead: bytes to the runs that come after these.
     """
     cdef const fn_plan *p = c.plan
     cdef int inner = p.nouter + p.nred + p.split, ndims = p.nrun - p.split
@@ -33,9 +43,13 @@ cdef void write_rows(const fn_call *c, const Py_ssize_t *off, const fn_dim *alon
             not c.slope or p.direct[FN_DY])
     cdef bint each
     cdef size_t _seg, segs = <size_t>down.len if down != NULL else 1
-    cdef Py_ssize_t step_x = 0, step_y = 0, step_dy = 0
+    cdef Py_ssize_t step_x = 0, step_y = 0, step_dy = 0, step_w = 0, step_b = 0
+    cdef const char *weights = c.at[FN_W] + off[FN_W]
+    cdef const char *biases = c.at[FN_B] + off[FN_B]
     cdef fn_each w = fn_each(NULL, 0), b = fn_each(NULL, 0), mean = fn_each(NULL, 0)
     cdef fn_each var = fn_each(c.var + off[FN_S], statistics)
+    cdef double means[128]
+    cdef double variances[128]
     cdef const char *x = c.at[FN_X] + off[FN_X]
     cdef const char *dy = NULL
     cdef const char *upstream
@@ -57,19 +71,25 @@ cdef void write_rows(const fn_call *c, const Py_ssize_t *off, const fn_dim *alon
         step_dy = along.stride[FN_DY]
     if not c.raw:
         mean = fn_each(c.at[FN_S] + off[FN_S], statistics)
+        if sharing > 1:
+            mean = repeated(mean, rows, sharing, means)
+    if sharing > 1:
+        var = repeated(var, rows, sharing, variances)
     if not vector:
         if weighted:
             w = fn_each(c.at[FN_W] + off[FN_W], along.stride[FN_W] if along != NULL else 0)
         if biased:
             b = fn_each(c.at[FN_B] + off[FN_B], along.stride[FN_B] if along != NULL else 0)
+    elif along != NULL:  # from the vector of one run to that of the next
+        step_w, step_b = along.stride[FN_W], along.stride[FN_B]
     each = statistics != 0 or w.step != 0 or b.step != 0
     fn_centre_rows(c, rows if each else 1, mean, var, w, b, &rows_of)
     centre = fn_centre_of(&rows_of, 1 if each else 0)
-    if direct:
+    if direct and step_w == 0 and step_b == 0:
         if vector and weighted:
-            param.w = c.at[FN_W] + off[FN_W] + <Py_ssize_t>(j0 * real)
+            param.w = weights + j0 * real
         if vector and biased:
-            param.b = c.at[FN_B] + off[FN_B] + <Py_ssize_t>(j0 * real)
+            param.b = biases + j0 * real
         if c.slope:
             dy += j0 * item
         for _seg in range(segs):
@@ -84,13 +104,17 @@ cdef void write_rows(const fn_call *c, const Py_ssize_t *off, const fn_dim *alon
     for _i in range(rows):
         j = j0
         while j < j1:
-            take = min(<size_t>FN_ROW_BLOCK, j1 - j)
+            take = j1 - j if direct else min(<size_t>FN_ROW_BLOCK, j1 - j)
             if vector and weighted:
-                fn_gather(ws, c.at[FN_W] + off[FN_W], p.dims + inner, ndims, FN_W, j, take, real)
-                param.w = ws
+                param.w = weights + j * real
+                if not p.direct[FN_W]:
+                    fn_gather(ws, weights, p.dims + inner, ndims, FN_W, j, take, real)
+                    param.w = ws
             if vector and biased:
-                fn_gather(bs, c.at[FN_B] + off[FN_B], p.dims + inner, ndims, FN_B, j, take, real)
-                param.b = bs
+                param.b = biases + j * real
+                if not p.direct[FN_B]:
+                    fn_gather(bs, biases, p.dims + inner, ndims, FN_B, j, take, real)
+                    param.b = bs
             if not p.direct[FN_X]:
                 fn_gather(xs, x, p.dims + inner, ndims, FN_X, j, take, item)
             upstream = NULL
@@ -107,6 +131,8 @@ cdef void write_rows(const fn_call *c, const Py_ssize_t *off, const fn_dim *alon
             j += take
         x += step_x
         y += step_y
+        weights += step_w
+        biases += step_b
         if c.slope:
             dy += step_dy
         centre.hi = <const char *>centre.hi + centre.step * real
@@ -132,10 +158,8 @@ cdef void write_span(const fn_call *c, const Py_ssize_t *group, const fn_span *s
             fn_walk_start(&at, p.dims + p.nouter, ndims, seg)
             for op in range(FN_NOPS):
                 off[op] += at.off[op]
-        if ndims:  # runs along the last axis lie evenly; a vector that changes has one run
+        if ndims:  # runs along the last axis lie evenly
             rows = min(span.seg1 - seg, <size_t>last.len - seg % <size_t>last.len)
             rows = min(rows, <size_t>FN_BATCH)
-            if p.run_param and (last.stride[FN_W] or last.stride[FN_B]):
-                rows = 1
-        write_rows(c, off, last, rows, NULL, 0, span.j0, span.j1, ahead)
+        write_rows(c, off, last, rows, NULL, 0, 1, span.j0, span.j1, ahead)
         seg += rows

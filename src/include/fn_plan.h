@@ -3,7 +3,8 @@
  * The plan: how one call's axes become loops. Plain data, no pointers to arrays.
  *
  * dims is one list, outermost first, in three parts:
- *   outer  kept axes that are walked one index at a time
+ *   outer  kept axes that are walked one index at a time; where a run has vectors of parameters, first those
+ *          along which these change
  *   red    reduced axes outside the run
  *   run    the innermost axes: in the rows layout all reduced; in the cols layout the columns, kept
  *          axes and, where a short reduced run lies innermost ("fold"), those reduced axes too

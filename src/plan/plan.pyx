@@ -19,7 +19,9 @@ K R* K R*, short last run      group norm (channels last)                cols, f
 cdef enum:
     SHORT_RUN = 256  # an innermost reduced run below this is folded into columns ...
     FOLD_ROWS = 16  # ... when so many rows share the columns, and half as many as it is long
-    SHORT_PARAM = 32  # parameter runs below this are read as vectors
+    # Parameter runs below this, and below twice the groups that share them, are read as vectors.
+    SHORT_PARAM = 16
+    SHORT_GRADIENT = 32  # backward: sums of vectors cost less than those of each run
 
 
 cdef void swap(fn_dim *a, fn_dim *b) noexcept nogil:
@@ -102,6 +104,17 @@ cdef void partition(fn_plan *plan, int n, int run) noexcept nogil:
     plan.nrun = n - run
 
 
+cdef void vectors_first(fn_plan *plan) noexcept nogil:
+    """Of the outer dims those first along which parameters change: groups that share a vector
+    follow each other."""
+    cdef int i, j, changing = 0
+    for i in range(plan.nouter):
+        if plan.dims[i].param:
+            for j in range(i, changing, -1):
+                swap(&plan.dims[j], &plan.dims[j - 1])
+            changing += 1
+
+
 cdef int choose(fn_plan *plan, int n) noexcept nogil:
     """Set the layout and fold; returns the index at which the run starts."""
     cdef fn_dim *dims = plan.dims
@@ -130,7 +143,7 @@ cdef int choose(fn_plan *plan, int n) noexcept nogil:
     return run
 
 
-cdef void make(fn_plan *plan, int ndim, const Py_ssize_t *item) noexcept nogil:
+cdef void make(fn_plan *plan, int ndim, const Py_ssize_t *item, bint backward) noexcept nogil:
     """Finish a plan whose dims[:ndim] hold every axis as the caller has it; item: bytes per array.
 
     No axis may have length 0.
@@ -138,7 +151,7 @@ cdef void make(fn_plan *plan, int ndim, const Py_ssize_t *item) noexcept nogil:
     cdef int n = coalesce(plan.dims, order(plan.dims, ndim))
     cdef int i, k, op, run
     cdef fn_dim *first
-    cdef size_t length
+    cdef size_t length, sharing = 1, brief = SHORT_GRADIENT if backward else SHORT_PARAM
     plan.fold = 1
     run = choose(plan, n)
     partition(plan, n, run)
@@ -162,9 +175,13 @@ cdef void make(fn_plan *plan, int ndim, const Py_ssize_t *item) noexcept nogil:
         while k > 0 and first[k - 1].param == first[k].param:
             k -= 1
         length = product(first + k, plan.nrun - k)
-        if length >= SHORT_PARAM:
+        for i in range(plan.nouter):
+            sharing *= 1 if plan.dims[i].param else <size_t>plan.dims[i].len
+        if length >= min(brief, 2 * sharing):
             plan.split = k
             plan.run_param = first[plan.nrun - 1].param
+        if plan.run_param:
+            vectors_first(plan)
 
     for op in range(FN_NOPS):
         plan.direct[op] = True
@@ -185,7 +202,7 @@ cdef void make(fn_plan *plan, int ndim, const Py_ssize_t *item) noexcept nogil:
 PARTS = ("outer", "red", "run")
 
 
-def describe(shape, strides, axes, param_axes=()):
+def describe(shape, strides, axes, param_axes=(), backward=False):
     """The plan of one array as a dict, for tests.
 
     Parameters
@@ -194,6 +211,8 @@ def describe(shape, strides, axes, param_axes=()):
         Lengths (none 0) and strides in elements, axis by axis.
     axes, param_axes : tuple of int
         Reduced axes, and axes along which a parameter varies.
+    backward : bool
+        Whether it is the plan of the gradient.
 
     Returns
     -------
@@ -213,7 +232,7 @@ def describe(shape, strides, axes, param_axes=()):
             plan.dims[i].stride[op] = strides[i]
     for op in range(FN_NOPS):
         item[op] = 1
-    make(&plan, ndim, item)
+    make(&plan, ndim, item, backward)
     ends = (0, plan.nouter, plan.nouter + plan.nred, plan.nouter + plan.nred + plan.nrun)
     out = {"layout": "rows" if plan.layout == FN_ROWS else "cols"}
     for part, start, stop in zip(PARTS, ends[:3], ends[1:], strict=True):
