@@ -17,7 +17,7 @@ cdef const fn_table *chosen = NULL
 cdef size_t l2 = fn_l2_bytes()
 cdef size_t stream_threshold = 0       # of a call on one thread
 cdef size_t stream_threshold_team = 0  # on more
-cdef size_t memory_threshold = 0
+cdef size_t memory_threshold = 0       # arrays that no last level has, however far away
 
 cdef enum:
     LOCAL = 1 << 26  # bytes of a last level that is larger only where dozens of cores share it

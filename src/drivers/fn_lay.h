@@ -59,7 +59,7 @@ fn_step_along(fn_plan *plan, int op, size_t item)
     plan->direct[op] = 1;
 }
 
-/* Where memory is short, nothing is laid out. */
+/* Of a plan of rows. Where memory is short, nothing is laid out. */
 static inline void
 fn_lay_out(fn_call *c, fn_plan *plan, fn_laid *laid)
 {
@@ -69,7 +69,7 @@ fn_lay_out(fn_call *c, fn_plan *plan, fn_laid *laid)
     const int sums = fn_scattered(plan, FN_DP, wanted);
     const size_t real = c->kernels->real;
     laid->room = NULL;
-    if (plan->layout != FN_ROWS || !plan->run_param || !(w || b || sums)) {
+    if (!plan->run_param || !(w || b || sums)) {
         return;
     }
     laid->vectors = 0;

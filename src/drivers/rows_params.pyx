@@ -32,7 +32,7 @@ from fastnorm._core.threads cimport parallel_for
 cdef enum:
     BLOCK_VALUES = 131072  # values of a block of rows: where it is gone through thrice, it fits L2
     CHUNKS = 64            # partial gradients at most
-    SHORT = 128            # values of a row
+    SHORT = 128            # values of a row below which rows of other vectors are read beside it
     VECTORS = 8            # vectors of parameters from which on no two chunks share one
     WIDE_TILE = 4096       # columns of a task where rows are few
 
