@@ -268,6 +268,36 @@ def test_out_overlapping_the_input(case, offset, rng):
         assert same_bits(out, dx), target
 
 
+@pytest.mark.parametrize("kind", DTYPES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("layer_norm", (5, 200)),
+        Case("rms_norm", (5, 200)),
+        Case("batch_norm", (2, 3, 15, 15)),
+        Case("batch_norm", (9, 5, 192), {"channel_axis": -1}),
+        Case("batch_norm", (9, 5, 203), {"channel_axis": -1}),
+        Case("group_norm", (2, 6, 15, 15), {"num_groups": 2}),
+        Case("instance_norm", (3, 4, 16, 16)),
+    ],
+    ids=str,
+)
+def test_out_beginning_anywhere_within_a_line(case, kind, rng):
+    """Rows are stored in whole lines from where these begin: the same bits, and none around."""
+    arguments = without_running_update(case, draw(case, rng, kind))
+    y, stats = forward(fastnorm, case, arguments)
+    dx = backward(fastnorm, case, arguments, stats=stats).x
+    for first in range(64 // y.itemsize):
+        for function, expected in ((forward, y), (backward, dx)):
+            given = {} if function is forward else {"stats": stats}
+            buffer = np.full(y.size + 128, 7, y.dtype)
+            begin = (-buffer.ctypes.data % 64) // y.itemsize + first
+            out = buffer[begin : begin + y.size].reshape(y.shape)
+            function(fastnorm, case, arguments, out=out, **given)
+            assert same_bits(out, expected), f"{function.__name__} {first}"
+            assert (np.delete(buffer, slice(begin, begin + y.size)) == 7).all(), first
+
+
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_out_that_holds_another_argument(kind, rng):
     """`out` may be the memory that the weight, the bias or the statistics lie in."""

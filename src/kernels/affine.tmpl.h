@@ -173,33 +173,33 @@ FN_N(affine_block)(const fn_out *o, const char *x_, fn_ld ldx, const fn_centre *
         const size_t len = end - row >= band ? band : end - row;
         const ptrdiff_t ahead = fn_out_ahead(o, row, ldx, ahead_x, next_band);
         const char *x = x_ + (fn_ld)row * ldx;
-        FN_T *to = (FN_T *)y;
-        size_t j = o->j0;
-        for (; j + wide <= o->j1; j += wide, to += wide) {
-            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,
-                               ahead, o->where, FN_SWEEP, by_row, how, what);
+        const size_t lead = fn_out_lead(o, y, FN_LANES), j1 = o->j1;
+        size_t j = o->j0 + lead;
+#define FN_PANEL(K, j)                                                                             \
+    FN_N(affine_panel)((char *)((FN_T *)y + ((j) - o->j0)), o->ldy, x, ldx, row, len, j, 0,        \
+                       centre, param, after, ahead, o->where, K, by_row, how, what)
+        for (; j + wide <= j1; j += wide) {
+            FN_PANEL(FN_SWEEP, j);
         }
-        if (FN_SWEEP > 2 && what == FN_N(AS_IT_IS) && j + 2 * FN_LANES <= o->j1) {
-            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,
-                               ahead, o->where, 2, by_row, how, what);
+        if (FN_SWEEP > 2 && what == FN_N(AS_IT_IS) && j + 2 * FN_LANES <= j1) {
+            FN_PANEL(2, j);
             j += 2 * FN_LANES;
-            to += 2 * FN_LANES;
         }
-        for (; FN_SWEEP > 1 && j + FN_LANES <= o->j1; j += FN_LANES, to += FN_LANES) {
-            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after,
-                               ahead, o->where, 1, by_row, how, what);
+        for (; FN_SWEEP > 1 && j + FN_LANES <= j1; j += FN_LANES) {
+            FN_PANEL(1, j);
         }
-        if (j < o->j1 && o->apart && o->j1 - o->j0 >= FN_LANES) {
-            /* A whole vector again rather than part of one. */
-            to -= FN_LANES - (o->j1 - j);
-            j = o->j1 - FN_LANES;
-            FN_N(affine_panel)((char *)to, o->ldy, x, ldx, row, len, j, 0, centre, param, after, 0,
-                               o->where, 1, by_row, how, what);
+        if (lead) { /* the columns before lines, with the first whole vector */
+            FN_PANEL(1, o->j0);
         }
-        else if (j < o->j1) {
-            FN_N(affine_edge)((char *)to, o->ldy, x, ldx, row, len, j, o->j1 - j, centre, param,
-                              after, o->where, how, what);
+        if (j < j1 && o->apart && j1 - o->j0 >= FN_LANES) {
+            j = j1 - FN_LANES; /* a whole vector again rather than part of one */
+            FN_PANEL(1, j);
         }
+        else if (j < j1) {
+            FN_N(affine_edge)((char *)((FN_T *)y + (j - o->j0)), o->ldy, x, ldx, row, len, j,
+                              j1 - j, centre, param, after, o->where, how, what);
+        }
+#undef FN_PANEL
     }
 }
 
@@ -260,18 +260,19 @@ FN_N(affine_alone)(char *y_, fn_ld ldy, const char *x_, fn_ld ldx, size_t rows, 
     const int apart = y_ != x_;
     FN_N(fn_shift) shift;
     if (lines) {
-        FN_N(lv_shift_start)(&shift, (FN_T *)y_);
+        FN_N(lv_shift_start)(&shift, (FN_T *)y_, 0);
     }
     for (size_t row = 0; row < rows; row++, y_ += ldy, x_ += ldx) {
         const FN_N(affine_row) by = FN_N(affine_row_of)(&centre, by_row ? row : 0);
         const FN_N(affine_row) *own = by_row ? &by : NULL;
         const FN_T *x = (const FN_T *)x_;
         FN_T *y = (FN_T *)y_;
-        size_t j = 0;
+        const size_t lead = fn_lead(y, n, FN_LANES, sizeof(FN_T), !lines && apart);
+        size_t j = lead;
         for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
             FN_FEW(FN_SWEEP, 0);
         }
-        for (; j + FN_LANES <= n; j += FN_LANES) {
+        for (; FN_SWEEP > 1 && j + FN_LANES <= n; j += FN_LANES) {
             FN_FEW(1, 0);
         }
         if (j < n && !lines && apart) { /* a whole vector again rather than part of one */
@@ -280,6 +281,10 @@ FN_N(affine_alone)(char *y_, fn_ld ldy, const char *x_, fn_ld ldx, size_t rows, 
         }
         else if (j < n) {
             FN_FEW(1, n - j);
+        }
+        if (lead) { /* the columns before lines, with the first whole vector */
+            j = 0;
+            FN_FEW(1, 0);
         }
     }
     if (lines) {

@@ -150,31 +150,32 @@ FN_N(grad_combine_block)(const fn_out *o, const char *x_, fn_ld ldx, const char 
         const ptrdiff_t ahead_x = known ? fn_out_ahead(o, row, ldx, memory->ahead_x, band_x) : 0;
         const ptrdiff_t ahead_dy =
             known ? fn_out_ahead(o, row, lddy, memory->ahead_dy, band_dy) : 0;
-        FN_T *to = (FN_T *)dx;
-        size_t j = o->j0;
-#define FN_PANEL(K)                                                                                \
-    FN_N(grad_combine_panel)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, 0, centre, param,  \
-                             slope, ahead_x, ahead_dy, o->where, K, by_row, how, vd,               \
-                             alike ? &all_alike : NULL)
-        for (; j + wide <= o->j1; j += wide, to += wide) {
-            FN_PANEL(FN_SWEEP);
+        const size_t lead = vd ? 0 : fn_out_lead(o, dx, FN_LANES), j1 = o->j1;
+        size_t j = o->j0 + lead;
+#define FN_PANEL(K, j)                                                                             \
+    FN_N(grad_combine_panel)((char *)((FN_T *)dx + ((j) - o->j0)), o->ldy, x, ldx, dy, lddy, row,  \
+                             len, j, 0, centre, param, slope, ahead_x, ahead_dy, o->where, K,      \
+                             by_row, how, vd, alike ? &all_alike : NULL)
+        for (; j + wide <= j1; j += wide) {
+            FN_PANEL(FN_SWEEP, j);
         }
-        if (FN_SWEEP > 2 && j + 2 * FN_LANES <= o->j1) {
-            FN_PANEL(2);
+        if (FN_SWEEP > 2 && j + 2 * FN_LANES <= j1) {
+            FN_PANEL(2, j);
             j += 2 * FN_LANES;
-            to += 2 * FN_LANES;
         }
-        for (; FN_SWEEP > 1 && j + FN_LANES <= o->j1; j += FN_LANES, to += FN_LANES) {
-            FN_PANEL(1);
+        for (; FN_SWEEP > 1 && j + FN_LANES <= j1; j += FN_LANES) {
+            FN_PANEL(1, j);
         }
-        if (j < o->j1 && !vd && o->apart && o->j1 - o->j0 >= FN_LANES) {
-            to -= FN_LANES - (o->j1 - j);
-            j = o->j1 - FN_LANES;
-            FN_PANEL(1);
+        if (lead) {
+            FN_PANEL(1, o->j0);
         }
-        else if (j < o->j1) {
-            FN_N(grad_combine_edge)((char *)to, o->ldy, x, ldx, dy, lddy, row, len, j, o->j1 - j,
-                                    centre, param, slope, o->where, how);
+        if (j < j1 && !vd && o->apart && j1 - o->j0 >= FN_LANES) {
+            j = j1 - FN_LANES;
+            FN_PANEL(1, j);
+        }
+        else if (j < j1) {
+            FN_N(grad_combine_edge)((char *)((FN_T *)dx + (j - o->j0)), o->ldy, x, ldx, dy, lddy,
+                                    row, len, j, j1 - j, centre, param, slope, o->where, how);
         }
 #undef FN_PANEL
     }

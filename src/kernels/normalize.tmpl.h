@@ -7,7 +7,8 @@
  * Method   While one row is summed the row before it is stored past the cache, four vectors of either in turn. So
  *          x is read from memory while y goes there, as in a copy, and what is written was in first-level
  *          cache. What comes some rows later is asked for meanwhile. A sum is kept in first-level cache until
- *          it is written, and is stored past the cache beside y. Both are joined to lines (lv_shift): a row's end
+ *          it is written, and is stored past the cache beside y; plainly where it replaces a term, whose
+ *          lines were just read. Both are joined to lines (lv_shift): a row's end
  *          waits for the next row as one vector, since a load of what several stores left would wait for all
  *          stores before them.
  * Aliasing y may be x or a term, a sum may be a term.
@@ -217,8 +218,8 @@ FN_N(fn_normalize_rows)(void *y_, void *x, fn_ld ldx, const fn_terms *terms, siz
                             FN_N(param_behind)(given->b, n, line, &bias), 0};
     FN_N(moments_row) at = {x, terms ? terms->a : NULL, terms ? terms->b : NULL, terms != NULL};
     FN_N(fn_written) row = {.relu = made->relu, .summed = terms != NULL};
-    FN_N(lv_shift_start)(&row.to_y, y);
-    FN_N(lv_shift_start)(&row.to_sum, sum);
+    FN_N(lv_shift_start)(&row.to_y, y, 0);
+    FN_N(lv_shift_start)(&row.to_sum, sum, terms && (x == terms->a || x == terms->b));
     for (size_t i = 0; i <= rows; i++) { /* row i is summed, the one before it written */
         FN_LV s1, s2;
         double shift = 0;

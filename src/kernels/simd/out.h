@@ -18,6 +18,7 @@
 #define FN_OUT_SHORT 512    /* of a row up to which a panel's beginning is more than a row of it */
 #define FN_OUT_AGAIN 8192   /* of a row up to which what rows share is read again for each */
 #define FN_OUT_COLUMNS 2048 /* the same of columns in whole lines: bands need no buffer */
+#define FN_OUT_LEAD 8       /* vectors of a row that is worth one more */
 #define FN_AGREE 192        /* bytes that are as good as the same place */
 
 /* Where the values of a block go: to memory; past the cache, in whole lines; to room for whole vectors. */
@@ -72,6 +73,18 @@ fn_out_again(size_t bytes, size_t whole)
     return bytes <= (bytes % FN_LINE ? FN_OUT_AGAIN : whole);
 }
 
+/* Columns of a row before its first vector that begins with a line, or lies within one: stores across two lines take
+ * twice as long. They are made with the first whole vector, so rows must be worth one more, and go to other memory
+ * than they come from. 0: there are none, or not so many of the row. */
+FN_INLINE size_t
+fn_lead(const void *y, size_t n, size_t lanes, size_t item, int apart)
+{
+    const size_t vector = lanes * item, whole = vector < FN_LINE ? vector : FN_LINE;
+    const size_t over = (uintptr_t)y % whole;
+    return apart && over && over % item == 0 && n >= FN_OUT_LEAD * lanes ? (whole - over) / item
+                                                                         : 0;
+}
+
 /* ldx: of what is read; most: bytes of short rows to wait for before they are sent off. */
 FN_INLINE void
 fn_out_start(fn_out *o, int stream, int from, size_t most, void *y, ptrdiff_t ldy, ptrdiff_t ldx,
@@ -111,6 +124,14 @@ fn_out_start(fn_out *o, int stream, int from, size_t most, void *y, ptrdiff_t ld
     o->row = o->rows = o->j0 = o->pending = 0;
     o->stage = FN_BAND_DONE;
     o->j1 = n;
+}
+
+/* The same of all rows of a band, the first of which goes to y. */
+FN_INLINE size_t
+fn_out_lead(const fn_out *o, const void *y, size_t lanes)
+{
+    const int same = o->band == 1 || o->ldy % FN_LINE == 0;
+    return fn_lead(y, o->n, lanes, o->item, o->apart && o->where == FN_TO_MEMORY && same);
 }
 
 /* Go on to the next part of a band that has columns; 0 where there is none. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What    Values that follow each other in memory, stored past the cache in whole lines wherever they begin:
+ * What    Values that follow each other in memory, stored in whole lines wherever they begin, past the cache or not:
  *         lv_shift_start, then lv_shift_put of whole vectors and lv_shift_part of the beginning of one, then
  *         lv_shift_end.
  * Method  A unit is a native vector of stored values, a line where FN_SHIFTS. Each line is made of the end of
@@ -18,6 +18,7 @@ typedef struct {
     FN_U before;
     FN_UMASK from;  /* lanes of it, then of the next */
     size_t over;    /* how many of a unit belong with the next */
+    int kept;       /* lines are stored plainly: they are in the cache already */
     size_t foreign; /* values of the first line that are not ours; 0: it is stored */
 } FN_N(fn_shift);
 
@@ -30,8 +31,9 @@ FN_N(lanes_from)(size_t first)
 }
 
 FN_INLINE void
-FN_N(lv_shift_start)(FN_N(fn_shift) * s, const FN_T *p)
+FN_N(lv_shift_start)(FN_N(fn_shift) * s, const FN_T *p, int kept)
 {
+    s->kept = kept;
     s->over = s->foreign = (uintptr_t)p % FN_VBYTES / sizeof(FN_T);
     s->before = (FN_U){0};
     s->from = FN_N(lanes_from)(FN_UNIT - s->over);
@@ -46,7 +48,12 @@ FN_N(store_line)(FN_T *line, FN_U joined, FN_N(fn_shift) * s, int first)
         s->foreign = 0;
         return;
     }
-    fn_stream_bytes(line, &joined, sizeof joined);
+    if (s->kept) {
+        memcpy(line, &joined, sizeof joined);
+    }
+    else {
+        fn_stream_bytes(line, &joined, sizeof joined);
+    }
 }
 
 /* Unit k of some vectors: their native ones from k * FN_PER_UNIT on, zeros behind the last. */
