@@ -272,7 +272,7 @@ FN_N(affine_alone)(char *y_, fn_ld ldy, const char *x_, fn_ld ldx, size_t rows, 
         for (; j + FN_SWEEP * FN_LANES <= n; j += FN_SWEEP * FN_LANES) {
             FN_FEW(FN_SWEEP, 0);
         }
-        for (; FN_SWEEP > 1 && j + FN_LANES <= n; j += FN_LANES) {
+        for (; j + FN_LANES <= n; j += FN_LANES) {
             FN_FEW(1, 0);
         }
         if (j < n && !lines && apart) { /* a whole vector again rather than part of one */

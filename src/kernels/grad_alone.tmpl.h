@@ -235,14 +235,13 @@ FN_N(grad_combine_row)(const fn_out *o, const FN_N(combine_rows) * rows, const F
                        FN_N(fn_shift) * shift, int R, int how, int vd, int whole)
 {
     FN_A *dw = slope->dw, *db = slope->db;
-    const size_t wide = FN_SWEEP / R * FN_LANES;
+    const size_t end = o->j1, wide = FN_SWEEP / R * FN_LANES;
     const int all = R > 1 || shift; /* columns, which go where they belong */
     const int where = all ? FN_TO_MEMORY : o->where;
     const size_t j0 = all ? 0 : o->j0;
     FN_LV first;
-    const int same = R == 1 || rows->lddx % FN_LINE == 0;
+    const int same = R == 1 || rows->lddx % FN_LINE == 0; /* both rows begin their lines alike */
     const size_t lead = vd || shift || !same ? 0 : fn_out_lead(o, rows->dx, FN_LANES);
-    const size_t end = o->j1;
     size_t j = j0 + lead;
 #define FN_FEW(K, left)                                                                            \
     FN_N(grad_combine_few)(rows, w + j, dw + j, db + j, by, centre, slope, j, j0, left, where,     \
@@ -260,7 +259,7 @@ FN_N(grad_combine_row)(const fn_out *o, const FN_N(combine_rows) * rows, const F
     else if (j < end && !whole) {
         FN_FEW(1, end - j);
     }
-    if (!vd && !shift && lead) {
+    if (lead) { /* not with sums of parameters, to which a vector must be added once */
         j = j0;
         FN_FEW(1, 0);
     }

@@ -80,9 +80,11 @@ FN_INLINE size_t
 fn_lead(const void *y, size_t n, size_t lanes, size_t item, int apart)
 {
     const size_t vector = lanes * item, whole = vector < FN_LINE ? vector : FN_LINE;
+    if (!apart || n < FN_OUT_LEAD * lanes) {
+        return 0;
+    }
     const size_t over = (uintptr_t)y % whole;
-    return apart && over && over % item == 0 && n >= FN_OUT_LEAD * lanes ? (whole - over) / item
-                                                                         : 0;
+    return over && over % item == 0 ? (whole - over) / item : 0;
 }
 
 /* ldx: of what is read; most: bytes of short rows to wait for before they are sent off. */
