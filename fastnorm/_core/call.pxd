@@ -102,7 +102,7 @@ cdef extern from "fn_rows.h" nogil:
     fn_centre fn_scale_of(const fn_rows *rows, size_t step)
     fn_slope fn_slope_of(const fn_rows *rows, void *dw, void *db)
     size_t fn_batch(size_t row_bytes, size_t l2)
-    size_t fn_batch_of_runs(const fn_plan *p, size_t item, size_t value_bytes, size_t l2)
+    size_t fn_batch_of_runs(const fn_plan *p, size_t item, size_t bytes, size_t l2)
     size_t fn_batch_of_parts(const fn_call *c, size_t parts, size_t group_bytes)
     bint fn_ask_ahead(Py_ssize_t ld, size_t row_bytes, size_t batch_bytes, bint stream, size_t l2)
     char *fn_behind(char *first, const char *a, const char *b, const char *c)

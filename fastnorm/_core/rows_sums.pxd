@@ -24,6 +24,7 @@ ctypedef struct job:
     size_t groups_per_task
     size_t batch           # groups of one contiguous run each taken at once; 0: not in batches
     bint in_turn           # each makes its own sums just before its dx
+    bint in_order          # some runs of all groups of a batch, sums and dx, then the next
     # vector parameters whose gradients are wanted
     bint bias_wanted       # or the weight's alone
     size_t trail           # consecutive groups that share the parameters
@@ -46,6 +47,11 @@ ctypedef struct partials:
 
 cdef void centre_of(const fn_call *c, Py_ssize_t at, Py_ssize_t step, size_t rows,
                     fn_rows *out) noexcept nogil
+cdef void add_sums(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
+                   const fn_dim *down, size_t j0, size_t j1, const fn_memory *memory,
+                   const fn_rows *rows_of, double *s1, double *s2) noexcept nogil
+cdef sums_t sums_of(const fn_rows *rows_of, size_t i, const double *s1,
+                    const double *s2) noexcept nogil
 cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
                        const fn_dim *down, size_t j0, size_t j1, const fn_memory *memory,
                        const fn_rows *rows_of, sums_t *out) noexcept nogil

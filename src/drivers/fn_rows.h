@@ -156,17 +156,18 @@ fn_batch(size_t row_bytes, size_t l2)
 }
 
 /* How many groups of several runs to take at once, run by run: where those of neighbours lie side by side, so
- * that memory is gone through in its order. value_bytes: of all arrays that are read. 0: better one by one. */
+ * that memory is gone through in its order. bytes: of a group, in all arrays that are read, to be read once more from
+ * second-level cache. 0: better one by one. */
 static inline size_t
-fn_batch_of_runs(const fn_plan *p, size_t item, size_t value_bytes, size_t l2)
+fn_batch_of_runs(const fn_plan *p, size_t item, size_t bytes, size_t l2)
 {
     const fn_dim *last = p->dims + p->nouter - 1;
     if (p->nouter == 0 || p->nred != 1 || p->run_param || p->red_param ||
         last->stride[FN_X] != (ptrdiff_t)(p->n * item)) {
         return 0;
     }
-    const size_t groups = fn_batch(p->count * value_bytes, l2);
-    return groups < FN_BESIDE ? 0 : groups;
+    const size_t groups = l2 / 2 / bytes;
+    return groups < FN_BESIDE ? 0 : groups > FN_BATCH ? FN_BATCH : groups;
 }
 
 /* How many groups to take at once of `parts` runs, each with a weight and a bias of its own: where all their runs lie

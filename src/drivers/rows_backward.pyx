@@ -19,7 +19,9 @@ from fastnorm._core.plan cimport (
     FN_B, FN_DP, FN_DY, FN_ON, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next,
     fn_walk_start,
 )
-from fastnorm._core.rows_gradient cimport batch_gradient, combine, runs_in_turn
+from fastnorm._core.rows_gradient cimport (
+    batch_gradient, combine, gradient_in_order, runs_in_turn,
+)
 from fastnorm._core.rows_params cimport uniform_gradients, vector_gradients
 from fastnorm._core.rows_sums cimport (
     APART, centre_of, given_means, group_means, job, partials, piece_sums, sums_t, whole_group,
@@ -50,7 +52,9 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
         if p.nouter:
             rows = min(min(t.batch, stop - g), <size_t>p.dims[p.nouter - 1].len
                        - g % <size_t>p.dims[p.nouter - 1].len)
-        if t.sums != NULL:
+        if t.in_order:
+            gradient_in_order(t, at.off, rows, NULL if t.sums == NULL else t.sums + g * t.slots)
+        elif t.sums != NULL:
             batch_gradient(t, at.off, rows, g + 2 * rows <= stop, t.sums + g * t.slots, &none)
         else:
             batch_gradient(t, at.off, rows, g + 2 * rows <= stop,
@@ -143,20 +147,28 @@ cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
         t.call.kernels.fence()
 
 
+cdef size_t in_batches(const job *t, size_t bytes) noexcept nogil:
+    """How many groups of runs beside each other are taken together, of so many bytes each; 0: they
+    had better be taken one by one."""
+    cdef const fn_plan *p = t.call.plan
+    if not (p.direct[FN_X] and p.direct[FN_DY] and (t.call.at[FN_Y] == NULL or p.direct[FN_Y])
+            and (t.call.at[FN_ON] == NULL or p.direct[FN_ON])):
+        return 0
+    return fn_batch_of_runs(p, t.call.kernels.item, bytes, l2_bytes() / 2)
+
+
 cdef size_t batch_of(const job *t) noexcept nogil:
     """Groups to take at once; 0: not in batches."""
     cdef const fn_plan *p = t.call.plan
     cdef const fn_dim *last = p.dims + p.nouter - 1
+    if t.in_order:
+        return in_batches(t, 2 * t.n * t.call.kernels.item)
     if t.cut.count > 1:
         return 0
     if p.split:
         return fn_batch_of_parts(t.call, t.segs, 3 * p.n * t.call.kernels.item)
-    if p.nred:
-        if not (p.direct[FN_X] and p.direct[FN_DY] and p.direct[FN_Y]
-                and (t.call.at[FN_ON] == NULL or p.direct[FN_ON])):
-            return 0
-        # Half of what x and dy could have is left to dx.
-        return fn_batch_of_runs(p, t.call.kernels.item, 2 * t.call.kernels.item, l2_bytes() / 2)
+    if p.nred:  # half of what x and dy could have is left to dx
+        return in_batches(t, 2 * p.count * t.call.kernels.item)
     if p.nouter and p.run_param and (last.stride[FN_W] or last.stride[FN_B]):
         return 1  # each group has a vector of parameters
     if t.in_turn:
@@ -181,6 +193,9 @@ cdef int backward(fn_call *c) noexcept nogil:
     t.per_seg = not p.run_param and (p.split > 0 or p.red_param)
     t.slots = t.segs * t.cut.per_seg if t.per_seg else t.cut.count
     t.in_turn = runs_in_turn(&t)
+    # Groups of runs are gone through in the order of memory if dx needs no sums before.
+    t.in_order = (p.nred and t.cut.per_seg == 1 and (c.at[FN_Y] == NULL or not needs_sums(c))
+                  and in_batches(&t, 2 * t.n * c.kernels.item))
     t.batch = batch_of(&t)
     if wanted and p.run_param:
         return vector_gradients(&t)

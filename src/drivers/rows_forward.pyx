@@ -222,19 +222,22 @@ cdef size_t batch_of(const job *t) noexcept nogil:
     """Groups to take at once; 0: not in batches."""
     cdef const fn_plan *p = t.call.plan
     cdef size_t room = l2_bytes() / 2  # the other half is left to y
+    cdef bint alone
     if not p.whole:
         return 0
     if p.split:
         return 0 if t.cut.count > 1 else fn_batch_of_parts(
             t.call, t.apply_segs, 2 * p.n * t.call.kernels.item)
     if p.nred:
-        if t.call.summed or not p.direct[FN_Y] or t.cut.per_seg > 1:
+        alone = t.call.at[FN_Y] == NULL
+        if t.call.summed or t.cut.per_seg > 1 or not (alone or p.direct[FN_Y]):
             return 0
-        # Memory is gone through in its order, if twice; a last level is better read once.
-        if t.call.stream and p.n * t.call.kernels.item <= <size_t>RUN and (
-                t.call.given or from_memory(bytes_of(t))):
+        # Memory is gone through in its order, if twice; a last level is better read once, as all
+        # is for statistics alone.
+        if p.n * t.call.kernels.item <= <size_t>RUN and (alone or (
+                t.call.stream and (t.call.given or from_memory(bytes_of(t))))):
             room = <size_t>-1
-        return fn_batch_of_runs(p, t.call.kernels.item, t.call.kernels.item, room)
+        return fn_batch_of_runs(p, t.call.kernels.item, p.count * t.call.kernels.item, room)
     if t.cut.count > 1:
         return 0
     return fn_batch(p.n * t.call.kernels.item, l2_bytes())

@@ -5,9 +5,11 @@ A weight of one value per run enters here, with rstd where the group has one, el
 vector weight multiplies dy in the kernel.
 """
 
+from libc.string cimport memset
+
 from fastnorm._core.call cimport (
-    fn_ask_ahead, fn_call, fn_centre_of, fn_gather, fn_means, fn_rows, fn_run_buffer, fn_scale_of,
-    fn_scatter, fn_slope_of, fn_slope_rows, fn_spread_rows,
+    fn_ask_ahead, fn_call, fn_centre_of, fn_gather, fn_means, fn_piece, fn_rows, fn_run_buffer,
+    fn_scale_of, fn_scatter, fn_slope_of, fn_slope_rows, fn_span, fn_spread_rows,
 )
 from fastnorm._core.dispatch cimport (
     FN_ROW_BLOCK, fn_centre, fn_each, fn_in_lines, fn_memory, fn_own, fn_param, fn_slope,
@@ -17,7 +19,8 @@ from fastnorm._core.plan cimport (
     FN_DP, FN_DY, FN_ON, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan,
 )
 from fastnorm._core.rows_sums cimport (
-    at_run, centre_of, given_means, job, means_beside, partials, runs_along, sums_of_each, sums_t,
+    add_sums, at_run, centre_of, given_means, job, means_beside, partials, runs_along, sums_of,
+    sums_of_each, sums_t,
 )
 from fastnorm._core.rows_write cimport write_rows
 
@@ -267,3 +270,48 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
     if c.at[FN_Y] != NULL:
         combine_runs(t, off, along, rows * parts, down, statistics, means, 0, t.n, sums, &memory,
                      &rows_of, NULL)
+
+
+cdef void gradient_in_order(const job *t, const Py_ssize_t *group, size_t rows,
+                            sums_t *slots) noexcept nogil:
+    """Sums and dx of up to FN_BATCH groups of runs that lie beside each other, where dx needs no
+    sums or is not wanted: some runs of all of them, then the next, in the order of memory. What is
+    read for the sums is still in second-level cache for dx.
+
+    slots: t.slots of each group; NULL: nobody wants the sums.
+    """
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef const fn_dim *last = p.dims + p.nouter - 1
+    cdef fn_dim some = p.dims[p.nouter]
+    cdef sums_t means[128]
+    cdef double s1[128]
+    cdef double s2[128]
+    cdef size_t piece, seg, i
+    cdef size_t at_once = max(<size_t>1, l2_bytes() / 4 / (rows * t.n * c.kernels.item))
+    cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
+    cdef partials none = partials(NULL, NULL, NULL, NULL)
+    cdef Py_ssize_t off[8]
+    cdef fn_span span
+    cdef fn_rows rows_of
+    centre_of(c, group[FN_S], last.stride[FN_S], rows, &rows_of)
+    for i in range(rows):
+        means[i] = given_means(c, group[FN_S] + <Py_ssize_t>i * last.stride[FN_S])
+    for piece in range(t.cut.count):
+        span = fn_piece(&t.cut, t.segs, t.n, piece)
+        memset(s1, 0, rows * sizeof(double))
+        memset(s2, 0, rows * sizeof(double))
+        seg = span.seg0
+        while seg < span.seg1:
+            some.len = <Py_ssize_t>min(at_once, span.seg1 - seg)
+            at_run(p, group, seg, off)
+            if c.slope:
+                write_rows(c, off, last, rows, &some, last.stride[FN_S], 1, 0, t.n, 0)
+            if slots != NULL:
+                add_sums(t, off, last, rows, &some, 0, t.n, &memory, &rows_of, s1, s2)
+            if c.at[FN_Y] != NULL:
+                combine_runs(t, off, last, rows, &some, last.stride[FN_S], means, 0, t.n, &none,
+                             &memory, &rows_of, NULL)
+            seg += <size_t>some.len
+        for i in range(rows if slots != NULL else 0):
+            slots[i * t.slots + piece] = sums_of(&rows_of, i, s1, s2)

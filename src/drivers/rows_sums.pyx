@@ -69,10 +69,11 @@ cdef void run_sums(const fn_call *c, const char *x, const char *dy, const char *
         j += take
 
 
-cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
-                       const fn_dim *down, size_t j0, size_t j1, const fn_memory *memory,
-                       const fn_rows *rows_of, sums_t *out) noexcept nogil:
-    """The sums of up to FN_BATCH runs along an axis, each its own; rows_of: their centres.
+cdef void add_sums(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
+                   const fn_dim *down, size_t j0, size_t j1, const fn_memory *memory,
+                   const fn_rows *rows_of, double *s1, double *s2) noexcept nogil:
+    """Add the sums of up to FN_BATCH runs along an axis to s1 and s2, which `sums_of` turns into
+    sums of g and g * xh; rows_of: their centres.
 
     down: NULL, or the axis along which each has more runs, all direct.
     """
@@ -82,8 +83,6 @@ cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along,
     cdef size_t _seg, segs = <size_t>down.len if down != NULL else 1
     cdef bint vector = p.run_param and c.at[FN_W] != NULL
     cdef Py_ssize_t step_x = 0, step_dy = 0
-    cdef double s1[128]
-    cdef double s2[128]
     cdef const char *x = c.at[FN_X] + off[FN_X]
     cdef const char *dy = c.at[c.dz] + off[c.dz]
     cdef const char *w = c.at[FN_W] + off[FN_W] if vector else NULL
@@ -91,8 +90,6 @@ cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along,
     if along != NULL:
         step_x = along.stride[FN_X]
         step_dy = along.stride[c.dz]
-    memset(s1, 0, rows * sizeof(double))
-    memset(s2, 0, rows * sizeof(double))
     centre = fn_centre_of(rows_of, 1)
     if p.direct[FN_X] and p.direct[c.dz] and (not vector or p.direct[FN_W]):
         if vector:
@@ -110,8 +107,26 @@ cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along,
             dy += step_dy
             centre.hi = <const char *>centre.hi + real
             centre.r = <const char *>centre.r + real
+
+
+cdef sums_t sums_of(const fn_rows *rows_of, size_t i, const double *s1,
+                    const double *s2) noexcept nogil:
+    """The sums of run i, of what `add_sums` left."""
+    return sums_t(s1[i], fn_whole_dot(s1[i], s2[i], rows_of.low[i]))
+
+
+cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
+                       const fn_dim *down, size_t j0, size_t j1, const fn_memory *memory,
+                       const fn_rows *rows_of, sums_t *out) noexcept nogil:
+    """The sums of up to FN_BATCH runs along an axis, each its own; see `add_sums`."""
+    cdef double s1[128]
+    cdef double s2[128]
+    cdef size_t i
+    memset(s1, 0, rows * sizeof(double))
+    memset(s2, 0, rows * sizeof(double))
+    add_sums(t, off, along, rows, down, j0, j1, memory, rows_of, s1, s2)
     for i in range(rows):
-        out[i] = sums_t(s1[i], fn_whole_dot(s1[i], s2[i], rows_of.low[i]))
+        out[i] = sums_of(rows_of, i, s1, s2)
 
 
 cdef sums_t sums_of_all(const job *t, const Py_ssize_t *group, const fn_rows *row,
