@@ -8,6 +8,7 @@ same memory order; on every ISA tier: test_tiers.py.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -164,36 +165,49 @@ def test_rows_do_not_depend_on_their_batch(rows, n, rng):
         assert same_bits(call(x, dy), np.concatenate(alone)), name
 
 
-@pytest.mark.parametrize("channels", [*around(4), BATCH + 2])
-@pytest.mark.parametrize("maps", [(3, 5), (7, 7), (15, 17)])
-def test_channels_do_not_depend_on_those_beside_them(channels, maps, rng):
+@pytest.mark.parametrize(
+    ("samples", "channels", "maps"),
+    [
+        *product([9], [*around(4), BATCH + 2], [(3, 5), (7, 7), (15, 17)]),
+        (70, 6, (25, 40)),  # two pieces of a channel
+    ],
+)
+def test_channels_do_not_depend_on_those_beside_them(samples, channels, maps, rng):
     """Channels side by side are gone through sample by sample, those apart one by one."""
-    x, dy = (10 + rng.standard_normal((2, 9, channels, *maps))).astype(np.float32)
+    x, dy = (10 + rng.standard_normal((2, samples, channels, *maps))).astype(np.float32)
     w = rng.standard_normal(channels).astype(np.float32)
 
     def results(some):
-        own = x[:, some], dy[:, some], w[some]
+        x_, dy_, w_ = x[:, some], dy[:, some], w[some]
+        running = w_, 1 + w_**2
         y, stats = fastnorm.batch_norm(
-            own[0], weight=own[2], bias=own[2], training=True, activation="silu", return_stats=True
+            x_, weight=w_, bias=w_, training=True, activation="silu", return_stats=True
         )
-        gradients = fastnorm.batch_norm_backward(
-            own[1], own[0], own[2], own[2], activation="silu", stats=stats
+        silu = fastnorm.batch_norm_backward(dy_, x_, w_, w_, activation="silu", stats=stats)
+        plain = fastnorm.batch_norm_backward(dy_, x_, w_, w_)
+        joined = fastnorm.sync_batch_norm_backward(dy_, x_, w_, w_, comm=Alone(), stats=stats)
+        fixed = fastnorm.batch_norm(x_, None, None, *running, training=False)
+        constant = fastnorm.batch_norm_backward(dy_, x_, w_, w_, *running, training=False)
+        relu = fastnorm.batch_norm_backward(
+            dy_, x_, w_, w_, *running, training=False, activation="relu"
         )
-        plain = fastnorm.batch_norm_backward(own[1], own[0], own[2], own[2])
-        fixed = fastnorm.batch_norm(own[0], None, None, own[2], 1 + own[2] ** 2, training=False)
+        mean, var, _ = fastnorm.moments(x_, axis=(0, 2, 3))
+        gradients = silu, plain, joined, constant, relu
         return [
-            y.swapaxes(0, 1),
-            stats.mean,
-            stats.var,
-            gradients.x.swapaxes(0, 1),
-            gradients.weight,
-            gradients.bias,
-            plain.x.swapaxes(0, 1),
-            fixed.swapaxes(0, 1),
+            *(a.swapaxes(0, 1) for a in (y, fixed, *(g.x for g in gradients))),
+            *(a for g in gradients for a in (g.weight, g.bias)),
+            *(stats.mean, stats.var, mean, var),
         ]
 
     for whole, apart in zip(results(slice(None)), results(slice(0, None, 2)), strict=True):
         assert same_bits(whole[::2], apart)
+
+
+class Alone:
+    """A communicator of one rank."""
+
+    def allgather(self, part):
+        return [part]
 
 
 # `out` has no place in `moments`.

@@ -32,10 +32,11 @@ def tier_digests() -> dict[str, str]:
             digests[f"{name} {kind}"] = digest(everything(case, arguments))
             wide = draw(case, rng, kind, parameter_dtype=np.float32)
             digests[f"{name} {kind}, float32 parameters"] = digest(everything(case, wide))
-    # Groups of several pieces beside each other: by group, or stored past the cache side by side.
-    case = Case("batch_norm", (20, 6, 4000), {"channel_axis": 1})
-    arguments = draw(case, np.random.default_rng(1), np.float32, mean=3.0)
-    digests["pieces side by side"] = digest(everything(case, arguments))
+    # Groups of several pieces beside each other: by group, or in the order of memory.
+    for shape, training in product(((20, 6, 4000), (70, 6, 1000)), (True, False)):
+        case = Case("batch_norm", shape, {"channel_axis": 1, "training": training})
+        arguments = draw(case, np.random.default_rng(1), np.float32, mean=3.0)
+        digests[f"pieces side by side, {case}"] = digest(everything(case, arguments))
     for kind in DTYPES:
         digests |= own_sums(kind)
         for name, x in special_values(kind).items():

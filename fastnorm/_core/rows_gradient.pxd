@@ -15,6 +15,6 @@ cdef void combine(const job *t, const Py_ssize_t *group, fn_rows *row, const fn_
                   sums_t means, size_t seg0, size_t seg1, size_t j0, size_t j1) noexcept nogil
 cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint more,
                          sums_t *slots, const partials *sums) noexcept nogil
-cdef void gradient_in_order(const job *t, const Py_ssize_t *group, size_t rows,
-                            sums_t *slots) noexcept nogil
+cdef void gradient_beside(const job *t, const Py_ssize_t *group, size_t rows,
+                          sums_t *slots) noexcept nogil
 cdef bint runs_in_turn(const job *t) noexcept nogil

@@ -22,9 +22,8 @@ ctypedef struct job:
     sums_t *sums           # slots of all groups; NULL: a task has those of one group, in spare
     sums_t *spare
     size_t groups_per_task
-    size_t batch           # groups of one contiguous run each taken at once; 0: not in batches
+    size_t batch           # groups taken at once; 0: not in batches
     bint in_turn           # each makes its own sums just before its dx
-    bint in_order          # some runs of all groups of a batch, sums and dx, then the next
     # vector parameters whose gradients are wanted
     bint bias_wanted       # or the weight's alone
     size_t trail           # consecutive groups that share the parameters
@@ -45,16 +44,19 @@ ctypedef struct partials:
     double *dbias
 
 
+cdef inline bint needs_sums(const fn_call *c) noexcept nogil:
+    """Whether dx waits for the sums of its group."""
+    return not c.fixed and c.c0 == NULL
+
+
 cdef void centre_of(const fn_call *c, Py_ssize_t at, Py_ssize_t step, size_t rows,
                     fn_rows *out) noexcept nogil
 cdef void add_sums(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
                    const fn_dim *down, size_t j0, size_t j1, const fn_memory *memory,
                    const fn_rows *rows_of, double *s1, double *s2) noexcept nogil
-cdef sums_t sums_of(const fn_rows *rows_of, size_t i, const double *s1,
-                    const double *s2) noexcept nogil
 cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
-                       const fn_dim *down, size_t j0, size_t j1, const fn_memory *memory,
-                       const fn_rows *rows_of, sums_t *out) noexcept nogil
+                       size_t j0, size_t j1, const fn_memory *memory, const fn_rows *rows_of,
+                       sums_t *out) noexcept nogil
 cdef size_t runs_along(const job *t, size_t seg, size_t stop, const fn_dim **along) noexcept nogil
 cdef void at_run(const fn_plan *p, const Py_ssize_t *group, size_t seg,
                  Py_ssize_t *off) noexcept nogil

@@ -14,27 +14,23 @@ from fastnorm._core.call cimport (
     FN_BATCH, fn_batch, fn_batch_of_parts, fn_batch_of_runs, fn_call, fn_cut_rows, fn_pick_row,
     fn_piece, fn_rows, fn_span,
 )
-from fastnorm._core.dispatch cimport fn_memory, l2_bytes
+from fastnorm._core.dispatch cimport fn_memory, from_memory, l2_bytes
 from fastnorm._core.plan cimport (
     FN_B, FN_DP, FN_DY, FN_ON, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan, fn_walk, fn_walk_next,
     fn_walk_start,
 )
 from fastnorm._core.rows_gradient cimport (
-    batch_gradient, combine, gradient_in_order, runs_in_turn,
+    batch_gradient, combine, gradient_beside, runs_in_turn,
 )
 from fastnorm._core.rows_params cimport uniform_gradients, vector_gradients
 from fastnorm._core.rows_sums cimport (
-    APART, centre_of, given_means, group_means, job, partials, piece_sums, sums_t, whole_group,
+    APART, centre_of, given_means, group_means, job, needs_sums, partials, piece_sums, sums_t, whole_group,
 )
 from fastnorm._core.threads cimport parallel_for
 
 cdef enum:
     TASKS_PER_THREAD = 8
-
-
-cdef inline bint needs_sums(const fn_call *c) noexcept nogil:
-    """Whether dx waits for the sums of its group."""
-    return not c.fixed and c.c0 == NULL
+    RUN = 4096  # bytes of a run in memory that is so short that its neighbour is best read next
 
 
 cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
@@ -52,8 +48,8 @@ cdef void batch_task(void *context, Py_ssize_t task) noexcept nogil:
         if p.nouter:
             rows = min(min(t.batch, stop - g), <size_t>p.dims[p.nouter - 1].len
                        - g % <size_t>p.dims[p.nouter - 1].len)
-        if t.in_order:
-            gradient_in_order(t, at.off, rows, NULL if t.sums == NULL else t.sums + g * t.slots)
+        if p.nred:
+            gradient_beside(t, at.off, rows, NULL if t.sums == NULL else t.sums + g * t.slots)
         elif t.sums != NULL:
             batch_gradient(t, at.off, rows, g + 2 * rows <= stop, t.sums + g * t.slots, &none)
         else:
@@ -147,28 +143,33 @@ cdef void combine_task(void *context, Py_ssize_t task) noexcept nogil:
         t.call.kernels.fence()
 
 
-cdef size_t in_batches(const job *t, size_t bytes) noexcept nogil:
-    """How many groups of runs beside each other are taken together, of so many bytes each; 0: they
-    had better be taken one by one."""
-    cdef const fn_plan *p = t.call.plan
-    if not (p.direct[FN_X] and p.direct[FN_DY] and (t.call.at[FN_Y] == NULL or p.direct[FN_Y])
-            and (t.call.at[FN_ON] == NULL or p.direct[FN_ON])):
+cdef size_t batch_of_runs(const job *t) noexcept nogil:
+    """Groups of several runs to take at once; 0: not in batches."""
+    cdef const fn_call *c = t.call
+    cdef const fn_plan *p = c.plan
+    cdef size_t item = c.kernels.item, values = t.n
+    if t.cut.per_seg > 1 or not (
+            p.direct[FN_X] and p.direct[FN_DY] and (c.at[FN_Y] == NULL or p.direct[FN_Y])
+            and (c.at[FN_ON] == NULL or p.direct[FN_ON])):
         return 0
-    return fn_batch_of_runs(p, t.call.kernels.item, bytes, l2_bytes() / 2)
+    # dx that waits for sums finds what these read in second-level cache; only of short runs of what
+    # no last level holds, memory had better be gone through in its order, twice.
+    if c.at[FN_Y] != NULL and needs_sums(c) and not (
+            t.n * item <= <size_t>RUN and from_memory(p.groups * p.count * item)):
+        values = p.count
+    return fn_batch_of_runs(p, item, 2 * values * item, l2_bytes() / 2)  # half is left to dx
 
 
 cdef size_t batch_of(const job *t) noexcept nogil:
     """Groups to take at once; 0: not in batches."""
     cdef const fn_plan *p = t.call.plan
     cdef const fn_dim *last = p.dims + p.nouter - 1
-    if t.in_order:
-        return in_batches(t, 2 * t.n * t.call.kernels.item)
+    if p.nred and not p.split:
+        return batch_of_runs(t)
     if t.cut.count > 1:
         return 0
     if p.split:
         return fn_batch_of_parts(t.call, t.segs, 3 * p.n * t.call.kernels.item)
-    if p.nred:  # half of what x and dy could have is left to dx
-        return in_batches(t, 2 * p.count * t.call.kernels.item)
     if p.nouter and p.run_param and (last.stride[FN_W] or last.stride[FN_B]):
         return 1  # each group has a vector of parameters
     if t.in_turn:
@@ -193,9 +194,6 @@ cdef int backward(fn_call *c) noexcept nogil:
     t.per_seg = not p.run_param and (p.split > 0 or p.red_param)
     t.slots = t.segs * t.cut.per_seg if t.per_seg else t.cut.count
     t.in_turn = runs_in_turn(&t)
-    # Groups of runs are gone through in the order of memory if dx needs no sums before.
-    t.in_order = (p.nred and t.cut.per_seg == 1 and (c.at[FN_Y] == NULL or not needs_sums(c))
-                  and in_batches(&t, 2 * t.n * c.kernels.item))
     t.batch = batch_of(&t)
     if wanted and p.run_param:
         return vector_gradients(&t)

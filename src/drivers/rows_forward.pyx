@@ -213,29 +213,29 @@ cdef int over_pieces(job *t) noexcept nogil:
 
 
 cdef size_t bytes_of(const job *t) noexcept nogil:
-    """Bytes of x and, where it is wanted, y."""
+    """Bytes of x and, where it is another array, y."""
     cdef const fn_call *c = t.call
-    return (1 if c.at[FN_Y] == NULL else 2) * c.plan.groups * c.plan.count * c.kernels.item
+    cdef size_t arrays = 1 if c.at[FN_Y] == NULL or c.at[FN_Y] == c.at[FN_X] else 2
+    return arrays * c.plan.groups * c.plan.count * c.kernels.item
 
 
 cdef size_t batch_of(const job *t) noexcept nogil:
     """Groups to take at once; 0: not in batches."""
     cdef const fn_plan *p = t.call.plan
     cdef size_t room = l2_bytes() / 2  # the other half is left to y
-    cdef bint alone
+    cdef bint once
     if not p.whole:
         return 0
     if p.split:
         return 0 if t.cut.count > 1 else fn_batch_of_parts(
             t.call, t.apply_segs, 2 * p.n * t.call.kernels.item)
     if p.nred:
-        alone = t.call.at[FN_Y] == NULL
-        if t.call.summed or t.cut.per_seg > 1 or not (alone or p.direct[FN_Y]):
+        if t.call.summed or t.cut.per_seg > 1 or not (
+                t.call.at[FN_Y] == NULL or p.direct[FN_Y]):
             return 0
-        # Memory is gone through in its order, if twice; a last level is better read once, as all
-        # is for statistics alone.
-        if p.n * t.call.kernels.item <= <size_t>RUN and (alone or (
-                t.call.stream and (t.call.given or from_memory(bytes_of(t))))):
+        # Memory is gone through in its order, where that is once, or no last level has it.
+        once = t.call.given or t.call.at[FN_Y] == NULL
+        if p.n * t.call.kernels.item <= <size_t>RUN and (once or from_memory(bytes_of(t))):
             room = <size_t>-1
         return fn_batch_of_runs(p, t.call.kernels.item, p.count * t.call.kernels.item, room)
     if t.cut.count > 1:

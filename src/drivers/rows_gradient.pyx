@@ -9,7 +9,7 @@ from libc.string cimport memset
 
 from fastnorm._core.call cimport (
     fn_ask_ahead, fn_call, fn_centre_of, fn_gather, fn_means, fn_piece, fn_rows, fn_run_buffer,
-    fn_scale_of, fn_scatter, fn_slope_of, fn_slope_rows, fn_span, fn_spread_rows,
+    fn_scale_of, fn_scatter, fn_slope_of, fn_slope_rows, fn_span, fn_spread_rows, fn_whole_dot,
 )
 from fastnorm._core.dispatch cimport (
     FN_ROW_BLOCK, fn_centre, fn_each, fn_in_lines, fn_memory, fn_own, fn_param, fn_slope,
@@ -19,7 +19,7 @@ from fastnorm._core.plan cimport (
     FN_DP, FN_DY, FN_ON, FN_S, FN_W, FN_X, FN_Y, fn_dim, fn_plan,
 )
 from fastnorm._core.rows_sums cimport (
-    add_sums, at_run, centre_of, given_means, job, means_beside, partials, runs_along, sums_of,
+    add_sums, at_run, centre_of, given_means, job, means_beside, needs_sums, partials, runs_along,
     sums_of_each, sums_t,
 )
 from fastnorm._core.rows_write cimport write_rows
@@ -216,8 +216,8 @@ cdef bint runs_in_turn(const job *t) noexcept nogil:
 
 cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint more,
                          sums_t *slots, const partials *sums) noexcept nogil:
-    """Sums and dx of groups that follow each other along an axis: of one run each, of runs along
-    another axis, or of runs with parameters of their own, up to FN_BATCH in all.
+    """Sums and dx of groups that follow each other along an axis, of one run each or of runs with
+    parameters of their own, up to FN_BATCH runs in all.
 
     more: as many come after them, and may be fetched meanwhile. slots: NULL where the means need no
     sums, and the parameters want none.
@@ -226,7 +226,6 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *last = NULL
     cdef const fn_dim *along = NULL
-    cdef const fn_dim *down = p.dims + p.nouter if p.nred else NULL
     cdef sums_t means[128]
     cdef size_t i, row_bytes = p.n * c.kernels.item, parts = t.segs if p.split else 1
     cdef double n = <double>p.count
@@ -237,11 +236,7 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
         last = p.dims + p.nouter - 1
         along = last + 1 if p.split else last
         statistics = last.stride[FN_S]
-    if p.nred:
-        if c.stream:  # the next run is fetched while sums are taken
-            memory.ahead_x = down.stride[FN_X]
-            memory.ahead_dy = down.stride[c.dz]
-    elif more and last != NULL and fn_ask_ahead(
+    if more and last != NULL and fn_ask_ahead(
             last.stride[FN_X], row_bytes, 2 * rows * row_bytes, c.stream, l2_bytes()):
         memory.ahead_x = <Py_ssize_t>rows * last.stride[FN_X]
         memory.ahead_dy = (<Py_ssize_t>rows * last.stride[FN_DY]  # dy as it comes, from where dz is
@@ -253,50 +248,55 @@ cdef void batch_gradient(const job *t, const Py_ssize_t *off, size_t rows, bint 
             means[i] = given_means(c, off[FN_S] + <Py_ssize_t>(i / parts) * statistics)
     else:
         if c.slope:
-            write_rows(c, off, along, rows * parts, down, statistics, parts, 0, t.n, 0)
+            write_rows(c, off, along, rows * parts, NULL, statistics, parts, 0, t.n, 0)
         if t.in_turn:
             memory.ahead_x = memory.ahead_dy = 0
             combine_runs(t, off, last, rows, NULL, statistics, NULL, 0, t.n, sums, &memory,
                          &rows_of, slots)
             return
-        sums_of_each(t, off, along, rows * parts, down, 0, t.n, &memory, &rows_of, slots)
-        if p.nred:
-            memory.ahead_x = memory.ahead_dy = 0
+        sums_of_each(t, off, along, rows * parts, 0, t.n, &memory, &rows_of, slots)
         if p.split:
             means_beside(t, off, rows, slots, means)
         else:
             for i in range(rows):
                 fn_means(n, c.raw, slots[i].g, slots[i].gx, &means[i].g, &means[i].gx)
     if c.at[FN_Y] != NULL:
-        combine_runs(t, off, along, rows * parts, down, statistics, means, 0, t.n, sums, &memory,
+        combine_runs(t, off, along, rows * parts, NULL, statistics, means, 0, t.n, sums, &memory,
                      &rows_of, NULL)
 
 
-cdef void gradient_in_order(const job *t, const Py_ssize_t *group, size_t rows,
-                            sums_t *slots) noexcept nogil:
-    """Sums and dx of up to FN_BATCH groups of runs that lie beside each other, where dx needs no
-    sums or is not wanted: some runs of all of them, then the next, in the order of memory. What is
-    read for the sums is still in second-level cache for dx.
+cdef void gradient_beside(const job *t, const Py_ssize_t *group, size_t rows,
+                          sums_t *slots) noexcept nogil:
+    """Sums and dx of up to FN_BATCH groups of several runs that lie beside each other: some runs of
+    all of them, then the next, in the order of memory.
 
-    slots: t.slots of each group; NULL: nobody wants the sums.
+    dx that needs no sums is made of what second-level cache still holds, other dx after all sums.
+    slots: t.slots of each group; NULL: the parameters want none.
     """
     cdef const fn_call *c = t.call
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *last = p.dims + p.nouter - 1
-    cdef fn_dim some = p.dims[p.nouter]
+    cdef const fn_dim *down = p.dims + p.nouter
+    cdef fn_dim some = down[0]
     cdef sums_t means[128]
     cdef double s1[128]
     cdef double s2[128]
     cdef size_t piece, seg, i
     cdef size_t at_once = max(<size_t>1, l2_bytes() / 4 / (rows * t.n * c.kernels.item))
-    cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0)
+    cdef bint later = needs_sums(c) and c.at[FN_Y] != NULL
+    cdef fn_memory memory = fn_memory(c.stream and p.direct[FN_Y], 0, 0), ahead = memory
     cdef partials none = partials(NULL, NULL, NULL, NULL)
     cdef Py_ssize_t off[8]
     cdef fn_span span
     cdef fn_rows rows_of
+    cdef sums_t own
     centre_of(c, group[FN_S], last.stride[FN_S], rows, &rows_of)
-    for i in range(rows):
+    memset(means, 0, rows * sizeof(sums_t))
+    for i in range(rows if c.c0 != NULL else 0):
         means[i] = given_means(c, group[FN_S] + <Py_ssize_t>i * last.stride[FN_S])
+    if c.stream and later:  # the next run is fetched while sums are taken
+        ahead.ahead_x = down.stride[FN_X]
+        ahead.ahead_dy = down.stride[c.dz]
     for piece in range(t.cut.count):
         span = fn_piece(&t.cut, t.segs, t.n, piece)
         memset(s1, 0, rows * sizeof(double))
@@ -307,11 +307,21 @@ cdef void gradient_in_order(const job *t, const Py_ssize_t *group, size_t rows,
             at_run(p, group, seg, off)
             if c.slope:
                 write_rows(c, off, last, rows, &some, last.stride[FN_S], 1, 0, t.n, 0)
-            if slots != NULL:
-                add_sums(t, off, last, rows, &some, 0, t.n, &memory, &rows_of, s1, s2)
-            if c.at[FN_Y] != NULL:
+            if later or slots != NULL:
+                add_sums(t, off, last, rows, &some, 0, t.n, &ahead, &rows_of, s1, s2)
+            if c.at[FN_Y] != NULL and not later:
                 combine_runs(t, off, last, rows, &some, last.stride[FN_S], means, 0, t.n, &none,
                              &memory, &rows_of, NULL)
             seg += <size_t>some.len
-        for i in range(rows if slots != NULL else 0):
-            slots[i * t.slots + piece] = sums_of(&rows_of, i, s1, s2)
+        for i in range(rows if later or slots != NULL else 0):
+            own = sums_t(s1[i], fn_whole_dot(s1[i], s2[i], rows_of.low[i]))
+            if later:  # as yet the sums of all pieces
+                means[i].g += own.g
+                means[i].gx += own.gx
+            if slots != NULL:
+                slots[i * t.slots + piece] = own
+    if later:
+        for i in range(rows):
+            fn_means(<double>p.count, c.raw, means[i].g, means[i].gx, &means[i].g, &means[i].gx)
+        combine_runs(t, group, last, rows, down, last.stride[FN_S], means, 0, t.n, &none, &memory,
+                     &rows_of, NULL)

@@ -72,8 +72,8 @@ cdef void run_sums(const fn_call *c, const char *x, const char *dy, const char *
 cdef void add_sums(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
                    const fn_dim *down, size_t j0, size_t j1, const fn_memory *memory,
                    const fn_rows *rows_of, double *s1, double *s2) noexcept nogil:
-    """Add the sums of up to FN_BATCH runs along an axis to s1 and s2, which `sums_of` turns into
-    sums of g and g * xh; rows_of: their centres.
+    """Add the sums of up to FN_BATCH runs along an axis, each its own, of g and g * (xh - m), to s1
+    and s2; rows_of: their centres.
 
     down: NULL, or the axis along which each has more runs, all direct.
     """
@@ -109,24 +109,18 @@ cdef void add_sums(const job *t, const Py_ssize_t *off, const fn_dim *along, siz
             centre.r = <const char *>centre.r + real
 
 
-cdef sums_t sums_of(const fn_rows *rows_of, size_t i, const double *s1,
-                    const double *s2) noexcept nogil:
-    """The sums of run i, of what `add_sums` left."""
-    return sums_t(s1[i], fn_whole_dot(s1[i], s2[i], rows_of.low[i]))
-
-
 cdef void sums_of_each(const job *t, const Py_ssize_t *off, const fn_dim *along, size_t rows,
-                       const fn_dim *down, size_t j0, size_t j1, const fn_memory *memory,
-                       const fn_rows *rows_of, sums_t *out) noexcept nogil:
+                       size_t j0, size_t j1, const fn_memory *memory, const fn_rows *rows_of,
+                       sums_t *out) noexcept nogil:
     """The sums of up to FN_BATCH runs along an axis, each its own; see `add_sums`."""
     cdef double s1[128]
     cdef double s2[128]
     cdef size_t i
     memset(s1, 0, rows * sizeof(double))
     memset(s2, 0, rows * sizeof(double))
-    add_sums(t, off, along, rows, down, j0, j1, memory, rows_of, s1, s2)
+    add_sums(t, off, along, rows, NULL, j0, j1, memory, rows_of, s1, s2)
     for i in range(rows):
-        out[i] = sums_of(rows_of, i, s1, s2)
+        out[i] = sums_t(s1[i], fn_whole_dot(s1[i], s2[i], rows_of.low[i]))
 
 
 cdef sums_t sums_of_all(const job *t, const Py_ssize_t *group, const fn_rows *row,
@@ -209,7 +203,7 @@ cdef void piece_sums(const job *t, const Py_ssize_t *group, fn_rows *row, const 
     while seg < span.seg1:
         rows = runs_along(t, seg, span.seg1, &along)
         at_run(t.call.plan, group, seg, off)
-        sums_of_each(t, off, along, rows, NULL, span.j0, span.j1, memory, row,
+        sums_of_each(t, off, along, rows, span.j0, span.j1, memory, row,
                      out + (seg if t.cut.per_seg == 1 else piece))
         seg += rows
 
