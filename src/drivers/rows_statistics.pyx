@@ -19,6 +19,10 @@ from fastnorm._core.plan cimport FN_S, FN_X, fn_dim, fn_plan, fn_walk, fn_walk_n
 from fastnorm._core.summands cimport shift_of_sums
 
 
+cdef enum:
+    SAMPLED = 16  # groups whose samples are gathered at a time
+
+
 cdef double sums(const fn_call *c, const char *x, const fn_span *span, double shift,
                  fn_moments_rows_t kernel, Py_ssize_t ahead, double *square) noexcept nogil:
     """Sum of x - shift over a span (raw: 0), and of its square; ahead: bytes to the next group."""
@@ -53,36 +57,44 @@ cdef double sums(const fn_call *c, const char *x, const fn_span *span, double sh
     return s1
 
 
-cdef double sample(const fn_call *c, const char *x, const fn_span *span) noexcept nogil:
-    """A shift near the mean: that of a few samples spread over the span."""
+cdef void sample(const fn_call *c, const char *x, Py_ssize_t ldx, size_t rows, const fn_span *span,
+                 double *shift) noexcept nogil:
+    """A shift near the mean of each of some groups, ldx apart: that of a few samples spread over
+    the span."""
     cdef const fn_plan *p = c.plan
     cdef const fn_dim *run = p.dims + p.nouter + p.nred
-    cdef size_t item = c.kernels.item, length = span.j1 - span.j0
-    cdef size_t w = min(length, <size_t>FN_LANE_BYTES / c.kernels.real), q, at, number
-    cdef size_t last = length - w if span.seg1 - span.seg0 > 1 else fn_samples_end(length, w)
-    cdef double shift
-    cdef char buffer[4 * 128]
-    cdef fn_walk seg
-    if p.whole and span.seg1 - span.seg0 == 1:
-        fn_walk_start(&seg, p.dims + p.nouter, p.nred, span.seg0)
-        c.kernels.shift_rows(x + seg.off[FN_X] + span.j0 * item, 0, 1, length, &shift)
-        return shift
-    seg.off[FN_X] = 0
-    for q in range(4):
-        number = span.seg0 + q * (span.seg1 - span.seg0) / 4
-        if p.nred == 1:
-            seg.off[FN_X] = <Py_ssize_t>number * p.dims[p.nouter].stride[FN_X]
-        elif p.nred:
-            fn_walk_start(&seg, p.dims + p.nouter, p.nred, number)
-        at = span.j0 + q * last / 3
-        if p.whole:
-            memcpy(buffer + q * w * item, x + seg.off[FN_X] + at * item, w * item)
-        else:
-            fn_gather(buffer + q * w * item, x + seg.off[FN_X], run, p.nrun, FN_X, at, w, item)
+    cdef size_t item = c.kernels.item, length = span.j1 - span.j0, segs = span.seg1 - span.seg0
+    cdef size_t vector = <size_t>FN_LANE_BYTES / c.kernels.real, w = min(length, vector)
+    cdef size_t q, i, first = 0, some, last = fn_samples_end(length, w) if segs == 1 else length - w
     # A single run too short for a vector is its own sample, four times over.
-    c.kernels.shift_rows(buffer, 0, 1, w if w == length and span.seg1 - span.seg0 == 1 and
-                         w < <size_t>FN_LANE_BYTES / c.kernels.real else 4 * w, &shift)
-    return shift
+    cdef size_t each = 4 * w * item, count = w if segs == 1 and length < vector else 4 * w
+    cdef Py_ssize_t at[4]
+    cdef size_t of_run[4]
+    cdef char buffer[SAMPLED * 4 * 64]
+    cdef fn_walk seg
+    for q in range(4):
+        fn_walk_start(&seg, p.dims + p.nouter, p.nred, span.seg0 + q * segs / 4)
+        at[q] = seg.off[FN_X]
+        of_run[q] = span.j0 + q * last / 3
+    if p.whole and segs == 1:
+        c.kernels.shift_rows(x + at[0] + span.j0 * item, ldx, rows, length, shift)
+        return
+    while first < rows:
+        some = min(<size_t>SAMPLED, rows - first)
+        for q in range(4):
+            for i in range(some):
+                if not p.whole:
+                    fn_gather(buffer + i * each + q * w * item, x + <Py_ssize_t>i * ldx + at[q],
+                              run, p.nrun, FN_X, of_run[q], w, item)
+                elif w * item == <size_t>FN_LANE_BYTES:  # of a length that the compiler knows
+                    memcpy(buffer + i * each + q * FN_LANE_BYTES,
+                           x + <Py_ssize_t>i * ldx + at[q] + of_run[q] * item, FN_LANE_BYTES)
+                else:
+                    memcpy(buffer + i * each + q * w * item,
+                           x + <Py_ssize_t>i * ldx + at[q] + of_run[q] * item, w * item)
+        c.kernels.shift_rows(buffer, <Py_ssize_t>each, some, count, shift + first)
+        x += <Py_ssize_t>some * ldx
+        first += some
 
 
 cdef fn_moment piece_moments(const fn_call *c, const fn_cut *cut, const char *x, size_t piece,
@@ -97,7 +109,7 @@ cdef fn_moment piece_moments(const fn_call *c, const fn_cut *cut, const char *x,
         if fn_out_of_range(n, 0, s1, s2, c.single):
             sums(c, x, &span, 0, c.kernels.moments_rows_wide, 0, &s2)
         return fn_moment(n, 0, 0, s2)
-    shift = sample(c, x, &span)
+    sample(c, x, 0, 1, &span, &shift)
     s1 = sums(c, x, &span, shift, c.kernels.moments_rows, ahead, &s2)
     m = fn_from_sums(n, shift, s1, s2)
     if not fn_out_of_range(n, shift, s1, s2, c.single):
@@ -144,8 +156,7 @@ cdef double batch_piece(const fn_call *c, const fn_cut *cut, size_t piece, char 
     elif terms != NULL:
         shift_of_sums(c, terms, rows, n, shift)
     elif c.plan.nred:
-        for i in range(rows):
-            shift[i] = sample(c, x + <Py_ssize_t>i * ldx, &span)
+        sample(c, x, ldx, rows, &span, shift)
     else:
         c.kernels.shift_rows(x, ldx, rows, n, shift)
     memset(s1, 0, rows * sizeof(double))
