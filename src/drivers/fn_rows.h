@@ -156,8 +156,8 @@ fn_batch(size_t row_bytes, size_t l2)
 }
 
 /* How many groups of several runs to take at once, run by run: where those of neighbours lie side by side, so
- * that memory is gone through in its order. bytes: of a group, in all arrays that are read, to be read once more from
- * second-level cache. 0: better one by one. */
+ * that memory is gone through in its order. bytes: those of a group that second-level cache is to hold, of all arrays
+ * that are read. 0: better one by one. */
 static inline size_t
 fn_batch_of_runs(const fn_plan *p, size_t item, size_t bytes, size_t l2)
 {

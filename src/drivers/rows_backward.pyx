@@ -24,7 +24,8 @@ from fastnorm._core.rows_gradient cimport (
 )
 from fastnorm._core.rows_params cimport uniform_gradients, vector_gradients
 from fastnorm._core.rows_sums cimport (
-    APART, centre_of, given_means, group_means, job, needs_sums, partials, piece_sums, sums_t, whole_group,
+    APART, centre_of, given_means, group_means, job, needs_sums, partials, piece_sums, sums_t,
+    whole_group,
 )
 from fastnorm._core.threads cimport parallel_for
 

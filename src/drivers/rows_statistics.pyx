@@ -70,7 +70,7 @@ cdef void sample(const fn_call *c, const char *x, Py_ssize_t ldx, size_t rows, c
     cdef size_t each = 4 * w * item, count = w if segs == 1 and length < vector else 4 * w
     cdef Py_ssize_t at[4]
     cdef size_t of_run[4]
-    cdef char buffer[SAMPLED * 4 * 64]
+    cdef char buffer[SAMPLED * 4 * 64]  # FN_LANE_BYTES
     cdef fn_walk seg
     for q in range(4):
         fn_walk_start(&seg, p.dims + p.nouter, p.nred, span.seg0 + q * segs / 4)
